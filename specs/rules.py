@@ -1,0 +1,584 @@
+"""Rule books: a venue as data. Venue > Market > Bracket; index, collateral, grade, liquidation, fund and quoter rows.
+
+Numbers are integers or, for money and prices in whole units, decimal strings; floats are refused. Every row names its unit.
+A `Venue` is frozen. Wrong books raise ValueError inside pydantic with the path of the culprit; specs/load.py turns it into a
+SpecError with file:line:column.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Union
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
+
+from specs import units
+from specs.tape import USERS_FROM, Action, Grade, Permit
+
+
+class At(ValueError):
+    """A wrong value somewhere below the row that is checked: `path` leads to it, `problem` is the cause, `remedy` the mend."""
+
+    def __init__(self, path: tuple, problem: str, remedy: str = "") -> None:
+        self.path, self.problem, self.remedy = path, problem, remedy
+        super().__init__(problem + (f" ({remedy})" if remedy else ""))
+
+
+class Row(BaseModel):
+    """A frozen row: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Name = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
+Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
+Ns = Annotated[StrictInt, Field(ge=1, le=units.TIMES_MAX_NS)]
+Ppm = Annotated[StrictInt, Field(ge=0, le=units.PPM)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Decimals = Annotated[StrictInt, Field(ge=0, le=units.DECIMALS_MAX)]
+Whole = Annotated[StrictInt, Field(ge=0)] | Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
+"""Money or a price in whole units: an integer, or a decimal string such as '0.95'."""
+
+
+def whole(value: int | str, decimals: int) -> int:
+    """Return a Whole in units of 10^-decimals, exactly."""
+    return units.decimal_to_int(str(value), decimals)
+
+
+class Clock(Row):
+    """cadence_ns: CLOCK events of a tape stand this far apart. gap_max_ns: a larger step is a REJECT(TIME_GAP)."""
+
+    cadence_ns: Ns = units.NS
+    gap_max_ns: Ns = 7_200 * units.NS
+
+
+class Limits(Row):
+    """How many of each a run may hold; passing one is a Reason or a BOUND, never silence."""
+
+    accounts_max: Annotated[StrictInt, Field(ge=1, le=units.ACCOUNTS_MAX)] = 65_536
+    orders_max: Annotated[StrictInt, Field(ge=1, le=1 << 24)] = 262_144
+    orders_per_account_max: Count = 200
+    rounds_max: Annotated[StrictInt, Field(ge=1, le=10_000)] = 64
+
+
+class Asset(Row):
+    """Money of this asset is kept in 10^-decimals."""
+
+    name: Name
+    decimals: Decimals = 8
+
+
+class Source(Row):
+    """One price series from outside. It is stale when it has not been heard for stale_after_ns; absent: never."""
+
+    name: Name
+    price_decimals: Decimals
+    stale_after_ns: Ns | None = None
+
+
+class SourceNode(Row):
+    kind: Literal["source"]
+    name: Name
+
+
+class BookNode(Row):
+    """The venue's own book: mid of best bid and ask rounded down, else the last trade, else missing."""
+
+    kind: Literal["book"]
+    market: Name
+
+
+class IndexNode(Row):
+    """Another index, defined above this one, as last published; usable only while VALID."""
+
+    kind: Literal["index"]
+    name: Name
+
+
+class RedemptionNode(Row):
+    """ratio x underlying: what the issuer pays. Without `underlying` the ratio is in the numeraire already."""
+
+    kind: Literal["redemption"]
+    ratio: Name
+    underlying: "Node | None" = None
+
+
+class ProductNode(Row):
+    """leg x leg: a cross rate. Rounded down; unusable when a leg is."""
+
+    kind: Literal["product"]
+    of: Annotated[list["Node"], Field(min_length=2, max_length=2)]
+
+
+class WeightedNode(Row):
+    """sum(weight x price) / sum(weight) over the usable parts, rounded down. Weights in 10^-8, sum 1 within one unit a part."""
+
+    kind: Literal["weighted"]
+    of: Annotated[list["Node"], Field(min_length=1)]
+    weights: list[Annotated[StrictInt, Field(ge=0, le=units.WEIGHT_ONE)]]
+
+    @model_validator(mode="after")
+    def _sum(self) -> "WeightedNode":
+        if len(self.weights) != len(self.of):
+            raise At(("weights",), f"{len(self.weights)} weights for {len(self.of)} parts", "one weight a part")
+        total = sum(self.weights)
+        if abs(total - units.WEIGHT_ONE) > len(self.of):
+            raise At(("weights",), f"weights sum to {total}", f"they are in 10^-8 and sum to {units.WEIGHT_ONE} within {len(self.of)}")
+        return self
+
+
+class MeanNode(Row):
+    """Plain mean of the usable parts, rounded down."""
+
+    kind: Literal["mean"]
+    of: Annotated[list["Node"], Field(min_length=1)]
+
+
+class MedianNode(Row):
+    """Median of the usable parts; of an even number the mean of the middle two, rounded down."""
+
+    kind: Literal["median"]
+    of: Annotated[list["Node"], Field(min_length=1)]
+
+
+class FloorNode(Row):
+    """max(part, price_min). price_min in whole quote units."""
+
+    kind: Literal["floor"]
+    of: "Node"
+    price_min: Whole
+
+
+class TwapNode(Row):
+    """Mean of the last `publications` values of the part, one sampled at each publication, rounded down."""
+
+    kind: Literal["twap"]
+    of: "Node"
+    publications: Annotated[StrictInt, Field(ge=1, le=units.SAMPLES_MAX)]
+
+
+Node = Annotated[
+    Union[SourceNode, BookNode, IndexNode, RedemptionNode, ProductNode, WeightedNode, MeanNode, MedianNode, FloorNode, TwapNode],
+    Field(discriminator="kind"),
+]
+for _row in (RedemptionNode, ProductNode, WeightedNode, MeanNode, MedianNode, FloorNode, TwapNode):
+    _row.model_rebuild()
+
+
+class Publish(Row):
+    """interval: every `every_ns`, on the grid of the first event. update: whenever one of its sources is heard or goes stale."""
+
+    kind: Literal["interval", "update"]
+    every_ns: Ns | None = None
+
+    @model_validator(mode="after")
+    def _parameters(self) -> "Publish":
+        if (self.kind == "interval") != (self.every_ns is not None):
+            raise At(("kind",), f"publish '{self.kind}' {'needs' if self.kind == 'interval' else 'takes no'} every_ns")
+        return self
+
+
+class Index(Row):
+    """A published price: recipe, cadence and quorum. sources_min: fewer usable sources grade it TOO_FEW_SOURCES."""
+
+    name: Name
+    price_decimals: Decimals
+    publish: Publish
+    sources_min: Annotated[StrictInt, Field(ge=1, le=units.SOURCES_MAX)] = 1
+    recipe: Node
+
+
+class MarkIndex(Row):
+    kind: Literal["index"]
+
+
+class MarkMedian(Row):
+    """median(index, index + mean basis, last). basis = mid of the book - index, the last `basis_samples` publications.
+
+    republish_on_fill: a round that traded in this market publishes its mark again (the spiral).
+    """
+
+    kind: Literal["median"]
+    basis_samples: Annotated[StrictInt, Field(ge=1, le=units.SAMPLES_MAX)] = 30
+    republish_on_fill: StrictBool = False
+
+
+Mark = Annotated[Union[MarkIndex, MarkMedian], Field(discriminator="kind")]
+
+
+class Bracket(Row):
+    """Of a position of up to notional_max (whole numeraire): leverage cap, maintenance rate, maintenance amount (whole numeraire)."""
+
+    notional_max: Whole
+    leverage_max: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)]
+    maintenance_ppm: Ppm
+    amount: Whole = 0
+
+
+class Lot(Row):
+    """One lot is size x 10^-decimals of the base asset."""
+
+    size: Count = 1
+    decimals: Decimals
+
+
+class Fees(Row):
+    """Of the notional, rounded up. liquidation_ppm goes to the fund, never more than what is left to the account."""
+
+    maker_ppm: Ppm = 0
+    taker_ppm: Ppm = 0
+    liquidation_ppm: Ppm = 0
+
+
+class Market(Row):
+    """A linear perpetual: one lot is worth price x multiplier money units of the settlement asset."""
+
+    name: Name
+    payoff: Literal["linear"] = "linear"
+    settles_in: Name
+    index: Name
+    mark: Mark
+    price_decimals: Decimals
+    tick_size: Count = 1
+    lot: Lot
+    fees: Fees = Fees()
+    leverage_default: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)] = 20
+    market_bound_ppm: Ppm = 300_000
+    brackets: Annotated[list[Bracket], Field(min_length=1, max_length=units.BRACKETS_MAX)]
+
+    @model_validator(mode="after")
+    def _continuous(self) -> "Market":
+        if self.tick_size > units.PRICE_MAX:
+            raise At(("tick_size",), "the tick is above the largest price")
+        before = None
+        for i, row in enumerate(self.brackets):
+            cap = whole(row.notional_max, 8)
+            amount = whole(row.amount, 8)
+            if before is None:
+                if amount:
+                    raise At(("brackets", i, "amount"), "the first bracket starts at 0: its maintenance amount is 0")
+            else:
+                floor, rate, amount_before = before
+                if cap <= floor:
+                    raise At(("brackets", i, "notional_max"), f"{row.notional_max} does not exceed the bracket before it", "ascending, without a gap")
+                if row.maintenance_ppm < rate:
+                    raise At(("brackets", i, "maintenance_ppm"), f"{row.maintenance_ppm} is below the bracket before it", "maintenance rates never fall")
+                want = amount_before * units.PPM + floor * (row.maintenance_ppm - rate)
+                if amount * units.PPM != want:
+                    right = units.int_to_decimal(want // units.PPM, 8).rstrip("0").rstrip(".")
+                    raise At(("brackets", i, "amount"), f"maintenance jumps where this bracket begins: amount {row.amount}", f"continuous with {right}")
+            if row.leverage_max * row.maintenance_ppm > units.PPM:
+                raise At(("brackets", i, "leverage_max"), f"initial margin 1/{row.leverage_max} is below maintenance {row.maintenance_ppm} ppm")
+            before = (cap, row.maintenance_ppm, amount)
+        return self
+
+
+class Collateral(Row):
+    """An asset that counts in the pool. Haircuts only on positive balances; a debt counts at liability_weight_ppm >= 10^6.
+
+    Converted to the treasury at index x (1 - convert_buffer_ppm).
+    """
+
+    asset: Name
+    index: Name
+    weight_ppm: Ppm
+    liability_weight_ppm: Annotated[StrictInt, Field(ge=units.PPM, le=10 * units.PPM)] = units.PPM
+    convert_buffer_ppm: Ppm = 0
+
+
+Permits = dict[Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert"], Literal["allow", "last_valid", "defer", "refuse"]]
+
+
+class Grades(Row):
+    """What is allowed at a grade; VALID allows everything. An action that a row does not name is refused."""
+
+    stale: Permits = {}
+    too_few_sources: Permits = {}
+    invalid: Permits = {}
+
+    def permit(self, grade: Grade, action: Action) -> Permit:
+        """Return the permit of an action at a grade."""
+        if grade == Grade.VALID:
+            return Permit.ALLOW
+        row = {Grade.STALE: self.stale, Grade.TOO_FEW_SOURCES: self.too_few_sources, Grade.INVALID: self.invalid}[grade]
+        return Permit[row.get(action.name.lower(), "refuse").upper()]
+
+    @model_validator(mode="after")
+    def _numbers_are_not_evaluated(self) -> "Grades":
+        for name in ("stale", "too_few_sources", "invalid"):
+            for action, permit in getattr(self, name).items():
+                if permit == "allow":
+                    raise At((name, action), f"'allow' at grade {name}: there is no trusted price to allow it at", "last_valid, defer or refuse")
+        return self
+
+
+class BoundBankruptcy(Row):
+    """No fill worse than the price at which the account's own margin is used up."""
+
+    kind: Literal["bankruptcy"]
+
+
+class BoundMark(Row):
+    """No fill further than ppm from the mark."""
+
+    kind: Literal["mark"]
+    ppm: Ppm
+
+
+class CancelStage(Row):
+    """Cancel all orders of every selected account before any of them trades."""
+
+    kind: Literal["cancel"]
+
+
+class BookStage(Row):
+    """One bounded IOC slice a round, for the account. quantity restore: the fewest lots that make it safe at the mark."""
+
+    kind: Literal["book"]
+    choice: Literal["largest_maintenance"] = "largest_maintenance"
+    quantity: Literal["restore", "all"] = "restore"
+    bound: Annotated[Union[BoundBankruptcy, BoundMark], Field(discriminator="kind")]
+
+
+class TakeoverStage(Row):
+    """The backstop takes what is left, at the bankruptcy price but never beyond the mark.
+
+    notional_max (whole numeraire): what the backstop may hold in the market after it; absent: no cap.
+    """
+
+    kind: Literal["takeover"]
+    price: Literal["bankruptcy"] = "bankruptcy"
+    notional_max: Whole | None = None
+
+
+class ConvertStage(Row):
+    """Once flat, collateral is sold until the settlement balance is no longer negative, in the order of the collateral rows."""
+
+    kind: Literal["convert"]
+    to: Literal["treasury"] = "treasury"
+
+
+class FundStage(Row):
+    """The fund pays a shortfall, never more than it has; the rest is a FUND_SHORT."""
+
+    kind: Literal["fund"]
+
+
+class WriteOffStage(Row):
+    """What nobody paid becomes bad debt."""
+
+    kind: Literal["write_off"]
+
+
+StageRow = Annotated[Union[CancelStage, BookStage, TakeoverStage, ConvertStage, FundStage, WriteOffStage], Field(discriminator="kind")]
+_STAGE_ORDER = ["cancel", "book", "takeover", "convert", "fund", "write_off"]
+
+
+class Liquidation(Row):
+    """trigger maintenance_ge_equity: maintenance >= equity (a margin ratio of 100 %). order: who goes first in a round."""
+
+    trigger: Literal["maintenance_ge_equity", "maintenance_gt_equity"] = "maintenance_ge_equity"
+    order: Literal["ratio", "deficit", "account"] = "ratio"
+    stages: Annotated[list[StageRow], Field(min_length=1, max_length=units.STAGES_MAX)]
+
+    @model_validator(mode="after")
+    def _order(self) -> "Liquidation":
+        kinds = [stage.kind for stage in self.stages]
+        ranks = [_STAGE_ORDER.index(kind) for kind in kinds]
+        for i in range(1, len(ranks)):
+            if ranks[i] <= ranks[i - 1]:
+                raise At(("stages", i), f"stage '{kinds[i]}' cannot stand after '{kinds[i - 1]}'", "order: " + ", ".join(_STAGE_ORDER))
+        if "write_off" not in kinds:
+            raise At(("stages",), "stages without an end: a shortfall that nobody pays must be written off", "add - kind: write_off")
+        return self
+
+
+class Fund(Row):
+    """capital: what the insurance fund holds at the start, whole numeraire."""
+
+    capital: Whole = 0
+
+
+class Quoter(Row):
+    """A market maker as a rule, seedless. At every refill it cancels its quotes and quotes `levels` prices a side again.
+
+    Half spread, then one step a level, in ppm of the reference index; bids rounded down, asks up to the tick. It leaves when
+    the reference moved more than exit_move_ppm since its last refill, or its position passes inventory_max lots, and comes
+    back return_ns later. It is an ordinary account: it must be opened and funded by the tape, and passes the gate.
+    """
+
+    account: Annotated[StrictInt, Field(ge=USERS_FROM, le=0xFFFFFFFF)]
+    market: Name
+    levels: Annotated[StrictInt, Field(ge=1, le=64)]
+    half_spread_ppm: Ppm
+    step_ppm: Ppm
+    lots: Annotated[StrictInt, Field(ge=1, le=units.QTY_MAX)]
+    refill_ns: Ns
+    exit_move_ppm: Ppm = units.PPM
+    inventory_max: Annotated[StrictInt, Field(ge=1, le=units.POSITION_MAX)] = units.POSITION_MAX
+    return_ns: Ns = 60 * units.NS
+
+
+class Assumed(Row):
+    """A value that is not public: where it stands in this file and why it was chosen."""
+
+    path: Text
+    why: Text
+
+
+def walk(node: Row):
+    """Yield a recipe's nodes, parts before the whole: the order in which they are evaluated."""
+    parts = getattr(node, "of", None)
+    for part in parts if isinstance(parts, list) else [parts] if parts is not None else []:
+        yield from walk(part)
+    if getattr(node, "underlying", None) is not None:
+        yield from walk(node.underlying)
+    yield node
+
+
+class Venue(Row):
+    """A whole rule book."""
+
+    schema_version: Literal[1]
+    name: Name
+    title: Text = ""
+    effective_from: AwareDatetime | None = None
+    references: list[Text] = []
+    assumed: list[Assumed] = []
+    clock: Clock = Clock()
+    limits: Limits = Limits()
+    numeraire: Name
+    assets: Annotated[list[Asset], Field(min_length=1, max_length=units.ASSETS_MAX)]
+    sources: Annotated[list[Source], Field(max_length=units.SOURCES_MAX)]
+    indices: Annotated[list[Index], Field(min_length=1, max_length=units.INDICES_MAX)]
+    markets: Annotated[list[Market], Field(min_length=1, max_length=units.MARKETS_MAX)]
+    collateral: list[Collateral] = []
+    grades: Grades = Grades()
+    liquidation: Liquidation
+    fund: Fund = Fund()
+    quoters: Annotated[list[Quoter], Field(max_length=units.QUOTERS_MAX)] = []
+
+    def number(self, table: str, name: str) -> int:
+        """Return the row number of a name in assets, sources, indices or markets: its id on tape. KeyError if absent."""
+        for i, row in enumerate(getattr(self, table)):
+            if row.name == name:
+                return i
+        raise KeyError(name)
+
+    def decimals(self, asset: str) -> int:
+        """Return the decimals of an asset's money."""
+        return self.assets[self.number("assets", asset)].decimals
+
+    def multiplier(self, market: Market) -> int:
+        """Return money units per lot and price unit: lot.size x 10^(asset decimals - price_decimals - lot.decimals)."""
+        return market.lot.size * 10 ** (self.decimals(market.settles_in) - market.price_decimals - market.lot.decimals)
+
+    @model_validator(mode="after")
+    def _names(self) -> "Venue":
+        names: dict[str, list[str]] = {}
+        for table in ("assets", "sources", "indices", "markets"):
+            names[table] = []
+            for i, row in enumerate(getattr(self, table)):
+                if row.name in names[table]:
+                    raise At((table, i, "name"), f"'{row.name}' is defined twice")
+                names[table].append(row.name)
+
+        def known(table: str, name: str, path: tuple) -> None:
+            if name not in names[table]:
+                near = ", ".join(names[table]) or "none"
+                raise At(path, f"'{name}' is not one of the {table}", f"known: {near}")
+
+        known("assets", self.numeraire, ("numeraire",))
+        for i, index in enumerate(self.indices):
+            self._recipe(i, index, known)
+        for i, market in enumerate(self.markets):
+            known("assets", market.settles_in, ("markets", i, "settles_in"))
+            if market.settles_in != self.numeraire:
+                raise At(("markets", i, "settles_in"), f"'{market.settles_in}' is not the numeraire", f"one settlement asset: {self.numeraire}")
+            known("indices", market.index, ("markets", i, "index"))
+            index = self.indices[names["indices"].index(market.index)]
+            if index.price_decimals != market.price_decimals:
+                raise At(("markets", i, "price_decimals"), f"{market.price_decimals} differs from its index", f"{index.price_decimals}, as {index.name}")
+            if self.decimals(market.settles_in) < market.price_decimals + market.lot.decimals:
+                raise At(("markets", i, "lot"), "value per lot is not a whole number of money units", "fewer lot or price decimals, or more asset decimals")
+            if market.leverage_default > market.brackets[0].leverage_max:
+                raise At(("markets", i, "leverage_default"), f"{market.leverage_default} is above the first bracket's cap")
+            if self.multiplier(market) * market.tick_size > units.VALUE_MAX:
+                raise At(("markets", i, "lot"), "one lot at one tick is worth more than VALUE_MAX", "a smaller lot")
+            places = self.decimals(self.numeraire)
+            for j, row in enumerate(market.brackets):
+                for field in ("notional_max", "amount"):
+                    self._whole(getattr(row, field), places, ("markets", i, "brackets", j, field))
+        seen = set()
+        for i, row in enumerate(self.collateral):
+            known("assets", row.asset, ("collateral", i, "asset"))
+            known("indices", row.index, ("collateral", i, "index"))
+            if row.asset == self.numeraire or row.asset in seen:
+                raise At(("collateral", i, "asset"), f"'{row.asset}' is the numeraire or stands twice")
+            seen.add(row.asset)
+            exponent = self.decimals(row.asset) + self.indices[names["indices"].index(row.index)].price_decimals - self.decimals(self.numeraire)
+            if not units.COLLATERAL_EXPONENT_MIN <= exponent <= 30:
+                low = units.COLLATERAL_EXPONENT_MIN
+                raise At(("collateral", i, "index"), f"decimals of asset + index - numeraire are {exponent}", f"between {low} and 30: collateral value is 128 bits wide")
+        for i, row in enumerate(self.quoters):
+            known("markets", row.market, ("quoters", i, "market"))
+            if row.half_spread_ppm + row.levels * row.step_ppm >= units.PPM:
+                raise At(("quoters", i, "levels"), "the lowest bid would be at or below 0", "fewer levels or a smaller step")
+            if any(other.account == row.account and other.market == row.market for other in self.quoters[:i]):
+                raise At(("quoters", i, "account"), f"account {row.account} quotes {row.market} twice")
+        self._whole(self.fund.capital, self.decimals(self.numeraire), ("fund", "capital"))
+        for i, stage in enumerate(self.liquidation.stages):
+            if stage.kind == "takeover" and stage.notional_max is not None:
+                self._whole(stage.notional_max, self.decimals(self.numeraire), ("liquidation", "stages", i, "notional_max"))
+        for i, row in enumerate(self.assumed):
+            self._assumed(i, row.path)
+        return self
+
+    @staticmethod
+    def _whole(value: int | str, decimals: int, path: tuple) -> None:
+        try:
+            money = whole(value, decimals)
+        except ValueError as error:
+            raise At(path, str(error)) from None
+        if money > units.MONEY_IN_MAX * units.PPM:
+            raise At(path, f"{value} is out of bounds")
+
+    def _recipe(self, i: int, index: Index, known) -> None:
+        nodes = list(walk(index.recipe))
+        if len(nodes) > units.NODES_MAX:
+            raise At(("indices", i, "recipe"), f"{len(nodes)} nodes, at most {units.NODES_MAX}")
+        for node in nodes:
+            at = ("indices", i, "recipe")
+            if node.kind == "source" or node.kind == "redemption":
+                name = node.name if node.kind == "source" else node.ratio
+                known("sources", name, at)
+                places = self.sources[self.number("sources", name)].price_decimals
+            elif node.kind == "index":
+                known("indices", node.name, at)
+                number = self.number("indices", node.name)
+                if number >= i:
+                    raise At(at, f"index '{node.name}' is not defined above '{index.name}'", "define legs first; an index cannot use itself")
+                places = self.indices[number].price_decimals
+            elif node.kind == "book":
+                known("markets", node.market, at)
+                if index.publish.kind != "interval":
+                    raise At(("indices", i, "publish"), "an index with its own book in it publishes at an interval", "kind: interval")
+                places = self.markets[self.number("markets", node.market)].price_decimals
+            else:
+                if node.kind == "floor":
+                    self._whole(node.price_min, index.price_decimals, at)
+                continue
+            if places > index.price_decimals:
+                raise At(("indices", i, "price_decimals"), f"a part has {places} decimals, the index {index.price_decimals}", "an index is at least as fine as its parts")
+
+    def _assumed(self, i: int, path: str) -> None:
+        here: object = self
+        for step in path.split("."):
+            try:
+                if isinstance(here, list):
+                    here = here[int(step)] if step.isdigit() else next(x for x in here if step in (getattr(x, "name", None), getattr(x, "asset", None), getattr(x, "kind", None)))
+                elif isinstance(here, dict):
+                    here = here[step]
+                else:
+                    here = getattr(here, step)
+            except (AttributeError, KeyError, IndexError, StopIteration):
+                raise At(("assumed", i, "path"), f"'{path}' leads nowhere: no '{step}'", "a dotted path of this file, rows by name") from None
