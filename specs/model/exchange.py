@@ -1,0 +1,701 @@
+"""The exchange: what one event does. The same numbered steps stand in engine/exchange.pyx.
+
+    0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
+               order (time, kind, id), each a cascade of its own; then now := the event's time
+    1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
+    2 post     order -> match -> fills -> ledger; deposit, withdraw, leverage, cancel, account
+    3 price    sources -> index -> mark -> published {price, grade}; collateral
+    4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
+    5 select   who is triggered, in the order of the rule book
+    6 stages   for each selected account the venue's list of stages
+    7 finish   flat, above target, suspended or carried, each with an outcome that says so
+    8 again    a price or an account changed -> 3, at most rounds_max; a BOUND outcome says how many are carried over
+    9 check    laws and digest (outside: specs/laws.py)
+
+Everything is recomputed from scratch; nothing here is fast on purpose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+
+import numpy as np
+
+from specs import rules, units
+from specs.model import liquidation
+from specs.model.book import Book, Order
+from specs.model.index import Index, Published, Source, grade_of
+from specs.model.ledger import Account, Ledger
+from specs.model.margin import Brackets, Evaluation, Haircut
+from specs.model.mark import Mark
+from specs.model.quoter import Quoter
+from specs.model.seams import Seams
+from specs.tape import (
+    ENGINE_ORDER,
+    EVENT,
+    EVENT_STRUCT,
+    OUTCOME,
+    OUTCOME_STRUCT,
+    SCHEMA_VERSION,
+    USERS_FROM,
+    Action,
+    Chart,
+    EventKind,
+    Flag,
+    Flow,
+    Grade,
+    Leg,
+    OutcomeKind,
+    Permit,
+    Reason,
+    Seam,
+    Side,
+    Stage,
+    Status,
+    Tif,
+    money_join,
+    money_split,
+)
+
+STALE, PUBLISH, QUOTE = 0, 1, 2  # kinds of timers, in their order at one time
+
+
+class Event:
+    """One event, unpacked; `amount` is joined from its halves."""
+
+    __slots__ = EVENT.names + ("amount",)
+
+    def __init__(self, packed: bytes) -> None:
+        for name, value in zip(EVENT.names, EVENT_STRUCT.unpack(packed)):
+            setattr(self, name, value)
+        self.amount = money_join(self.amount_lo, self.amount_hi)
+
+
+class Exchange:
+    """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file."""
+
+    def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:
+        self.venue, self.now = venue, start_ns
+        self.seams = Seams(seams)
+        self.numeraire = venue.number("assets", venue.numeraire)
+        self.ledger = Ledger(len(venue.assets), len(venue.markets), self.numeraire)
+        self.books = [Book() for _ in venue.markets]
+        self.orders: dict[int, Order] = {}
+        self.sources = [Source() for _ in venue.sources]
+        self.indices = [Index(i, row, venue) for i, row in enumerate(venue.indices)]
+        self.marks = [Mark(i, row, venue) for i, row in enumerate(venue.markets)]
+        self.brackets = [Brackets(venue, row) for row in venue.markets]
+        self.multiplier = [venue.multiplier(row) for row in venue.markets]
+        self.haircuts = [Haircut(venue, row) for row in venue.collateral]
+        self.collateral = {haircut.asset: Published() for haircut in self.haircuts}
+        self.quoters = [Quoter(i, row, venue) for i, row in enumerate(venue.quoters)]
+        self.last_price: list[int | None] = [None] * len(venue.markets)
+        self.value = [0] * len(venue.markets)  # money per lot at the last valid mark
+        self.due_index: set[int] = set()
+        self.due_mark: set[int] = set()
+        self.timers: dict[tuple[int, int], int] = {}
+        for i, row in enumerate(venue.indices):
+            if row.publish.kind == "interval":
+                self.timers[PUBLISH, i] = start_ns + row.publish.every_ns
+        for i, row in enumerate(venue.quoters):
+            self.timers[QUOTE, i] = start_ns + row.refill_ns
+        self.next_due = min(self.timers.values(), default=None)
+        self.events = self.engine_orders = 0
+        self.event = self.round = 0
+        self.stage = Stage.NONE
+        self.stages_visited = [0] * len(Stage)
+        self._out = bytearray()
+        capital = rules.whole(venue.fund.capital, venue.decimals(venue.numeraire))
+        if capital:
+            self.flow(Flow.FUND_CAPITAL, Chart.OUTSIDE, Chart.FUND, self.numeraire, capital)
+
+    # ---- what both twins offer
+
+    def run(self, events: np.ndarray) -> None:
+        """Apply a tape, or the next part of one."""
+        packed = np.ascontiguousarray(events, dtype=EVENT).tobytes()
+        for at in range(0, len(packed), EVENT.itemsize):
+            self._apply(Event(packed[at : at + EVENT.itemsize]))
+
+    def apply(self, event) -> bytes:
+        """Apply one event (64 bytes, or a row of a tape) and return its outcomes, packed."""
+        before = len(self._out)
+        self._apply(Event(bytes(event) if isinstance(event, (bytes, bytearray, memoryview)) else event.tobytes()))
+        return bytes(self._out[before:])
+
+    def outcomes(self) -> np.ndarray:
+        """Return all outcomes so far, a copy."""
+        return np.frombuffer(bytes(self._out), dtype=OUTCOME)
+
+    def digest(self) -> str:
+        """Return the blake2b-128 of the outcomes' canonical rows and the schema version."""
+        return hashlib.blake2b(self._out + SCHEMA_VERSION.to_bytes(4, "little"), digest_size=16).hexdigest()
+
+    def visits(self) -> dict[str, int]:
+        """Return how often each seam acted and each stage was entered."""
+        seams = {seam.name: 0 for seam in Seam}
+        for row, fired in zip(self.seams.rows, self.seams.fired):
+            seams[Seam(row[0]).name] += fired
+        return seams | {f"STAGE_{stage.name}": self.stages_visited[stage] for stage in Stage if stage}
+
+    def snapshot(self) -> bytes:
+        """Return the whole state; restoring it and running the rest gives the bytes of the whole run."""
+        state = {name: value for name, value in self.__dict__.items() if name not in ("venue", "indices", "marks", "quoters")}
+        state["indices"] = [(index.published, index.samples) for index in self.indices]
+        state["marks"] = [(mark.published, mark.basis) for mark in self.marks]
+        state["quoters"] = [(quoter.reference, quoter.return_ns) for quoter in self.quoters]
+        return pickle.dumps(state)
+
+    @classmethod
+    def restore(cls, venue: rules.Venue, blob: bytes, seams=None) -> "Exchange":
+        """Return the exchange of a snapshot. `seams` replaces the fault schedule: a fork."""
+        exchange = cls(venue, 0)
+        state = pickle.loads(blob)
+        for index, (published, samples) in zip(exchange.indices, state.pop("indices")):
+            index.published, index.samples = published, samples
+        for mark, (published, basis) in zip(exchange.marks, state.pop("marks")):
+            mark.published, mark.basis = published, basis
+        for quoter, (reference, return_ns) in zip(exchange.quoters, state.pop("quoters")):
+            quoter.reference, quoter.return_ns = reference, return_ns
+        exchange.__dict__.update(state)
+        if seams is not None:
+            exchange.seams = Seams(seams)
+        return exchange
+
+    def state(self) -> dict[str, list[tuple[int, ...]]]:
+        """Return every table of the state as sorted rows of integers: what the twins compare."""
+        accounts = [self.ledger.accounts[n] for n in sorted(self.ledger.accounts)]
+        users = [a for a in accounts if a.number >= USERS_FROM]
+        published = lambda p: (int(p.grade), p.price, p.time_ns, int(p.valid), p.last_valid)  # noqa: E731
+        maybe = lambda x: (int(x is not None), x if x is not None else 0)  # noqa: E731
+        return {
+            "clock": [(self.now, self.events, self.engine_orders)],
+            "accounts": [(a.number, a.owner, *maybe(a.parent), int(a.status)) for a in users],
+            "leverage": [(a.number, m, x) for a in users for m, x in enumerate(a.leverage) if x],
+            "balances": [(a.number, i, x) for a in accounts for i, x in enumerate(a.balance) if x],
+            "positions": [(a.number, m, int(Leg.NET), x, a.entry[m]) for a in accounts for m, x in enumerate(a.qty) if x],
+            "orders": [
+                (m, int(o.side), o.price, place, o.order_id, o.account, o.qty)
+                for m, book in enumerate(self.books)
+                for place, o in book.orders()
+            ],
+            "reserved": [row for a in users for m in range(len(self.books)) if any((row := self._reserved(a, m))[2:])],
+            "sources": [(i, int(s.there), s.price, s.time_ns) for i, s in enumerate(self.sources)],
+            "indices": [(x.number, *published(x.published)) for x in self.indices],
+            "samples": [(x.number, n, k, v) for x in self.indices for n in sorted(x.samples) for k, v in enumerate(x.samples[n])],
+            "marks": [(m.number, *published(m.published), *maybe(self.last_price[m.number])) for m in self.marks],
+            "basis": [(m.number, k, v) for m in self.marks for k, v in enumerate(m.basis)],
+            "collateral": [(asset, *published(p)) for asset, p in sorted(self.collateral.items())],
+            "timers": [(*key, self.timers[key]) for key in sorted(self.timers)],
+            "quoters": [(q.number, *maybe(q.reference), *maybe(q.return_ns)) for q in self.quoters],
+            "seams": [(i, int(h is not None), *((int(h[0]), h[1]) if h else (0, 0)), self.seams.fired[i]) for i, h in enumerate(self.seams.held)],
+            "touched": [(n,) for n in sorted(self.ledger.touched)],
+            "due": [(0, i) for i in sorted(self.due_index)] + [(1, m) for m in sorted(self.due_mark)],
+            "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
+        }
+
+    # ---- step 0
+
+    def _apply(self, e: Event) -> None:
+        self.event = self.events
+        self.events += 1
+        reason = self._time(e)
+        if reason:
+            self._reject(e, reason)
+            return
+        reason = self._post(e)
+        if reason:
+            self._reject(e, reason)
+        if e.batch_left == 0:
+            self._cascade()
+
+    def _time(self, e: Event) -> Reason:
+        if e.time_ns < self.now:
+            return Reason.TIME_WENT_BACK
+        if e.time_ns > self.now + self.venue.clock.gap_max_ns:
+            return Reason.TIME_GAP
+        while self.next_due is not None and self.next_due <= e.time_ns:
+            self._timer()
+        self.now = e.time_ns
+        return Reason.NONE
+
+    def _timer(self) -> None:
+        """Run the timer that is due first, as a cascade of its own."""
+        time_ns, kind, number = min((time_ns, kind, number) for (kind, number), time_ns in self.timers.items())
+        self.now = time_ns
+        if kind == STALE:
+            del self.timers[kind, number]
+            self._heard(number)
+        elif kind == PUBLISH:
+            self.timers[kind, number] = time_ns + self.venue.indices[number].publish.every_ns
+            self.due_index.add(number)
+        else:
+            self.timers[kind, number] = time_ns + self.venue.quoters[number].refill_ns
+            self.quoters[number].refill(self)
+        self.next_due = min(self.timers.values(), default=None)
+        self._cascade()
+
+    def _heard(self, source: int) -> None:
+        """An index that publishes on update is due when one of its sources was heard or went stale."""
+        for index in self.indices:
+            if index.row.publish.kind == "update" and source in index.sources:
+                self.due_index.add(index.number)
+
+    # ---- steps 1 and 2
+
+    def _reject(self, e: Event, reason: Reason) -> None:
+        asset = e.source if e.kind == EventKind.SOURCE else e.asset
+        self.emit(
+            OutcomeKind.REJECT,
+            account=e.account,
+            market=e.market,
+            asset=asset,
+            ref_id=e.ref_id,
+            price=e.price,
+            qty=e.qty,
+            money=e.amount,
+            side=e.side,
+            reason=reason,
+        )
+
+    def _post(self, e: Event) -> Reason:
+        post = self._POST.get(e.kind)
+        return post(self, e) if post else Reason.UNKNOWN_KIND
+
+    def _user(self, number: int) -> Account | None:
+        return self.ledger.accounts.get(number) if number >= USERS_FROM else None
+
+    def _post_clock(self, e: Event) -> Reason:
+        return Reason.NONE
+
+    def _post_account(self, e: Event) -> Reason:
+        if not USERS_FROM <= e.account < self.venue.limits.accounts_max:
+            return Reason.UNKNOWN_ACCOUNT
+        if e.account in self.ledger.accounts:
+            return Reason.DUPLICATE_ACCOUNT
+        parent = None
+        if e.flags & Flag.HAS_PARENT:
+            above = self._user(e.qty)
+            if above is None or above.owner != e.ref_id:
+                return Reason.BAD_OWNER
+            parent = e.qty
+        if e.ref_id > 0xFFFFFFFF:
+            return Reason.BAD_OWNER
+        self.ledger.open(e.account, e.ref_id, parent)
+        self.emit(OutcomeKind.OPENED, account=e.account, ref_id=e.ref_id)
+        return Reason.NONE
+
+    def _post_deposit(self, e: Event) -> Reason:
+        account = self._user(e.account)
+        if account is None:
+            return Reason.UNKNOWN_ACCOUNT
+        if e.asset >= len(self.venue.assets):
+            return Reason.UNKNOWN_ASSET
+        if not 0 < e.amount <= units.MONEY_IN_MAX or account.balance[e.asset] + e.amount > units.BALANCE_MAX:
+            return Reason.BAD_AMOUNT
+        self.flow(Flow.DEPOSIT, Chart.OUTSIDE, e.account, e.asset, e.amount)
+        return Reason.NONE
+
+    def _post_withdraw(self, e: Event) -> Reason:
+        """A withdrawal leaves the wallet at or above 0 and equity at or above initial margin."""
+        account = self._user(e.account)
+        if account is None:
+            return Reason.UNKNOWN_ACCOUNT
+        if e.asset >= len(self.venue.assets):
+            return Reason.UNKNOWN_ASSET
+        if not 0 < e.amount <= units.MONEY_IN_MAX:
+            return Reason.BAD_AMOUNT
+        if account.status != Status.NORMAL:
+            return Reason.IN_LIQUIDATION
+        if self._strictest(account, Action.WITHDRAW, None) >= Permit.DEFER:
+            return Reason.GRADE_REFUSED
+        wallet = account.balance[e.asset] + (sum(account.entry) if e.asset == self.numeraire else 0)
+        if wallet < e.amount:
+            return Reason.INSUFFICIENT_BALANCE
+        account.balance[e.asset] -= e.amount
+        enough = self.evaluate(account).equity >= sum(self.requirement(account, m)[0] for m in range(len(self.books)))
+        account.balance[e.asset] += e.amount
+        if not enough:
+            return Reason.INSUFFICIENT_MARGIN
+        self.flow(Flow.WITHDRAWAL, e.account, Chart.OUTSIDE, e.asset, e.amount)
+        return Reason.NONE
+
+    def _post_leverage(self, e: Event) -> Reason:
+        account = self._user(e.account)
+        if account is None:
+            return Reason.UNKNOWN_ACCOUNT
+        if e.market >= len(self.books):
+            return Reason.UNKNOWN_MARKET
+        if not 1 <= e.qty <= self.venue.markets[e.market].brackets[0].leverage_max:
+            return Reason.BAD_LEVERAGE
+        if account.status != Status.NORMAL:
+            return Reason.IN_LIQUIDATION
+        before = account.leverage[e.market]
+        need = self.requirement(account, e.market)[0]
+        account.leverage[e.market] = e.qty
+        needs = [self.requirement(account, m)[0] for m in range(len(self.books))]
+        if needs[e.market] > need and self.evaluate(account).equity < sum(needs):
+            account.leverage[e.market] = before
+            return Reason.INSUFFICIENT_MARGIN
+        self.emit(OutcomeKind.LEVERAGE_SET, account=e.account, market=e.market, qty=e.qty)
+        return Reason.NONE
+
+    def _post_order(self, e: Event) -> Reason:
+        if self._user(e.account) is None:
+            return Reason.UNKNOWN_ACCOUNT
+        if e.market >= len(self.books):
+            return Reason.UNKNOWN_MARKET
+        if e.ref_id & ENGINE_ORDER:
+            return Reason.BAD_ORDER_ID
+        if e.ref_id in self.orders:
+            return Reason.DUPLICATE_ORDER_ID
+        return self._order(e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty)
+
+    def _order(self, number: int, market: int, order_id: int, side: int, tif: int, price: int, qty: int) -> Reason:
+        """Gate and post one order of a user or a quoter."""
+        account, row = self.ledger.accounts[number], self.venue.markets[market]
+        if side not in (Side.BUY, Side.SELL):
+            return Reason.BAD_SIDE
+        if tif not in (Tif.GTC, Tif.IOC, Tif.POST_ONLY, Tif.MARKET):
+            return Reason.BAD_TIF
+        if not 1 <= qty <= units.QTY_MAX:
+            return Reason.BAD_QTY
+        if (price != 0) if tif == Tif.MARKET else not 1 <= price <= units.PRICE_MAX:
+            return Reason.BAD_PRICE
+        if price % row.tick_size:
+            return Reason.OFF_TICK
+        if account.status == Status.LIQUIDATING:
+            return Reason.IN_LIQUIDATION
+        if len(account.orders) >= self.venue.limits.orders_per_account_max:
+            return Reason.TOO_MANY_ORDERS
+        if len(self.orders) >= self.venue.limits.orders_max:
+            return Reason.BOOK_FULL
+        worse = max(abs(account.qty[market] + self._open(account, market, Side.BUY)[0]), abs(account.qty[market] - self._open(account, market, Side.SELL)[0]))
+        if worse + qty > units.POSITION_MAX:
+            return Reason.POSITION_LIMIT
+        order = Order(order_id, number, market, side, price, qty)
+        reason = self._margin_gate(account, order, tif)
+        if reason:
+            return reason
+        opposite = self.books[market].best(Side.SELL if side == Side.BUY else Side.BUY)
+        if tif == Tif.POST_ONLY and opposite is not None and self._reaches(side, price, opposite.price):
+            return Reason.WOULD_CROSS
+        self.emit(OutcomeKind.ACCEPTED, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty)
+        limit = self._market_limit(market, side) if tif == Tif.MARKET else price
+        filled, _ = self.match(number, order_id, market, side, limit, qty, Stage.NONE)
+        order.qty = qty - filled
+        if order.qty and tif in (Tif.GTC, Tif.POST_ONLY):
+            self.books[market].rest(order)
+            self.orders[order_id] = account.orders[order_id] = order
+        elif order.qty:
+            self.emit(
+                OutcomeKind.CANCELLED,
+                account=number,
+                market=market,
+                ref_id=order_id,
+                side=side,
+                price=price,
+                qty=order.qty,
+                reason=Reason.IOC_REMAINDER,
+            )
+        return Reason.NONE
+
+    def _margin_gate(self, account: Account, order: Order, tif: int) -> Reason:
+        """An order that raises its market's requirement needs equity >= all requirements with it, and its taker fee.
+
+        A MARKET order is judged at the mark; a limit order pays the loss of a limit beyond the mark on top.
+        """
+        market = order.market
+        need, _ = self.requirement(account, market)
+        need_with, exceeded = self.requirement(account, market, order, at_mark=tif == Tif.MARKET)
+        action = Action.OPEN if need_with > need else Action.REDUCE
+        if self._strictest(account, action, market) >= Permit.DEFER:
+            return Reason.GRADE_REFUSED
+        if action == Action.REDUCE:
+            return Reason.NONE
+        if exceeded:
+            return Reason.EXCEEDS_BRACKETS
+        value = self.value[market] if tif == Tif.MARKET else order.price * self.multiplier[market]
+        fee = units.div_ceil(order.qty * value * self.venue.markets[market].fees.taker_ppm, units.PPM)
+        needs = sum(self.requirement(account, m)[0] for m in range(len(self.books)) if m != market) + need_with
+        return Reason.NONE if self.evaluate(account).equity >= needs + fee else Reason.INSUFFICIENT_MARGIN
+
+    def _market_limit(self, market: int, side: int) -> int:
+        """Return the worst price a MARKET order takes: market_bound_ppm from the mark, on tick, inside the bound."""
+        row, mark = self.venue.markets[market], self.marks[market].published.last_valid
+        if side == Side.BUY:
+            return units.div_floor(mark * (units.PPM + row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size
+        return max(units.div_ceil(mark * (units.PPM - row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size, row.tick_size)
+
+    def _post_cancel(self, e: Event) -> Reason:
+        if self._user(e.account) is None:
+            return Reason.UNKNOWN_ACCOUNT
+        order = self.orders.get(e.ref_id)
+        if order is None:
+            return Reason.UNKNOWN_ORDER
+        if order.account != e.account:
+            return Reason.NOT_OWNER
+        self.cancel_order(order, Reason.USER)
+        return Reason.NONE
+
+    def _post_source(self, e: Event) -> Reason:
+        if e.source >= len(self.sources):
+            return Reason.UNKNOWN_SOURCE
+        source, row = self.sources[e.source], self.venue.sources[e.source]
+        source.there = not e.flags & Flag.MISSING
+        source.price, source.time_ns = e.price if source.there else 0, self.now
+        if row.stale_after_ns is not None:
+            self.timers[STALE, e.source] = self.now + row.stale_after_ns
+            self.next_due = min(self.timers.values())
+        self._heard(e.source)
+        return Reason.NONE
+
+    _POST = {
+        EventKind.CLOCK: _post_clock,
+        EventKind.ACCOUNT: _post_account,
+        EventKind.DEPOSIT: _post_deposit,
+        EventKind.WITHDRAW: _post_withdraw,
+        EventKind.LEVERAGE: _post_leverage,
+        EventKind.ORDER: _post_order,
+        EventKind.CANCEL: _post_cancel,
+        EventKind.SOURCE: _post_source,
+    }
+
+    # ---- matching and the other ways in which state moves
+
+    @staticmethod
+    def _reaches(side: int, limit: int, price: int) -> bool:
+        return limit >= price if side == Side.BUY else limit <= price
+
+    def match(self, number: int, order_id: int, market: int, side: int, limit: int, qty: int, stage: Stage) -> tuple[int, int]:
+        """Trade up to qty lots against the book at `limit` or better, best price first, oldest first.
+
+        Return (lots filled, notional). In a liquidation a resting order of the same owner is cancelled, not met.
+        """
+        book, taker = self.books[market], self.ledger.accounts[number]
+        opposite = Side.SELL if side == Side.BUY else Side.BUY
+        left = qty
+        notional = 0
+        while left:
+            maker = book.best(opposite)
+            if maker is None or not self._reaches(side, limit, maker.price):
+                break
+            if stage == Stage.BOOK and self.ledger.accounts[maker.account].owner == taker.owner:
+                self.cancel_order(maker, Reason.OWN_ORDER, stage)
+                continue
+            lots = min(left, maker.qty)
+            notional += self._fill(taker, maker, order_id, side, lots, stage)
+            left -= lots
+        return qty - left, notional
+
+    def _fill(self, taker: Account, maker: Order, order_id: int, side: int, lots: int, stage: Stage) -> int:
+        """Post one fill at the maker's price; return its notional."""
+        market, fees = maker.market, self.venue.markets[maker.market].fees
+        cash = lots * maker.price * self.multiplier[market]
+        buyer, seller = (taker.number, maker.account) if side == Side.BUY else (maker.account, taker.number)
+        self.ledger.exchange(buyer, seller, market, lots, cash)
+        fee = 0 if stage == Stage.BOOK else units.div_ceil(cash * fees.taker_ppm, units.PPM)
+        if fee:
+            self.ledger.flow(taker.number, Chart.FEES, self.numeraire, fee)
+        self.last_price[market] = maker.price
+        if self.venue.markets[market].mark.kind == "median" and self.venue.markets[market].mark.republish_on_fill:
+            self.due_mark.add(market)
+        self.emit(
+            OutcomeKind.FILL,
+            account=taker.number,
+            other=maker.account,
+            market=market,
+            ref_id=order_id,
+            other_id=maker.order_id,
+            side=side,
+            price=maker.price,
+            qty=lots,
+            money=fee,
+            stage=stage,
+            flow=Flow.TRADE,
+        )
+        maker_fee = units.div_ceil(cash * fees.maker_ppm, units.PPM)
+        if maker_fee:
+            self.flow(Flow.FEE, maker.account, Chart.FEES, self.numeraire, maker_fee)
+        maker.qty -= lots
+        if maker.qty == 0:
+            self._forget(maker)
+        return cash
+
+    def _forget(self, order: Order) -> None:
+        self.books[order.market].remove(order)
+        del self.orders[order.order_id]
+        del self.ledger.accounts[order.account].orders[order.order_id]
+
+    def cancel_order(self, order: Order, reason: Reason, stage: Stage = Stage.NONE) -> None:
+        self._forget(order)
+        self.emit(
+            OutcomeKind.CANCELLED,
+            account=order.account,
+            market=order.market,
+            ref_id=order.order_id,
+            side=order.side,
+            price=order.price,
+            qty=order.qty,
+            reason=reason,
+            stage=stage,
+        )
+
+    def next_order_id(self) -> int:
+        self.engine_orders += 1
+        return ENGINE_ORDER | self.engine_orders
+
+    def quote(self, number: int, market: int, side: Side, price: int, qty: int) -> None:
+        """Place a quoter's order through the gate; a refusal is a REJECT outcome."""
+        order_id = self.next_order_id()
+        reason = self._order(number, market, order_id, side, Tif.POST_ONLY, price, qty)
+        if reason:
+            self.emit(OutcomeKind.REJECT, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty, reason=reason)
+
+    def flow(self, kind: Flow, source: int, target: int, asset: int, money: int) -> None:
+        """Move money and say so."""
+        self.ledger.flow(source, target, asset, money)
+        self.emit(OutcomeKind.FLOW, account=source, other=target, asset=asset, money=money, flow=kind, stage=self.stage)
+
+    def visit(self, stage: Stage) -> None:
+        self.stages_visited[stage] += 1
+
+    def emit(
+        self, kind, *, account=0, other=0, market=0, asset=0, ref_id=0, other_id=0, price=0, qty=0, money=0, reason=0, stage=None, side=0, grade=0, flow=0
+    ) -> None:
+        """Append one outcome of the current event, time and round."""
+        lo, hi = money_split(money)
+        stage = self.stage if stage is None else stage
+        self._out += OUTCOME_STRUCT.pack(
+            self.now, ref_id, other_id, price, qty, lo, hi, self.event, account, other, market, asset, self.round, kind, reason, stage, side, grade, flow
+        )
+
+    # ---- margin
+
+    def cash_equity(self, account: Account) -> int:
+        """Return settlement balance + sum of qty * value(mark): equity without collateral."""
+        return account.balance[self.numeraire] + sum(qty * value for qty, value in zip(account.qty, self.value))
+
+    def maintenance(self, account: Account, market: int) -> int:
+        qty = account.qty[market]
+        return self.brackets[market].maintenance(abs(qty) * self.value[market]) if qty else 0
+
+    def evaluate(self, account: Account) -> Evaluation:
+        """Return equity, maintenance and the strictest LIQUIDATE permit of an account at the prices in force."""
+        equity, maintenance, permit, held = account.balance[self.numeraire], 0, 0, False
+        for market, qty in enumerate(account.qty):
+            if qty:
+                held = True
+                notional = qty * self.value[market]
+                equity += notional
+                maintenance += self.brackets[market].maintenance(abs(notional))
+                permit = max(permit, self.permit(market, Action.LIQUIDATE))
+        for haircut in self.haircuts:
+            balance = account.balance[haircut.asset]
+            if balance:
+                equity += haircut.collateral_value(balance, self.collateral[haircut.asset].last_valid)
+                permit = max(permit, self.collateral_permit(haircut.asset, Action.LIQUIDATE))
+        return Evaluation(equity, maintenance, held, permit)
+
+    @staticmethod
+    def _open(account: Account, market: int, side: int) -> tuple[int, int]:
+        """Return (lots, sum of lots * price) of the account's open orders on one side of a market."""
+        orders = [o for o in account.orders.values() if o.market == market and o.side == side]
+        return sum(o.qty for o in orders), sum(o.qty * o.price for o in orders)
+
+    def _reserved(self, account: Account, market: int) -> tuple[int, ...]:
+        return account.number, market, *self._open(account, market, Side.BUY), *self._open(account, market, Side.SELL)
+
+    def requirement(self, account: Account, market: int, order: Order | None = None, at_mark: bool = False) -> tuple[int, bool]:
+        """Return (initial margin of position and open orders on the worse side, whether no bracket admits it).
+
+        A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would
+        lose at once: orders' value beyond the mark. `order` is counted as if it were open already.
+        """
+        row, value = self.venue.markets[market], self.value[market]
+        leverage = account.leverage[market] or row.leverage_default
+        needs, exceeded = [], False
+        for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
+            lots, priced = self._open(account, market, side)
+            cost = priced * self.multiplier[market]
+            if order is not None and order.side == side:
+                lots += order.qty
+                cost += order.qty * (value if at_mark else order.price * self.multiplier[market])
+            notional = abs(account.qty[market] + sign * lots) * value
+            loss = max(0, sign * (cost - lots * value))
+            needs.append(self.brackets[market].initial(notional, leverage) + loss)
+            exceeded |= self.brackets[market].exceeded(notional)
+        return max(needs), exceeded
+
+    def permit(self, market: int, action: Action) -> Permit:
+        """Return what the grade of a mark allows; without a mark that was ever valid nothing is."""
+        published = self.marks[market].published
+        return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
+
+    def collateral_permit(self, asset: int, action: Action) -> Permit:
+        published = self.collateral[asset]
+        return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
+
+    def _strictest(self, account: Account, action: Action, market: int | None) -> Permit:
+        """Return the strictest permit over the account's positions, its collateral, and the market of an order."""
+        permits = [self.permit(m, action) for m, qty in enumerate(account.qty) if qty or m == market]
+        permits += [self.collateral_permit(h.asset, action) for h in self.haircuts if account.balance[h.asset]]
+        return max(permits, default=Permit.ALLOW)
+
+    # ---- steps 3 to 8
+
+    def _cascade(self) -> None:
+        while True:
+            changed = self._publish()
+            numbers = [n for n in sorted(self.ledger.accounts) if n >= USERS_FROM] if changed else sorted(self.ledger.touched)
+            self.ledger.touched.clear()
+            selected = liquidation.select(self, numbers)
+            if not selected:
+                break
+            if self.round == self.venue.limits.rounds_max:
+                self.emit(OutcomeKind.BOUND, qty=len(selected))
+                self.ledger.touched.update(account.number for account, _ in selected)
+                break
+            self.round += 1
+            liquidation.run_round(self, selected)
+        self.round = 0
+
+    def _publish(self) -> bool:
+        """Step 3. Publish what is due; return whether a price that accounts are valued at changed."""
+        changed = False
+        sampled = set()
+        for index in self.indices:
+            if index.number not in self.due_index:
+                continue
+            if index.publish(self):
+                p = index.published
+                self.emit(OutcomeKind.INDEX, ref_id=index.number, price=p.price, grade=p.grade, qty=index.used)
+            sampled.add(index.number)
+            for later in self.indices[index.number + 1 :]:
+                if later.row.publish.kind == "update" and index.number in later.legs:
+                    self.due_index.add(later.number)
+        self.due_index.clear()
+        for mark in self.marks:
+            if mark.index in sampled or mark.number in self.due_mark:
+                if mark.publish(self, mark.index in sampled):
+                    p = mark.published
+                    changed = True
+                    self.value[mark.number] = p.last_valid * mark.multiplier
+                    self.emit(OutcomeKind.MARK, market=mark.number, price=p.price, grade=p.grade)
+        self.due_mark.clear()
+        for haircut in self.haircuts:
+            if haircut.index in sampled and self._publish_collateral(haircut):
+                p = self.collateral[haircut.asset]
+                changed = True
+                self.emit(OutcomeKind.COLLATERAL, asset=haircut.asset, price=p.price, grade=p.grade)
+        return changed
+
+    def _publish_collateral(self, haircut: Haircut) -> bool:
+        """The price collateral is valued and converted at: its index, read through a seam of its own."""
+        index, before = self.indices[haircut.index].published, self.collateral[haircut.asset]
+        there = index.grade == Grade.VALID
+        there_now, price = self.seams.price(Seam.COLLATERAL_PRICE, haircut.asset, self.now, there, index.price if there else 0)
+        if there_now:
+            return before.put(grade_of(True, price), price, self.now)
+        return before.put(Grade.TOO_FEW_SOURCES if there else index.grade, before.price, self.now)

@@ -1,0 +1,16 @@
+"""The insurance fund: it pays shortfalls, never more than it has."""
+
+from __future__ import annotations
+
+from specs.tape import Chart, Flow, OutcomeKind
+
+
+def pay(exchange, account: int, shortfall: int) -> int:
+    """Pay min(available, shortfall) to the account; what is missing is a FUND_SHORT. Return what was paid."""
+    available = max(0, exchange.ledger.accounts[Chart.FUND].balance[exchange.numeraire])
+    paid = min(available, shortfall)
+    if paid:
+        exchange.flow(Flow.FUND_PAYMENT, Chart.FUND, account, exchange.numeraire, paid)
+    if paid < shortfall:
+        exchange.emit(OutcomeKind.FUND_SHORT, account=account, money=shortfall - paid)
+    return paid

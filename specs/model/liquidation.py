@@ -1,0 +1,260 @@
+"""Steps 5 to 7 of the cascade: who is liquidated, and what the venue's list of stages does to them.
+
+Two residuals are never mixed: lots open, and the shortfall, which is money and exists only once an account is flat and its
+collateral converted. Nothing rounds in favour of the account that is being liquidated.
+"""
+
+from __future__ import annotations
+
+from functools import cmp_to_key
+
+from specs import rules, units
+from specs.model import fund
+from specs.model.ledger import Account
+from specs.model.margin import Evaluation
+from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
+
+
+def triggered(exchange, account: Account, e: Evaluation) -> bool:
+    """Return whether the account must be liquidated: maintenance against equity while it holds a position, or a debt."""
+    if e.open:
+        trigger = exchange.venue.liquidation.trigger
+        verdict = e.maintenance >= e.equity if trigger == "maintenance_ge_equity" else e.maintenance > e.equity
+        verdict = verdict or e.equity < 0
+        return exchange.seams.decision(Seam.LIQUIDATION_TRIGGER, account.number, exchange.now, verdict)
+    return e.equity < 0
+
+
+def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
+    """Return the accounts to liquidate, in the order of the rule book; close, suspend and open episodes on the way."""
+    selected = []
+    for number in numbers:
+        account = exchange.ledger.accounts[number]
+        e = exchange.evaluate(account)
+        if not triggered(exchange, account, e):
+            if account.status != Status.NORMAL:
+                account.status = Status.NORMAL
+                reason = Reason.ABOVE_TARGET if e.open else Reason.FLAT
+                exchange.emit(OutcomeKind.RESTORED, account=number, money=e.equity, reason=reason)
+        elif e.permit >= Permit.DEFER:
+            if account.status != Status.SUSPENDED:
+                account.status = Status.SUSPENDED
+                exchange.emit(OutcomeKind.SUSPENDED, account=number, money=e.equity)
+        else:
+            selected.append((account, e))
+    selected.sort(key=cmp_to_key(_ORDER[exchange.venue.liquidation.order]))
+    for account, e in selected:
+        if account.status != Status.LIQUIDATING:
+            account.status = Status.LIQUIDATING
+            exchange.emit(OutcomeKind.LIQUIDATION, account=account.number, money=e.equity, reason=Reason.MAINTENANCE)
+    return selected
+
+
+def _by_ratio(x, y) -> int:
+    """Highest maintenance / equity first; no equity counts as the highest, the deepest debt before the others."""
+    (a, e), (b, f) = x, y
+    if e.equity <= 0 or f.equity <= 0:
+        order = (e.equity > 0) - (f.equity > 0) or ((e.equity > f.equity) - (e.equity < f.equity) if e.equity <= 0 else 0)
+    else:
+        order = -units.cmp_ratio(e.maintenance, e.equity, f.maintenance, f.equity)
+    return order or a.number - b.number
+
+
+def _by_deficit(x, y) -> int:
+    """Largest maintenance - equity first."""
+    (a, e), (b, f) = x, y
+    left, right = e.maintenance - e.equity, f.maintenance - f.equity
+    return (left < right) - (left > right) or a.number - b.number
+
+
+def _by_account(x, y) -> int:
+    return x[0].number - y[0].number
+
+
+_ORDER = {"ratio": _by_ratio, "deficit": _by_deficit, "account": _by_account}
+
+
+def run_round(exchange, selected: list[tuple[Account, Evaluation]]) -> None:
+    """Cancel the orders of all selected accounts, then take each through the stages."""
+    stages = exchange.venue.liquidation.stages
+    if stages[0].kind == "cancel":
+        for account, _ in selected:
+            exchange.visit(Stage.CANCEL)
+            for order in list(account.orders.values()):
+                exchange.cancel_order(order, Reason.LIQUIDATED, Stage.CANCEL)
+    for account, _ in selected:
+        _run_stages(exchange, account, stages)
+
+
+def _run_stages(exchange, account: Account, stages) -> None:
+    for row in stages:
+        e = exchange.evaluate(account)
+        flat_and_short = not e.open and account.balance[exchange.numeraire] < 0
+        if row.kind == "book" and e.open and triggered(exchange, account, e):
+            _book(exchange, account, row, e)
+        elif row.kind == "takeover" and e.open and triggered(exchange, account, e):
+            _takeover(exchange, account, row)
+        elif row.kind == "convert" and flat_and_short:
+            _convert(exchange, account)
+        elif row.kind == "fund" and flat_and_short and _converted(exchange, account):
+            exchange.visit(Stage.FUND)
+            exchange.stage = Stage.FUND
+            fund.pay(exchange, account.number, -account.balance[exchange.numeraire])
+        elif row.kind == "write_off" and flat_and_short and _converted(exchange, account):
+            exchange.visit(Stage.WRITE_OFF)
+            exchange.stage = Stage.WRITE_OFF
+            exchange.flow(Flow.WRITE_OFF, Chart.BAD_DEBT, account.number, exchange.numeraire, -account.balance[exchange.numeraire])
+    exchange.stage = Stage.NONE
+    e = exchange.evaluate(account)
+    if triggered(exchange, account, e):
+        exchange.emit(OutcomeKind.CARRIED, account=account.number, money=e.equity)
+
+
+def conversion_equity(exchange, account: Account) -> int:
+    """Return what the account is worth if its collateral is sold to the treasury: the margin that bankruptcy uses up."""
+    equity = exchange.cash_equity(account)
+    for haircut in exchange.haircuts:
+        equity += haircut.conversion_value(account.balance[haircut.asset], exchange.collateral[haircut.asset].last_valid)
+    return equity
+
+
+def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> None:
+    """One bounded IOC slice of the position with the largest maintenance; then the fee on what was filled."""
+    exchange.visit(Stage.BOOK)
+    exchange.stage = Stage.BOOK
+    needs = [(exchange.maintenance(account, m), -m) for m in range(len(account.qty)) if account.qty[m]]
+    need, market = max(needs)
+    market = -market
+    qty = abs(account.qty[market])
+    if row.quantity == "restore":
+        qty = _restore_qty(exchange, account, market, e)
+    side = Side.SELL if account.qty[market] > 0 else Side.BUY
+    limit = _limit(exchange, account, market, row.bound, need, e.maintenance)
+    if limit is None:
+        return
+    _, notional = exchange.match(account.number, exchange.next_order_id(), market, side, limit, qty, Stage.BOOK)
+    rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
+    fee = min(units.div_ceil(notional * rate_ppm, units.PPM), max(0, conversion_equity(exchange, account)))
+    if fee:
+        exchange.flow(Flow.LIQUIDATION_FEE, account.number, Chart.FUND, exchange.numeraire, fee)
+
+
+def _restore_qty(exchange, account: Account, market: int, e: Evaluation) -> int:
+    """Return the lots that make the account safe if they close at the mark and pay the liquidation fee; all if none do.
+
+    Found by bisection between 0 (unsafe) and the whole position (safe); where a fee above the maintenance rate makes safety
+    not monotone this is one crossing of it, the same one in both twins.
+    """
+    value, qty = exchange.value[market], abs(account.qty[market])
+    rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
+    others = e.maintenance - exchange.brackets[market].maintenance(qty * value)
+
+    def safe(lots: int) -> bool:
+        fee = units.div_ceil(lots * value * rate_ppm, units.PPM)
+        return e.equity - fee > others + (exchange.brackets[market].maintenance((qty - lots) * value) if lots < qty else 0)
+
+    if safe(0) or not safe(qty):
+        return qty
+    unsafe, enough = 0, qty
+    while enough - unsafe > 1:
+        middle = (unsafe + enough) // 2
+        if safe(middle):
+            enough = middle
+        else:
+            unsafe = middle
+    return enough
+
+
+def _share(exchange, account: Account, need: int, maintenance: int) -> int:
+    """Return a position's share, by maintenance, of the margin that bankruptcy uses up; of a debt nothing is shared."""
+    equity = conversion_equity(exchange, account)
+    if equity <= 0:
+        return 0
+    return units.muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
+
+
+def _limit(exchange, account: Account, market: int, bound, need: int, maintenance: int) -> int | None:
+    """Return the worst price of the slice on tick, inside the bound; None if no price is."""
+    qty, value, tick = account.qty[market], exchange.value[market], exchange.venue.markets[market].tick_size
+    if bound.kind == "bankruptcy":
+        per_tick = abs(qty) * exchange.multiplier[market] * tick
+        share = _share(exchange, account, need, maintenance)
+        if qty > 0:
+            limit = units.div_ceil(qty * value - share, per_tick) * tick
+        else:
+            limit = units.div_floor(-qty * value + share, per_tick) * tick
+    else:
+        mark = exchange.marks[market].published.last_valid
+        if qty > 0:
+            limit = units.div_ceil(mark * (units.PPM - bound.ppm), units.PPM * tick) * tick
+        else:
+            limit = units.div_floor(mark * (units.PPM + bound.ppm), units.PPM * tick) * tick
+    if qty > 0:
+        return max(limit, tick)
+    return min(limit, units.PRICE_MAX) if limit >= tick else None
+
+
+def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
+    """The backstop takes every position: the account gets its value at the mark less its share of the remaining margin.
+
+    With the last position the share is all of it, so that an account that is not under water ends with exactly nothing once
+    its collateral is converted. The total is exact money; there is no price per lot to round.
+    """
+    exchange.visit(Stage.TAKEOVER)
+    exchange.stage = Stage.TAKEOVER
+    for market in range(len(account.qty)):
+        qty = account.qty[market]
+        if not qty or exchange.permit(market, Action.TAKEOVER) >= Permit.DEFER:
+            continue
+        if row.notional_max is not None:
+            held = exchange.ledger.accounts[Chart.BACKSTOP].qty[market]
+            cap = rules.whole(row.notional_max, exchange.venue.decimals(exchange.venue.numeraire))
+            if abs(held + qty) * exchange.value[market] > cap:
+                continue
+        maintenance = exchange.evaluate(account).maintenance
+        share = _share(exchange, account, exchange.maintenance(account, market), maintenance)
+        cash = qty * exchange.value[market] - share
+        buyer, seller = (Chart.BACKSTOP, account.number) if qty > 0 else (account.number, Chart.BACKSTOP)
+        exchange.ledger.exchange(buyer, seller, market, abs(qty), abs(qty) * exchange.value[market] - (share if qty > 0 else -share))
+        exchange.emit(
+            OutcomeKind.TAKEOVER,
+            account=account.number,
+            other=Chart.BACKSTOP,
+            market=market,
+            side=Side.BUY if qty > 0 else Side.SELL,
+            qty=abs(qty),
+            price=exchange.marks[market].published.last_valid,
+            money=cash,
+            flow=Flow.TAKEOVER,
+        )
+
+
+def _convert(exchange, account: Account) -> None:
+    """Sell collateral to the treasury, row by row, until the settlement balance is no longer negative."""
+    exchange.visit(Stage.CONVERT)
+    exchange.stage = Stage.CONVERT
+    for haircut in exchange.haircuts:
+        need, balance = -account.balance[exchange.numeraire], account.balance[haircut.asset]
+        if need <= 0 or balance <= 0 or exchange.collateral_permit(haircut.asset, Action.CONVERT) >= Permit.DEFER:
+            continue
+        price = exchange.collateral[haircut.asset].last_valid
+        value = haircut.conversion_value(balance, price)
+        sold = balance if value <= need else haircut.conversion_qty(need, price)
+        paid = haircut.conversion_value(sold, price)
+        exchange.ledger.flow(account.number, Chart.TREASURY, haircut.asset, sold)
+        exchange.emit(
+            OutcomeKind.CONVERT,
+            account=account.number,
+            other=Chart.TREASURY,
+            asset=haircut.asset,
+            price=haircut.conversion_price(price),
+            money=sold,
+            flow=Flow.CONVERT_ASSET,
+        )
+        if paid:
+            exchange.flow(Flow.CONVERT_CASH, Chart.TREASURY, account.number, exchange.numeraire, paid)
+
+
+def _converted(exchange, account: Account) -> bool:
+    """Return whether no collateral is left to sell: only then is a negative balance a shortfall."""
+    return all(account.balance[haircut.asset] == 0 for haircut in exchange.haircuts)
