@@ -1,0 +1,321 @@
+"""The book: price-time priority on a paged ladder.
+
+A level is found by tick: page = tick / 4096 in a sorted list of pages allocated on touch, so six decades of price need no cap.
+A page has a bitmap of its live levels and a summary of the bitmap: the best level of a page is two bit scans. Orders of a level
+are an intrusive queue, oldest first. Ids are any 64-bit numbers: linear probing, backward-shift deletion, at most half full.
+
+Reservations of open orders (lots and lots * price per side) are kept with the position of the account.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memmove
+
+from engine.money cimport money_mul, must
+from engine.records cimport PLANTED, SIDE_BUY
+from engine.state cimport PAGE_TICKS, Ladder, Level, Order, Page, Position, State
+
+cdef extern from * nogil:
+    int ctz "__builtin_ctzll"(unsigned long long)
+    int clz "__builtin_clzll"(unsigned long long)
+
+
+# ---- id map
+
+cdef inline uint64_t _slot(State* s, uint64_t key) noexcept nogil:
+    cdef uint64_t h = key * <uint64_t>0x9E3779B97F4A7C15
+    return (h ^ (h >> 32)) & s.map_mask
+
+
+cdef int32_t book_find(State* s, uint64_t order_id) noexcept nogil:
+    cdef uint64_t at = _slot(s, order_id)
+    while s.map_orders[at]:
+        if s.map_keys[at] == order_id:
+            return s.map_orders[at]
+        at = (at + 1) & s.map_mask
+    return 0
+
+
+cdef void map_insert(State* s, uint64_t order_id, int32_t order) noexcept nogil:
+    cdef uint64_t at = _slot(s, order_id)
+    while s.map_orders[at]:
+        at = (at + 1) & s.map_mask
+    s.map_keys[at], s.map_orders[at] = order_id, order
+
+
+cdef void _map_remove(State* s, uint64_t order_id) noexcept nogil:
+    cdef uint64_t at = _slot(s, order_id)
+    cdef uint64_t hole, home
+    while s.map_keys[at] != order_id or not s.map_orders[at]:
+        at = (at + 1) & s.map_mask
+    hole = at
+    while True:
+        at = (at + 1) & s.map_mask
+        if not s.map_orders[at]:
+            break
+        home = _slot(s, s.map_keys[at])
+        if ((at - home) & s.map_mask) >= ((at - hole) & s.map_mask):
+            s.map_keys[hole], s.map_orders[hole] = s.map_keys[at], s.map_orders[at]
+            hole = at
+    s.map_orders[hole] = 0
+
+
+# ---- ladder
+
+cdef inline Ladder* _ladder(State* s, int market, int side) noexcept nogil:
+    return &s.ladders[market * 2 + side - 1]
+
+
+cdef int32_t _page(Ladder* ladder, int64_t number, bint make) noexcept nogil:
+    """Return the place of a page, making it if asked; -1 if absent or if memory ran out."""
+    cdef int32_t low = 0
+    cdef int32_t high = ladder.count
+    cdef int32_t middle
+    cdef Page* page
+    cdef Page** grown
+    while low < high:
+        middle = (low + high) >> 1
+        if ladder.pages[middle].number < number:
+            low = middle + 1
+        else:
+            high = middle
+    if low < ladder.count and ladder.pages[low].number == number:
+        return low
+    if not make:
+        return -1
+    if ladder.count == ladder.room:
+        grown = <Page**>realloc(ladder.pages, (2 * ladder.room + 8) * sizeof(Page*))
+        if grown == NULL:
+            return -1
+        ladder.pages, ladder.room = grown, 2 * ladder.room + 8
+    page = <Page*>calloc(1, sizeof(Page))
+    if page == NULL:
+        return -1
+    page.number = number
+    memmove(&ladder.pages[low + 1], &ladder.pages[low], (ladder.count - low) * sizeof(Page*))
+    ladder.pages[low] = page
+    ladder.count += 1
+    if ladder.best >= low:
+        ladder.best += 1
+    return low
+
+
+cdef inline int _best_level(Page* page, int side) noexcept nogil:
+    cdef int word
+    if side == SIDE_BUY:
+        word = 63 - clz(page.summary)
+        return word * 64 + 63 - clz(page.live[word])
+    word = ctz(page.summary)
+    return word * 64 + ctz(page.live[word])
+
+
+cdef int32_t book_best(State* s, int market, int side) noexcept nogil:
+    cdef Ladder* ladder = _ladder(s, market, side)
+    cdef Page* page
+    if ladder.best < 0:
+        return 0
+    page = ladder.pages[ladder.best]
+    return page.levels[_best_level(page, side)].head
+
+
+cdef bint book_mid(State* s, int market, int64_t* price) noexcept nogil:
+    cdef int32_t bid = book_best(s, market, SIDE_BUY)
+    cdef int32_t ask = book_best(s, market, SIDE_BUY + 1)
+    if not bid or not ask:
+        return False
+    price[0] = (s.orders[bid].price + s.orders[ask].price) // 2
+    return True
+
+
+cdef int32_t book_rest(State* s, uint64_t order_id, uint32_t account, int market, int side, int64_t price, int64_t qty) noexcept nogil:
+    """Put an order at the back of its level and of its account's list; return its place. The caller checked orders_max."""
+    cdef Ladder* ladder = _ladder(s, market, side)
+    cdef int64_t tick = price // s.market_rules[market].tick_size
+    cdef int32_t at = _page(ladder, tick // PAGE_TICKS, True)
+    cdef int slot = <int>(tick % PAGE_TICKS)
+    cdef int32_t place = s.orders_free
+    cdef Page* page
+    cdef Level* level
+    cdef Order* order
+    must(at >= 0, "memory for a page of the book")
+    page = ladder.pages[at]
+    level = &page.levels[slot]
+    if place:
+        s.orders_free = s.orders[place].next
+    else:
+        place = s.orders_high
+        s.orders_high += 1
+    must(place <= s.orders_max, "the order pool has room")
+    s.orders_live += 1
+    order = &s.orders[place]
+    order.order_id, order.price, order.qty, order.account = order_id, price, qty, account
+    order.market, order.side = market, side
+    order.next, order.prev = 0, level.tail
+    if PLANTED(s.planted, 4) and level.head:
+        order.next, order.prev = level.head, 0
+        s.orders[level.head].prev = place
+        level.head = place
+    elif level.tail:
+        s.orders[level.tail].next = place
+        level.tail = place
+    else:
+        level.head = level.tail = place
+        page.live[slot >> 6] |= <uint64_t>1 << (slot & 63)
+        page.summary |= <uint64_t>1 << (slot >> 6)
+        if ladder.best < 0 or (at > ladder.best if side == SIDE_BUY else at < ladder.best):
+            ladder.best = at
+    _account_append(s, place)
+    _reserve(s, order, qty)
+    map_insert(s, order_id, place)
+    return place
+
+
+cdef void _account_append(State* s, int32_t place) noexcept nogil:
+    cdef Order* order = &s.orders[place]
+    account = &s.accounts[order.account]
+    order.account_next, order.account_prev = 0, account.orders_tail
+    if account.orders_tail:
+        s.orders[account.orders_tail].account_next = place
+    else:
+        account.orders_head = place
+    account.orders_tail = place
+    account.orders_count += 1
+
+
+cdef void _reserve(State* s, Order* order, int64_t lots) noexcept nogil:
+    """Add lots (signed) of an open order to its account's reservation."""
+    cdef Position* position = &s.positions[<size_t>order.account * s.markets + order.market]
+    if order.side == SIDE_BUY:
+        position.buy_lots += lots
+        position.buy_priced += money_mul(lots, order.price)
+    else:
+        position.sell_lots += lots
+        position.sell_priced += money_mul(lots, order.price)
+
+
+cdef void book_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
+    cdef Order* order = &s.orders[place]
+    must(0 < lots <= order.qty, "a fill is within the resting quantity")
+    if lots == order.qty:
+        book_remove(s, place)
+    else:
+        order.qty -= lots
+        _reserve(s, order, -lots)
+
+
+cdef void book_remove(State* s, int32_t place) noexcept nogil:
+    """Take an order out of its level, its account's list and the id map, and free its place."""
+    cdef Order* order = &s.orders[place]
+    cdef Ladder* ladder = _ladder(s, order.market, order.side)
+    cdef int64_t tick = order.price // s.market_rules[order.market].tick_size
+    cdef int32_t at = _page(ladder, tick // PAGE_TICKS, False)
+    cdef int slot = <int>(tick % PAGE_TICKS)
+    cdef Page* page
+    cdef Level* level
+    must(at >= 0, "a resting order has a page")
+    page = ladder.pages[at]
+    level = &page.levels[slot]
+    account = &s.accounts[order.account]
+    if order.prev:
+        s.orders[order.prev].next = order.next
+    else:
+        level.head = order.next
+    if order.next:
+        s.orders[order.next].prev = order.prev
+    else:
+        level.tail = order.prev
+    if not level.head:
+        page.live[slot >> 6] &= ~(<uint64_t>1 << (slot & 63))
+        if not page.live[slot >> 6]:
+            page.summary &= ~(<uint64_t>1 << (slot >> 6))
+        if not page.summary and at == ladder.best:
+            _next_best(ladder, order.side)
+    if order.account_prev:
+        s.orders[order.account_prev].account_next = order.account_next
+    else:
+        account.orders_head = order.account_next
+    if order.account_next:
+        s.orders[order.account_next].account_prev = order.account_prev
+    else:
+        account.orders_tail = order.account_prev
+    account.orders_count -= 1
+    if not PLANTED(s.planted, 16):
+        _reserve(s, order, -order.qty)
+    _map_remove(s, order.order_id)
+    order.qty, order.next = 0, s.orders_free
+    s.orders_free = place
+    s.orders_live -= 1
+
+
+cdef void _next_best(Ladder* ladder, int side) noexcept nogil:
+    """The best page is empty: step to the next page that is not, away from the touch."""
+    cdef int step = -1 if side == SIDE_BUY else 1
+    cdef int32_t at = ladder.best + step
+    while 0 <= at < ladder.count and not ladder.pages[at].summary:
+        at += step
+    ladder.best = at if 0 <= at < ladder.count else -1
+
+
+# ---- memory, snapshot, view
+
+cdef void book_free(State* s) noexcept:
+    cdef int i, j
+    for i in range(s.markets * 2):
+        for j in range(s.ladders[i].count):
+            free(s.ladders[i].pages[j])
+        free(s.ladders[i].pages)
+
+
+cdef bytes book_save(State* s):
+    cdef int i, j
+    parts = []
+    for i in range(s.markets * 2):
+        parts.append((<char*>&s.ladders[i].count)[: sizeof(int32_t)])
+        parts.append((<char*>&s.ladders[i].best)[: sizeof(int32_t)])
+        for j in range(s.ladders[i].count):
+            parts.append((<char*>s.ladders[i].pages[j])[: sizeof(Page)])
+    return b"".join(parts)
+
+
+cdef int book_load(State* s, bytes blob, size_t at) except -1:
+    cdef const uint8_t* data = blob
+    cdef int i, j
+    cdef Ladder* ladder
+    cdef int32_t count
+    for i in range(s.markets * 2):
+        ladder = &s.ladders[i]
+        memcpy(&count, data + at, sizeof(int32_t))
+        memcpy(&ladder.best, data + at + sizeof(int32_t), sizeof(int32_t))
+        at += 2 * sizeof(int32_t)
+        ladder.pages = <Page**>calloc(count if count else 1, sizeof(Page*))
+        if ladder.pages == NULL:
+            raise MemoryError()
+        ladder.room = count if count else 1
+        for j in range(count):
+            ladder.pages[j] = <Page*>calloc(1, sizeof(Page))
+            if ladder.pages[j] == NULL:
+                raise MemoryError()
+            ladder.count = j + 1
+            memcpy(ladder.pages[j], data + at, sizeof(Page))
+            at += sizeof(Page)
+    return 0
+
+
+cdef list book_rows(State* s):
+    cdef int market, side, slot, i
+    cdef int32_t place, at
+    cdef Page* page
+    rows = []
+    for market in range(s.markets):
+        for side in (1, 2):
+            ladder = _ladder(s, market, side)
+            pages = range(ladder.count - 1, -1, -1) if side == SIDE_BUY else range(ladder.count)
+            for at in pages:
+                page = ladder.pages[at]
+                for i in range(PAGE_TICKS):
+                    slot = PAGE_TICKS - 1 - i if side == SIDE_BUY else i
+                    place, queue = page.levels[slot].head, 0
+                    while place:
+                        o = &s.orders[place]
+                        rows.append((market, side, o.price, queue, o.order_id, o.account, o.qty))
+                        place, queue = o.next, queue + 1
+    return rows

@@ -1,0 +1,187 @@
+"""Rule book -> C rule table: the one border crossing, with every range check.
+
+Also the place where the records and enums of the engine are compared with those of specs/tape.py, at import.
+"""
+
+from __future__ import annotations
+
+from engine import records
+from specs import rules, tape, units
+from specs.errors import SpecError
+
+_KINDS = ["source", "book", "index", "redemption", "product", "weighted", "mean", "median", "floor", "twap"]
+_ACTIONS = len(tape.Action)
+
+
+def _same_layout() -> None:
+    for name, dtype in (("Event", tape.EVENT), ("Outcome", tape.OUTCOME)):
+        ours = [(field, dtype.fields[field][1], dtype[field].itemsize) for field in dtype.names]
+        assert [tuple(row) for row in records.LAYOUT[name]] == ours, f"{name}: the engine's layout differs from specs/tape.py"
+    for name, members in records.ENUMS.items():
+        assert members == {member.name: member.value for member in getattr(tape, name)}, f"{name}: the enums differ"
+
+
+_same_layout()
+
+
+def _fits(value: int, low: int, high: int, what: str) -> int:
+    if not low <= value <= high:
+        raise SpecError(f"{what} = {value} is outside [{low}, {high}]", remedy="the engine's bound; see specs/units.py")
+    return value
+
+
+def _scale(exponent: int, what: str) -> int:
+    """10^exponent that the engine multiplies with."""
+    return 10 ** _fits(exponent, 0, 18, f"{what}: power of ten")
+
+
+def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
+    """Return the rule book as rows of plain integers, in the order in which engine/state.pyx reads them."""
+    numeraire = venue.number("assets", venue.numeraire)
+    places = venue.decimals(venue.numeraire)
+    limits = venue.limits
+    nodes, index_rows, samples = [], [], 0
+    heard_by = [0] * len(venue.sources)
+    leg_of = [0] * len(venue.indices)
+    for i, index in enumerate(venue.indices):
+        first = len(nodes)
+        for node, weight in _weighted_walk(index.recipe):
+            row = _node(venue, index, node, weight, samples)
+            if node.kind == "twap":
+                samples += node.publications
+            if index.publish.kind == "update":
+                if node.kind in ("source", "redemption"):
+                    heard_by[row[2]] |= 1 << i
+                elif node.kind == "index":
+                    leg_of[row[2]] |= 1 << i
+            nodes.append(row)
+        index_rows.append((index.publish.every_ns or 0, _scale(index.price_decimals, index.name), first, len(nodes) - first, index.sources_min))
+    basis_from, markets, brackets = [], [], []
+    for market in venue.markets:
+        median = market.mark.kind == "median"
+        basis_from.append(samples)
+        samples += market.mark.basis_samples if median else 0
+        decimals = venue.decimals(market.settles_in)
+        markets.append(
+            (
+                market.tick_size,
+                _fits(venue.multiplier(market), 1, units.VALUE_MAX, f"{market.name}: multiplier"),
+                market.fees.maker_ppm,
+                market.fees.taker_ppm,
+                market.fees.liquidation_ppm,
+                market.leverage_default,
+                market.market_bound_ppm,
+                venue.number("indices", market.index),
+                len(brackets),
+                len(market.brackets),
+                median,
+                market.mark.basis_samples if median else 0,
+                median and market.mark.republish_on_fill,
+            )
+        )
+        for row in market.brackets:
+            brackets.append((rules.whole(row.notional_max, decimals), row.leverage_max, row.maintenance_ppm, rules.whole(row.amount, decimals)))
+    collateral = []
+    for row in venue.collateral:
+        index = venue.number("indices", row.index)
+        exponent = venue.decimals(row.asset) + venue.indices[index].price_decimals - places
+        collateral.append(
+            (
+                venue.number("assets", row.asset),
+                index,
+                row.weight_ppm,
+                row.liability_weight_ppm,
+                row.convert_buffer_ppm,
+                10 ** _fits(exponent, units.COLLATERAL_EXPONENT_MIN, 30, f"collateral {row.asset}: decimals of asset + index - numeraire"),
+            )
+        )
+    return {
+        "limits": (venue.clock.gap_max_ns, limits.accounts_max, limits.orders_max, min(limits.orders_per_account_max, 2**31 - 1), limits.rounds_max),
+        "start_ns": _fits(start_ns, 0, units.TIMES_MAX_NS, "start_ns"),
+        "numeraire": numeraire,
+        "assets": len(venue.assets),
+        "trigger_at_equal": venue.liquidation.trigger == "maintenance_ge_equity",
+        "order_row": ["ratio", "deficit", "account"].index(venue.liquidation.order),
+        "permits": [[int(venue.grades.permit(grade, action)) for action in tape.Action] for grade in tape.Grade],
+        "markets": markets,
+        "basis_from": basis_from,
+        "brackets": brackets,
+        "sources": [(row.stale_after_ns is not None, row.stale_after_ns or 0, heard_by[i]) for i, row in enumerate(venue.sources)],
+        "indices": [(*row, leg_of[i]) for i, row in enumerate(index_rows)],
+        "nodes": nodes,
+        "samples": samples,
+        "collateral": collateral,
+        "stages": [_stage(row, places) for row in venue.liquidation.stages],
+        "quoters": [
+            (
+                row.account,
+                venue.number("markets", row.market),
+                row.levels,
+                row.half_spread_ppm,
+                row.step_ppm,
+                row.lots,
+                row.refill_ns,
+                row.exit_move_ppm,
+                row.inventory_max,
+                row.return_ns,
+            )
+            for row in venue.quoters
+        ],
+        "fund_capital": _fits(rules.whole(venue.fund.capital, places), 0, units.MONEY_IN_MAX * units.PPM, "fund capital"),
+        "seams": seam_rows(seams),
+    }
+
+
+def seam_rows(seams) -> list[tuple[int, ...]]:
+    """Return a fault schedule with every field checked."""
+    rows = [tuple(int(x) for x in row) for row in seams]
+    _fits(len(rows), 0, units.SEAM_ROWS_MAX, "rows of the fault schedule")
+    for i, (seam, key, start, end, kind, argument) in enumerate(rows):
+        tape.Seam(seam), tape.SeamKind(kind)
+        _fits(key, 0, tape.SEAM_ANY, f"seam row {i}: key")
+        _fits(start, 0, units.TIMES_MAX_NS, f"seam row {i}: from")
+        _fits(end, start + 1, units.TIMES_MAX_NS, f"seam row {i}: to")
+        _fits(argument, -units.INT64_MAX, units.INT64_MAX, f"seam row {i}: argument")
+    return rows
+
+
+def _weighted_walk(node, weight: int = 0):
+    """Yield (node, its weight in a weighted parent), parts before the whole."""
+    parts = getattr(node, "of", None)
+    parts = parts if isinstance(parts, list) else [parts] if parts is not None else []
+    for i, part in enumerate(parts):
+        yield from _weighted_walk(part, node.weights[i] if node.kind == "weighted" else 0)
+    if getattr(node, "underlying", None) is not None:
+        yield from _weighted_walk(node.underlying)
+    yield node, weight
+
+
+def _node(venue: rules.Venue, index: rules.Index, node, weight: int, samples: int) -> tuple[int, ...]:
+    """Return (kind, parts, ref, scale, argument, weight, samples_from)."""
+    parts = len(node.of) if isinstance(getattr(node, "of", None), list) else 1 if getattr(node, "of", None) is not None else 0
+    ref, scale, argument = 0, 1, 0
+    if node.kind in ("source", "redemption"):
+        ref = venue.number("sources", node.name if node.kind == "source" else node.ratio)
+        scale = _scale(index.price_decimals - venue.sources[ref].price_decimals, index.name)
+        parts = 1 if getattr(node, "underlying", None) is not None else 0
+    elif node.kind == "book":
+        ref = venue.number("markets", node.market)
+        scale = _scale(index.price_decimals - venue.markets[ref].price_decimals, index.name)
+    elif node.kind == "index":
+        ref = venue.number("indices", node.name)
+        scale = _scale(index.price_decimals - venue.indices[ref].price_decimals, index.name)
+    elif node.kind == "floor":
+        argument = _fits(rules.whole(node.price_min, index.price_decimals), 0, units.INT64_MAX, f"{index.name}: floor")
+    elif node.kind == "twap":
+        argument = node.publications
+    return _KINDS.index(node.kind), parts, ref, scale, argument, weight, samples
+
+
+def _stage(row, places: int) -> tuple[int, ...]:
+    """Return (kind, bound is bankruptcy, bound ppm, restore, capped, notional cap)."""
+    kind = int(tape.Stage[row.kind.upper()])
+    if row.kind == "book":
+        return kind, row.bound.kind == "bankruptcy", getattr(row.bound, "ppm", 0), row.quantity == "restore", False, 0
+    if row.kind == "takeover" and row.notional_max is not None:
+        return kind, False, 0, False, True, rules.whole(row.notional_max, places)
+    return kind, False, 0, False, False, 0

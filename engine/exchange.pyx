@@ -1,0 +1,534 @@
+"""The exchange: what one event does. The same numbered steps stand in specs/model/exchange.py.
+
+    0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
+               order (time, kind, id), each a cascade of its own; then now := the event's time
+    1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
+    2 post     order -> match -> fills -> ledger; deposit, withdraw, leverage, cancel, account
+    3 price    sources -> index -> mark -> published {price, grade}; collateral
+    4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
+    5 select   who is triggered, in the order of the rule book
+    6 stages   for each selected account the venue's list of stages
+    7 finish   flat, above target, suspended or carried, each with an outcome that says so
+    8 again    a price or an account changed -> 3, at most rounds_max; a BOUND outcome says how many are carried over
+    9 check    laws and digest (outside: specs/laws.py)
+"""
+import hashlib
+
+import numpy as np
+
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport qsort
+from libc.string cimport memcpy
+
+from engine import compile as rule_table
+from engine.book cimport book_find, book_rows
+from engine.index cimport grade_of, index_publish, published_put
+from engine.ledger cimport ledger_flow
+from engine.liquidation cimport liquidation_round, liquidation_select
+from engine.margin cimport margin_evaluate, margin_requirement, margin_requirements, margin_strictest
+from engine.mark cimport mark_publish
+from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
+from engine.orders cimport order_cancel, order_post
+from engine.quoter cimport quoter_refill
+from engine.records cimport (
+    ACT_WITHDRAW, CHART_FUND, CHART_OUTSIDE, CHECKED, ENGINE_ORDER, EV_ACCOUNT, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_LEVERAGE, EV_ORDER,
+    EV_SOURCE, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
+    GRADE_VALID, LEG_NET, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT, PERMIT_DEFER,
+    PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STATUS_NORMAL, USERS_FROM, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE, WHY_BAD_ORDER_ID,
+    WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_DUPLICATE_ORDER_ID, WHY_GRADE_REFUSED, WHY_IN_LIQUIDATION, WHY_INSUFFICIENT_BALANCE,
+    WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_NOT_OWNER, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
+    WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_ORDER, WHY_UNKNOWN_SOURCE, WHY_USER, Event, Outcome,
+)
+from engine.seams cimport seam_price
+from engine.state cimport (
+    TIMER_PUBLISH, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
+)
+
+from engine.records import BUILD
+from specs.tape import EVENT, OUTCOME, Seam, Stage
+
+
+# ---- step 0
+
+cdef void exchange_apply(State* s, const Event* e) noexcept nogil:
+    """Apply one event: steps 0 to 8."""
+    cdef int why
+    s.event = s.events
+    s.events += 1
+    why = _time(s, e)
+    if why:
+        _reject(s, e, why)
+        return
+    why = _post(s, e)
+    if why:
+        _reject(s, e, why)
+    if e.batch_left == 0:
+        _cascade(s)
+
+
+cdef int _time(State* s, const Event* e) noexcept nogil:
+    if e.time_ns < s.now:
+        return WHY_TIME_WENT_BACK
+    if e.time_ns > s.now + s.gap_max_ns:
+        return WHY_TIME_GAP
+    while s.next_due <= e.time_ns:
+        _timer(s, e.time_ns)
+    s.now = e.time_ns
+    return WHY_NONE
+
+
+cdef void _timer(State* s, int64_t until) noexcept nogil:
+    """Run the timer that is due first, as a cascade of its own; next_due may be early, never late."""
+    cdef Timer* timer = NULL
+    cdef int64_t due = INT64_MAX
+    cdef int i
+    for i in range(s.timers_count):
+        if s.timers[i].armed and s.timers[i].time_ns < due:
+            timer, due = &s.timers[i], s.timers[i].time_ns
+    s.next_due = due
+    if due > until:
+        return
+    s.now = due
+    if timer.kind == TIMER_STALE:
+        timer.armed = False
+        s.due_index |= s.source_rules[timer.number].heard_by
+    elif timer.kind == TIMER_PUBLISH:
+        timer.time_ns = due + s.index_rules[timer.number].every_ns
+        s.due_index |= <uint64_t>1 << timer.number
+    else:
+        timer.time_ns = due + s.quoter_rules[timer.number].refill_ns
+        quoter_refill(s, timer.number)
+    _cascade(s)
+
+
+# ---- steps 1 and 2
+
+cdef void _reject(State* s, const Event* e, int why) noexcept nogil:
+    o = emit(s, OUT_REJECT)
+    o.account, o.market, o.asset = e.account, e.market, e.source if e.kind == EV_SOURCE else e.asset
+    o.ref_id, o.price, o.qty, o.money_lo, o.money_hi = e.ref_id, e.price, e.qty, e.amount_lo, e.amount_hi
+    o.side, o.reason = e.side, why
+
+
+cdef int _post(State* s, const Event* e) noexcept nogil:
+    if e.kind == EV_CLOCK:
+        return WHY_NONE
+    if e.kind == EV_ORDER:
+        return _post_order(s, e)
+    if e.kind == EV_CANCEL:
+        return _post_cancel(s, e)
+    if e.kind == EV_SOURCE:
+        return _post_source(s, e)
+    if e.kind == EV_ACCOUNT:
+        return _post_account(s, e)
+    if e.kind == EV_DEPOSIT:
+        return _post_deposit(s, e)
+    if e.kind == EV_WITHDRAW:
+        return _post_withdraw(s, e)
+    if e.kind == EV_LEVERAGE:
+        return _post_leverage(s, e)
+    return WHY_UNKNOWN_KIND
+
+
+cdef inline bint _is_user(State* s, uint64_t account) noexcept nogil:
+    return USERS_FROM <= account < <uint64_t>s.accounts_high and s.accounts[account].opened
+
+
+cdef int _post_account(State* s, const Event* e) noexcept nogil:
+    if not USERS_FROM <= e.account < <uint32_t>s.accounts_max:
+        return WHY_UNKNOWN_ACCOUNT
+    if s.accounts[e.account].opened:
+        return WHY_DUPLICATE_ACCOUNT
+    if e.flags & FLAG_HAS_PARENT and not (e.qty > 0 and _is_user(s, e.qty) and s.accounts[e.qty].owner == e.ref_id):
+        return WHY_BAD_OWNER
+    if e.ref_id > <uint64_t>0xFFFFFFFF:
+        return WHY_BAD_OWNER
+    account = &s.accounts[e.account]
+    account.owner, account.opened = <uint32_t>e.ref_id, 1
+    if e.flags & FLAG_HAS_PARENT:
+        account.has_parent, account.parent = 1, <uint32_t>e.qty
+    if e.account >= s.accounts_high:
+        s.accounts_high = e.account + 1
+    o = emit(s, OUT_OPENED)
+    o.account, o.ref_id = e.account, e.ref_id
+    return WHY_NONE
+
+
+cdef int _post_deposit(State* s, const Event* e) noexcept nogil:
+    cdef money_t amount = money_join(e.amount_lo, e.amount_hi)
+    if not _is_user(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    if e.asset >= s.assets:
+        return WHY_UNKNOWN_ASSET
+    if not 0 < amount <= MONEY_IN_MAX or s.balances[<size_t>e.account * s.assets + e.asset] + amount > BALANCE_MAX:
+        return WHY_BAD_AMOUNT
+    ledger_flow(s, FLOW_DEPOSIT, CHART_OUTSIDE, e.account, e.asset, amount)
+    return WHY_NONE
+
+
+cdef int _post_withdraw(State* s, const Event* e) noexcept nogil:
+    """A withdrawal leaves the wallet at or above 0 and equity at or above initial margin."""
+    cdef money_t amount = money_join(e.amount_lo, e.amount_hi)
+    cdef money_t* balance
+    cdef money_t wallet
+    cdef bint enough
+    cdef int i
+    if not _is_user(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    if e.asset >= s.assets:
+        return WHY_UNKNOWN_ASSET
+    if not 0 < amount <= MONEY_IN_MAX:
+        return WHY_BAD_AMOUNT
+    if s.accounts[e.account].status != STATUS_NORMAL:
+        return WHY_IN_LIQUIDATION
+    if margin_strictest(s, e.account, ACT_WITHDRAW, -1) >= PERMIT_DEFER:
+        return WHY_GRADE_REFUSED
+    balance = &s.balances[<size_t>e.account * s.assets + e.asset]
+    wallet = balance[0]
+    if e.asset == s.numeraire:
+        for i in range(s.markets):
+            wallet += s.positions[<size_t>e.account * s.markets + i].entry
+    if wallet < amount:
+        return WHY_INSUFFICIENT_BALANCE
+    balance[0] -= amount
+    enough = margin_evaluate(s, e.account).equity >= margin_requirements(s, e.account)
+    balance[0] += amount
+    if not enough:
+        return WHY_INSUFFICIENT_MARGIN
+    ledger_flow(s, FLOW_WITHDRAWAL, e.account, CHART_OUTSIDE, e.asset, amount)
+    return WHY_NONE
+
+
+cdef int _post_leverage(State* s, const Event* e) noexcept nogil:
+    cdef money_t need
+    cdef int64_t before
+    cdef bint ignored
+    if not _is_user(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    if e.market >= s.markets:
+        return WHY_UNKNOWN_MARKET
+    if not 1 <= e.qty <= s.brackets[s.market_rules[e.market].brackets_from].leverage_max:
+        return WHY_BAD_LEVERAGE
+    if s.accounts[e.account].status != STATUS_NORMAL:
+        return WHY_IN_LIQUIDATION
+    p = &s.positions[<size_t>e.account * s.markets + e.market]
+    before = p.leverage
+    need = margin_requirement(s, e.account, e.market, 0, 0, 0, &ignored)
+    p.leverage = e.qty
+    if margin_requirement(s, e.account, e.market, 0, 0, 0, &ignored) > need:
+        if margin_evaluate(s, e.account).equity < margin_requirements(s, e.account):
+            if not PLANTED(s.planted, 13):
+                p.leverage = before
+            return WHY_INSUFFICIENT_MARGIN
+    o = emit(s, OUT_LEVERAGE_SET)
+    o.account, o.market, o.qty = e.account, e.market, e.qty
+    return WHY_NONE
+
+
+cdef int _post_order(State* s, const Event* e) noexcept nogil:
+    if not _is_user(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    if e.market >= s.markets:
+        return WHY_UNKNOWN_MARKET
+    if e.ref_id & ENGINE_ORDER:
+        return WHY_BAD_ORDER_ID
+    if book_find(s, e.ref_id):
+        return WHY_DUPLICATE_ORDER_ID
+    return order_post(s, e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty)
+
+
+cdef int _post_cancel(State* s, const Event* e) noexcept nogil:
+    cdef int32_t place
+    if not _is_user(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    place = book_find(s, e.ref_id)
+    if not place:
+        return WHY_UNKNOWN_ORDER
+    if s.orders[place].account != e.account:
+        return WHY_NOT_OWNER
+    order_cancel(s, place, WHY_USER, 0)
+    return WHY_NONE
+
+
+cdef int _post_source(State* s, const Event* e) noexcept nogil:
+    if e.source >= s.sources:
+        return WHY_UNKNOWN_SOURCE
+    source = &s.source_states[e.source]
+    rule = &s.source_rules[e.source]
+    source.there = not e.flags & FLAG_MISSING
+    source.price, source.time_ns = e.price if source.there else 0, s.now
+    if rule.can_stale:
+        s.timers[e.source].armed, s.timers[e.source].time_ns = True, s.now + rule.stale_after_ns
+        if s.timers[e.source].time_ns < s.next_due:
+            s.next_due = s.timers[e.source].time_ns
+    s.due_index |= rule.heard_by
+    return WHY_NONE
+
+
+# ---- steps 3 to 8
+
+cdef int _by_number(const void* left, const void* right) noexcept nogil:
+    cdef uint32_t a = (<const uint32_t*>left)[0]
+    cdef uint32_t b = (<const uint32_t*>right)[0]
+    return (a > b) - (a < b)
+
+
+cdef int _scan(State* s, bint changed) noexcept nogil:
+    """Step 4: fill s.scan with the accounts to look at, ascending, and forget who was touched. Return how many."""
+    cdef int count = 0
+    cdef uint32_t account
+    cdef int i
+    if PLANTED(s.planted, 19):
+        changed = False
+    if not changed:
+        memcpy(s.scan, s.touched, s.touched_count * sizeof(uint32_t))
+        count = s.touched_count
+        qsort(s.scan, count, sizeof(uint32_t), _by_number)
+    for i in range(s.touched_count):
+        s.accounts[s.touched[i]].touched = 0
+    s.touched_count = 0
+    if changed:
+        for account in range(USERS_FROM, s.accounts_high):
+            if s.accounts[account].opened:
+                s.scan[count] = account
+                count += 1
+    return count
+
+
+cdef void _cascade(State* s) noexcept nogil:
+    cdef int count, i
+    cdef bint changed
+    while True:
+        changed = _publish(s)
+        count = liquidation_select(s, _scan(s, changed))
+        if not count:
+            break
+        if s.round == s.rounds_max:
+            if not PLANTED(s.planted, 15):
+                o = emit(s, OUT_BOUND)
+                o.qty = count
+            for i in range(count):
+                touch(s, s.picks[i].account)
+            break
+        s.round += 1
+        liquidation_round(s, count)
+    s.round = 0
+
+
+cdef bint _publish(State* s) noexcept nogil:
+    """Step 3. Publish what is due; return whether a price that accounts are valued at changed."""
+    cdef uint64_t sampled = 0
+    cdef bint changed = False
+    cdef int i
+    cdef bint due
+    if not s.due_index and not s.due_mark:
+        return False
+    for i in range(s.indices):
+        if not s.due_index >> i & 1:
+            continue
+        if index_publish(s, i):
+            o = emit(s, OUT_INDEX)
+            o.ref_id, o.price, o.grade, o.qty = i, s.index_states[i].price, s.index_states[i].grade, s.index_used[i]
+        sampled |= <uint64_t>1 << i
+        s.due_index |= s.index_rules[i].leg_of
+    s.due_index = 0
+    for i in range(s.markets):
+        due = sampled >> s.market_rules[i].index & 1
+        if (due or s.due_mark >> i & 1) and mark_publish(s, i, due):
+            changed = True
+            o = emit(s, OUT_MARK)
+            o.market, o.price, o.grade = i, s.marks[i].published.price, s.marks[i].published.grade
+    s.due_mark = 0
+    for i in range(s.collaterals):
+        if sampled >> s.collateral_rules[i].index & 1 and _publish_collateral(s, i):
+            changed = True
+            o = emit(s, OUT_COLLATERAL)
+            o.asset, o.price, o.grade = s.collateral_rules[i].asset, s.collateral_states[i].price, s.collateral_states[i].grade
+    return changed
+
+
+cdef bint _publish_collateral(State* s, int row) noexcept nogil:
+    """The price collateral is valued and converted at: its index, read through a seam of its own."""
+    cdef const Published* index = &s.index_states[s.collateral_rules[row].index]
+    cdef Published* before = &s.collateral_states[row]
+    cdef bint there = index.grade == GRADE_VALID
+    cdef int64_t price = index.price if there else 0
+    if seam_price(s, SEAM_COLLATERAL_PRICE, s.collateral_rules[row].asset, there, &price):
+        return published_put(before, grade_of(True, price), price, s.now)
+    return published_put(before, GRADE_TOO_FEW_SOURCES if there else index.grade, before.price, s.now)
+
+
+# ---- what both twins offer
+
+cdef class Exchange:
+    """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file.
+
+    venue: specs.rules.Venue. start_ns: the time of the first event. seams: rows of a fault schedule (specs/tape.py Seam).
+    planted: the id of a planted bug, in a checked build only (ValueError in a release).
+    """
+
+    cdef State* s
+    cdef object venue
+    cdef dict table
+
+    def __cinit__(self, venue, start_ns, seams=(), planted=0):
+        if planted and not CHECKED:
+            raise ValueError("planted bugs are compiled into the checked build only")
+        self.venue, self.table = venue, rule_table.table(venue, start_ns, seams)
+        self.s = state_new(self.table)
+        self.s.planted = planted
+        capital = self.table["fund_capital"]
+        if capital:
+            ledger_flow(self.s, FLOW_FUND_CAPITAL, CHART_OUTSIDE, CHART_FUND, self.s.numeraire, capital)
+
+    def __dealloc__(self):
+        state_free(self.s)
+
+    def run(self, events):
+        """Apply a tape, or the next part of one, with the GIL released. events: array of specs.tape.EVENT."""
+        rows = np.ascontiguousarray(events, dtype=EVENT)
+        cdef const unsigned char[::1] data = memoryview(rows.view(np.uint8).reshape(-1))
+        cdef int64_t count = len(rows)
+        cdef int64_t i
+        cdef const Event* first
+        cdef State* s = self.s
+        if count == 0:
+            return
+        first = <const Event*>&data[0]
+        with nogil:
+            for i in range(count):
+                exchange_apply(s, first + i)
+        self._memory()
+
+    def apply(self, event):
+        """Apply one event (64 bytes, or a row of a tape) and return its outcomes, packed."""
+        cdef bytes packed = bytes(event) if isinstance(event, (bytes, bytearray, memoryview)) else event.tobytes()
+        cdef Event e
+        cdef const unsigned char* data = packed
+        cdef int64_t before = self.s.outcomes_count
+        if len(packed) != sizeof(Event):
+            raise ValueError(f"an event has {sizeof(Event)} bytes, not {len(packed)}")
+        memcpy(&e, data, sizeof(Event))
+        exchange_apply(self.s, &e)
+        self._memory()
+        return (<char*>(self.s.outcomes + before))[: (self.s.outcomes_count - before) * sizeof(Outcome)]
+
+    cdef _memory(self):
+        if self.s.failed:
+            raise MemoryError("outcomes do not fit in memory: run the tape in parts")
+
+    def outcomes(self):
+        """Return all outcomes so far, a copy, as an array of specs.tape.OUTCOME."""
+        return np.frombuffer(self._packed(), dtype=OUTCOME)
+
+    cdef bytes _packed(self):
+        return (<char*>self.s.outcomes)[: self.s.outcomes_count * sizeof(Outcome)]
+
+    def digest(self):
+        """Return the blake2b-128 of the outcomes' canonical rows and the schema version."""
+        return hashlib.blake2b(self._packed() + int(SCHEMA_VERSION).to_bytes(4, "little"), digest_size=16).hexdigest()
+
+    def visits(self):
+        """Return how often each seam acted and each stage was entered."""
+        cdef int i
+        visits = {seam.name: 0 for seam in Seam}
+        for i in range(self.s.seams):
+            visits[Seam(self.s.seam_rows[i].seam).name] += self.s.seam_rows[i].fired
+        return visits | {f"STAGE_{stage.name}": self.s.stages_visited[<int>int(stage)] for stage in Stage if stage}
+
+    def _frame(self):
+        rules = repr({name: rows for name, rows in self.table.items() if name not in ("seams", "start_ns")})
+        return b"riskbed1" + hashlib.blake2b((BUILD["digest"] + rules).encode(), digest_size=16).digest()
+
+    def snapshot(self):
+        """Return the whole state as bytes; restoring it and running the rest gives the bytes of the whole run."""
+        body = state_save(self.s)
+        return self._frame() + hashlib.blake2b(body, digest_size=16).digest() + body
+
+    @classmethod
+    def restore(cls, venue, blob, seams=None, planted=0):
+        """Return the exchange of a snapshot. `seams` replaces the fault schedule: a fork.
+
+        ValueError: the snapshot is torn, or of another build or another rule book.
+        """
+        cdef Exchange exchange = cls(venue, 0, (), planted)
+        frame = exchange._frame()
+        if blob[: len(frame)] != frame:
+            raise ValueError("this snapshot was taken by another build or under another rule book")
+        body = blob[len(frame) + 16 :]
+        if hashlib.blake2b(body, digest_size=16).digest() != blob[len(frame) : len(frame) + 16]:
+            raise ValueError("this snapshot is torn")
+        state_load(exchange.s, body)
+        if PLANTED(planted, 14):
+            exchange.s.engine_orders = 0
+        if seams is not None:
+            state_seams(exchange.s, rule_table.seam_rows(seams))
+        return exchange
+
+    def state(self):
+        """Return every table of the state as sorted rows of integers: what the twins compare."""
+        cdef State* s = self.s
+        cdef int i, k, n
+        cdef uint32_t a
+        cdef size_t at
+        tables = {name: [] for name in (
+            "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
+            "quoters seams touched due stages"
+        ).split()}
+        tables["clock"].append((s.now, s.events, s.engine_orders))
+        for a in range(s.accounts_high):
+            account = &s.accounts[a]
+            if not account.opened:
+                continue
+            user = a >= USERS_FROM
+            if user:
+                tables["accounts"].append((a, account.owner, account.has_parent, account.parent, account.status))
+            for i in range(s.assets):
+                if s.balances[<size_t>a * s.assets + i]:
+                    tables["balances"].append((a, i, s.balances[<size_t>a * s.assets + i]))
+            for i in range(s.markets):
+                p = &s.positions[<size_t>a * s.markets + i]
+                if p.leverage:
+                    tables["leverage"].append((a, i, p.leverage))
+                if p.qty:
+                    tables["positions"].append((a, i, int(LEG_NET), p.qty, p.entry))
+                if p.buy_lots or p.buy_priced or p.sell_lots or p.sell_priced:
+                    tables["reserved"].append((a, i, p.buy_lots, p.buy_priced, p.sell_lots, p.sell_priced))
+        tables["orders"] = book_rows(s)
+        for i in range(s.sources):
+            source = &s.source_states[i]
+            tables["sources"].append((i, int(source.there), source.price, source.time_ns))
+        for i in range(s.indices):
+            tables["indices"].append((i, *_published(&s.index_states[i])))
+            for n in range(s.index_rules[i].nodes_count):
+                at = s.index_rules[i].nodes_from + n
+                for k, value in enumerate(self._ring(s.nodes[at].samples_from, s.rings[at].count, s.rings[at].head, s.nodes[at].argument)):
+                    tables["samples"].append((i, n, k, value))
+        for i in range(s.markets):
+            mark = &s.marks[i]
+            tables["marks"].append((i, *_published(&mark.published), int(mark.traded), mark.last_price))
+            for k, value in enumerate(self._ring(mark.basis_from, mark.basis.count, mark.basis.head, s.market_rules[i].basis_samples)):
+                tables["basis"].append((i, k, value))
+        tables["collateral"] = sorted((s.collateral_rules[i].asset, *_published(&s.collateral_states[i])) for i in range(s.collaterals))
+        for i in range(s.timers_count):
+            if s.timers[i].armed:
+                tables["timers"].append((s.timers[i].kind, s.timers[i].number, s.timers[i].time_ns))
+        for i in range(s.quoters):
+            q = &s.quoter_states[i]
+            tables["quoters"].append((i, int(q.has_reference), q.reference, int(q.away), q.return_ns))
+        for i in range(s.seams):
+            row = &s.seam_rows[i]
+            tables["seams"].append((i, int(row.held), int(row.held_there), row.held_price, row.fired))
+        tables["touched"] = sorted((s.touched[i],) for i in range(s.touched_count))
+        tables["due"] = [(0, i) for i in range(s.indices) if s.due_index >> i & 1] + [(1, i) for i in range(s.markets) if s.due_mark >> i & 1]
+        tables["stages"] = [(int(stage), s.stages_visited[<int>int(stage)]) for stage in Stage if stage]
+        return tables
+
+    cdef list _ring(self, int64_t start, int32_t count, int32_t head, int64_t room):
+        """Return a ring's samples, oldest first."""
+        cdef int64_t i
+        return [self.s.samples[start + (head - count + i + room) % room] for i in range(count)]
+
+
+cdef tuple _published(const Published* p):
+    return p.grade, p.price, p.time_ns, int(p.valid), p.last_valid

@@ -1,0 +1,7 @@
+"""The insurance fund: it pays shortfalls, never more than it has."""
+from libc.stdint cimport uint32_t
+
+from engine.money cimport money_t
+from engine.state cimport State
+
+cdef void fund_pay(State* s, uint32_t account, money_t shortfall) noexcept nogil

@@ -1,0 +1,300 @@
+"""Liquidation: select, cancel, book, takeover, convert, fund, write-off. The same steps as specs/model/liquidation.py.
+
+Two residuals are never mixed: lots open, and the shortfall, which is money and exists only once an account is flat and its
+collateral converted. Nothing rounds in favour of the account that is being liquidated.
+"""
+from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdlib cimport qsort
+
+from engine.fund cimport fund_pay
+from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
+from engine.margin cimport (
+    conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
+    margin_maintenance, margin_permit, margin_position,
+)
+from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil
+from engine.orders cimport order_cancel, order_match, order_next_id
+from engine.records cimport (
+    ACT_CONVERT, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
+    FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_RESTORED, OUT_SUSPENDED,
+    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_LIQUIDATION_TRIGGER, SIDE_BUY, SIDE_SELL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
+    STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, WHY_ABOVE_TARGET,
+    WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, Outcome,
+)
+from engine.seams cimport seam_decision
+from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, emit
+
+cdef enum:
+    PPM = 1000000
+    PRICE_MAX = 1000000000000000
+
+
+cdef bint liquidation_triggered(State* s, uint32_t account, const Evaluation* e) noexcept nogil:
+    """Maintenance against equity while a position is held, or a debt."""
+    cdef money_t maintenance = e.maintenance
+    cdef bint verdict
+    if not e.open:
+        return e.equity < 0
+    if PLANTED(s.planted, 7):
+        maintenance *= 2
+    verdict = maintenance >= e.equity if s.trigger_at_equal else maintenance > e.equity
+    return seam_decision(s, SEAM_LIQUIDATION_TRIGGER, account, verdict or e.equity < 0)
+
+
+cdef int liquidation_select(State* s, int count) noexcept nogil:
+    """Sort the triggered of s.scan into s.picks by the rule book's order; close, suspend and open episodes on the way."""
+    cdef int picked = 0
+    cdef int i
+    cdef uint32_t account
+    cdef Evaluation e
+    for i in range(count):
+        account = s.scan[i]
+        e = margin_evaluate(s, account)
+        if not liquidation_triggered(s, account, &e):
+            if s.accounts[account].status != STATUS_NORMAL:
+                s.accounts[account].status = STATUS_NORMAL
+                _say(s, OUT_RESTORED, account, e.equity, WHY_ABOVE_TARGET if e.open else WHY_FLAT)
+        elif e.permit >= PERMIT_DEFER:
+            if s.accounts[account].status != STATUS_SUSPENDED:
+                s.accounts[account].status = STATUS_SUSPENDED
+                _say(s, OUT_SUSPENDED, account, e.equity, 0)
+        else:
+            s.picks[picked].account, s.picks[picked].equity, s.picks[picked].maintenance = account, e.equity, e.maintenance
+            picked += 1
+    if picked > 1:
+        qsort(s.picks, picked, sizeof(Pick), _by_ratio if s.order_row == 0 else _by_deficit if s.order_row == 1 else _by_account)
+    for i in range(picked):
+        account = s.picks[i].account
+        if s.accounts[account].status != STATUS_LIQUIDATING:
+            s.accounts[account].status = STATUS_LIQUIDATING
+            _say(s, OUT_LIQUIDATION, account, s.picks[i].equity, WHY_MAINTENANCE)
+    return picked
+
+
+cdef void _say(State* s, int kind, uint32_t account, money_t money, int why) noexcept nogil:
+    o = emit(s, kind)
+    o.account, o.reason = account, why
+    o.money_lo, o.money_hi = money_lo(money), money_hi(money)
+
+
+cdef int _by_account(const void* left, const void* right) noexcept nogil:
+    cdef uint32_t a = (<const Pick*>left).account
+    cdef uint32_t b = (<const Pick*>right).account
+    return (a > b) - (a < b)
+
+
+cdef int _by_deficit(const void* left, const void* right) noexcept nogil:
+    """Largest maintenance - equity first."""
+    cdef money_t a = (<const Pick*>left).maintenance - (<const Pick*>left).equity
+    cdef money_t b = (<const Pick*>right).maintenance - (<const Pick*>right).equity
+    return (a < b) - (a > b) if a != b else _by_account(left, right)
+
+
+cdef int _by_ratio(const void* left, const void* right) noexcept nogil:
+    """Highest maintenance / equity first; no equity counts as the highest, the deepest debt before the others."""
+    cdef const Pick* a = <const Pick*>left
+    cdef const Pick* b = <const Pick*>right
+    cdef int order
+    if a.equity <= 0 or b.equity <= 0:
+        if (a.equity > 0) != (b.equity > 0):
+            return 1 if a.equity > 0 else -1
+        order = (a.equity > b.equity) - (a.equity < b.equity)
+    else:
+        order = -cmp_ratio(a.maintenance, a.equity, b.maintenance, b.equity)
+    return order if order else _by_account(left, right)
+
+
+cdef void liquidation_round(State* s, int count) noexcept nogil:
+    """Cancel the orders of all selected accounts, then take each through the stages."""
+    cdef int i
+    if s.stage_rules[0].kind == STAGE_CANCEL:
+        for i in range(count):
+            s.stages_visited[<int>STAGE_CANCEL] += 1
+            while s.accounts[s.picks[i].account].orders_head:
+                order_cancel(s, s.accounts[s.picks[i].account].orders_head, WHY_LIQUIDATED, STAGE_CANCEL)
+    for i in range(count):
+        _run_stages(s, s.picks[i].account)
+
+
+cdef inline void _enter(State* s, int stage) noexcept nogil:
+    s.stages_visited[stage] += 1
+    s.stage = stage
+
+
+cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
+    cdef const money_t* balance = &s.balances[<size_t>account * s.assets + s.numeraire]
+    cdef const StageRule* rule
+    cdef Evaluation e
+    cdef bint short_of
+    cdef int i
+    for i in range(s.stages):
+        rule = &s.stage_rules[i]
+        e = margin_evaluate(s, account)
+        short_of = not e.open and balance[0] < 0
+        if rule.kind == STAGE_BOOK and e.open and liquidation_triggered(s, account, &e):
+            _enter(s, STAGE_BOOK)
+            _book(s, account, rule, &e)
+        elif rule.kind == STAGE_TAKEOVER and e.open and liquidation_triggered(s, account, &e):
+            _enter(s, STAGE_TAKEOVER)
+            _takeover(s, account, rule)
+        elif rule.kind == STAGE_CONVERT and short_of and not PLANTED(s.planted, 10):
+            _enter(s, STAGE_CONVERT)
+            _convert(s, account)
+        elif rule.kind == STAGE_FUND and short_of and _converted(s, account):
+            _enter(s, STAGE_FUND)
+            fund_pay(s, account, -balance[0])
+        elif rule.kind == STAGE_WRITE_OFF and short_of and _converted(s, account):
+            _enter(s, STAGE_WRITE_OFF)
+            ledger_flow(s, FLOW_WRITE_OFF, CHART_BAD_DEBT, account, s.numeraire, -balance[0])
+    s.stage = STAGE_NONE
+    e = margin_evaluate(s, account)
+    if liquidation_triggered(s, account, &e):
+        _say(s, OUT_CARRIED, account, e.equity, 0)
+
+
+cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluation* e) noexcept nogil:
+    """One bounded IOC slice of the position with the largest maintenance; then the fee on what was filled."""
+    cdef money_t need = -1
+    cdef money_t notional, candidate, fee
+    cdef int market = 0
+    cdef int i
+    cdef int64_t qty, held, limit
+    for i in range(s.markets):
+        if s.positions[<size_t>account * s.markets + i].qty:
+            candidate = margin_position(s, account, i)
+            if candidate > need:
+                need, market = candidate, i
+    held = s.positions[<size_t>account * s.markets + market].qty
+    qty = held if held > 0 else -held
+    if rule.restore:
+        qty = _restore_qty(s, market, qty, e)
+    limit = _limit(s, account, market, rule, held, need, e.maintenance)
+    if not limit:
+        return
+    order_match(s, account, order_next_id(s), market, SIDE_SELL if held > 0 else SIDE_BUY, limit, qty, STAGE_BOOK, &notional)
+    fee = money_min(
+        div_ceil(money_scale(notional, s.market_rules[market].liquidation_ppm), PPM), money_max(0, conversion_equity(s, account))
+    )
+    if fee:
+        ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, fee)
+
+
+cdef bint _safe(State* s, int market, int64_t lots, int64_t qty, const Evaluation* e, money_t others) noexcept nogil:
+    cdef money_t value = s.marks[market].value
+    cdef money_t fee = div_ceil(money_scale(money_scale(value, lots), s.market_rules[market].liquidation_ppm), PPM)
+    cdef money_t rest = margin_maintenance(s, market, money_scale(value, qty - lots)) if lots < qty else 0
+    return e.equity - fee > others + rest
+
+
+cdef int64_t _restore_qty(State* s, int market, int64_t qty, const Evaluation* e) noexcept nogil:
+    """The lots that make the account safe if they close at the mark and pay the liquidation fee; all if none do.
+
+    Found by bisection between 0 (unsafe) and the whole position (safe), as in the model.
+    """
+    cdef money_t others = e.maintenance - margin_maintenance(s, market, money_scale(s.marks[market].value, qty))
+    cdef int64_t unsafe = 0
+    cdef int64_t enough = qty
+    cdef int64_t middle
+    if _safe(s, market, 0, qty, e, others) or not _safe(s, market, qty, qty, e, others):
+        return qty
+    while enough - unsafe > 1:
+        middle = (unsafe + enough) // 2
+        if _safe(s, market, middle, qty, e, others):
+            enough = middle
+        else:
+            unsafe = middle
+    return enough
+
+
+cdef money_t _share(State* s, uint32_t account, money_t need, money_t maintenance) noexcept nogil:
+    """A position's share, by maintenance, of the margin that bankruptcy uses up; of a debt nothing is shared."""
+    cdef money_t equity = conversion_equity(s, account)
+    if equity <= 0:
+        return 0
+    return muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
+
+
+cdef int64_t _limit(State* s, uint32_t account, int market, const StageRule* rule, int64_t held, money_t need, money_t maintenance) noexcept nogil:
+    """The worst price of the slice on tick, inside the bound; 0 if no price is."""
+    cdef int64_t tick = s.market_rules[market].tick_size
+    cdef int64_t mark = s.marks[market].published.last_valid
+    cdef money_t value = s.marks[market].value
+    cdef money_t share, per_tick, limit
+    cdef int64_t qty = held if held > 0 else -held
+    if rule.bound_is_bankruptcy:
+        per_tick = money_scale(money_mul(qty, s.market_rules[market].multiplier), tick)
+        share = _share(s, account, need, maintenance)
+        if held > 0:
+            limit = div_ceil(money_scale(value, qty) - share, per_tick) * tick
+        else:
+            limit = div_floor(money_scale(value, qty) + share, per_tick) * tick
+    elif held > 0:
+        limit = div_ceil(money_mul(mark, PPM - rule.bound_ppm), money_mul(PPM, tick)) * tick
+    else:
+        limit = div_floor(money_mul(mark, PPM + rule.bound_ppm), money_mul(PPM, tick)) * tick
+    if held > 0:
+        return <int64_t>money_max(limit, tick)
+    return <int64_t>money_min(limit, PRICE_MAX) if limit >= tick else 0
+
+
+cdef void _takeover(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
+    """The backstop takes every position at the bankruptcy price, never beyond the mark. The total is exact money."""
+    cdef int market
+    cdef int64_t qty, lots
+    cdef money_t value, share, gross
+    for market in range(s.markets):
+        qty = s.positions[<size_t>account * s.markets + market].qty
+        if not qty or margin_permit(s, market, ACT_TAKEOVER) >= PERMIT_DEFER:
+            continue
+        value = s.marks[market].value
+        if rule.capped and money_abs(money_scale(value, s.positions[<size_t>CHART_BACKSTOP * s.markets + market].qty + qty)) > rule.notional_max:
+            continue
+        share = _share(s, account, margin_position(s, account, market), margin_evaluate(s, account).maintenance)
+        lots = qty if qty > 0 else -qty
+        gross = money_scale(value, lots)
+        if PLANTED(s.planted, 8):
+            lots += 1
+        if qty > 0:
+            ledger_exchange(s, CHART_BACKSTOP, account, market, lots, gross - share)
+        else:
+            ledger_exchange(s, account, CHART_BACKSTOP, market, lots, gross + share)
+        o = emit(s, OUT_TAKEOVER)
+        o.account, o.other, o.market, o.side = account, CHART_BACKSTOP, market, SIDE_BUY if qty > 0 else SIDE_SELL
+        o.qty, o.price, o.flow = lots, s.marks[market].published.last_valid, FLOW_TAKEOVER
+        share = money_scale(value, qty) - share
+        o.money_lo, o.money_hi = money_lo(share), money_hi(share)
+
+
+cdef void _convert(State* s, uint32_t account) noexcept nogil:
+    """Sell collateral to the treasury, row by row, until the settlement balance is no longer negative."""
+    cdef const CollateralRule* rule
+    cdef money_t need, held, value, sold, paid
+    cdef int64_t price
+    cdef int i
+    for i in range(s.collaterals):
+        rule = &s.collateral_rules[i]
+        need = -s.balances[<size_t>account * s.assets + s.numeraire]
+        held = s.balances[<size_t>account * s.assets + rule.asset]
+        if need <= 0 or held <= 0 or margin_collateral_permit(s, i, ACT_CONVERT) >= PERMIT_DEFER:
+            continue
+        price = s.collateral_states[i].last_valid
+        value = conversion_value(rule, held, price)
+        sold = held if value <= need else conversion_qty(rule, need, price)
+        paid = conversion_value(rule, sold, price)
+        ledger_move(s, account, CHART_TREASURY, rule.asset, sold)
+        o = emit(s, OUT_CONVERT)
+        o.account, o.other, o.asset, o.price, o.flow = account, CHART_TREASURY, rule.asset, conversion_price(rule, price), FLOW_CONVERT_ASSET
+        o.money_lo, o.money_hi = money_lo(sold), money_hi(sold)
+        if paid:
+            ledger_flow(s, FLOW_CONVERT_CASH, CHART_TREASURY, account, s.numeraire, paid)
+
+
+cdef bint _converted(State* s, uint32_t account) noexcept nogil:
+    """No collateral is left to sell: only then is a negative balance a shortfall."""
+    cdef int i
+    if PLANTED(s.planted, 10):
+        return True
+    for i in range(s.collaterals):
+        if s.balances[<size_t>account * s.assets + s.collateral_rules[i].asset]:
+            return False
+    return True

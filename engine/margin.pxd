@@ -1,0 +1,18 @@
+"""Value, collateral, maintenance and initial margin at the prices in force. See margin.pyx."""
+from libc.stdint cimport int64_t, uint32_t
+
+from engine.money cimport money_t
+from engine.state cimport CollateralRule, Evaluation, State
+
+cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil
+cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil  # maintenance of the position held
+cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil
+cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil  # of all markets
+cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil
+cdef int margin_permit(State* s, int market, int action) noexcept nogil
+cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil
+cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil  # market -1: none
+cdef int64_t conversion_price(const CollateralRule* rule, int64_t price) noexcept nogil
+cdef money_t conversion_value(const CollateralRule* rule, money_t balance, int64_t price) noexcept nogil
+cdef money_t conversion_qty(const CollateralRule* rule, money_t need, int64_t price) noexcept nogil
+cdef money_t conversion_equity(State* s, uint32_t account) noexcept nogil

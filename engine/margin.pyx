@@ -1,0 +1,161 @@
+"""Margin kernels over the rule rows. Requirements are rounded up, collateral is rounded down."""
+from libc.stdint cimport int64_t, uint32_t
+
+from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor
+from engine.records cimport ACT_LIQUIDATE, PERMIT_ALLOW, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL
+from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Position, Published, State
+
+cdef enum:
+    PPM = 1000000
+
+
+cdef const Bracket* _bracket(State* s, int market, money_t notional) noexcept nogil:
+    """The first bracket whose cap is not below the notional, else the last."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef const Bracket* row = &s.brackets[rule.brackets_from]
+    cdef const Bracket* last = row + rule.brackets_count - 1
+    while row < last and notional > row.notional_max:
+        row += 1
+    return row
+
+
+cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil:
+    """notional * rate, rounded up, - amount; never below 0."""
+    cdef const Bracket* row = _bracket(s, market, notional)
+    return money_max(0, div_ceil(money_scale(notional, row.rate_ppm), PPM) - row.amount)
+
+
+cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil:
+    cdef int64_t qty = s.positions[<size_t>account * s.markets + market].qty
+    return margin_maintenance(s, market, money_abs(money_scale(s.marks[market].value, qty))) if qty else 0
+
+
+cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
+    """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open.
+
+    A side's requirement is notional / min(chosen leverage, bracket cap) rounded up with all its orders filled, plus what
+    those fills would lose at once: their cost beyond the mark.
+    """
+    cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef money_t value = s.marks[market].value
+    cdef int64_t buys = p.buy_lots + (lots if side == SIDE_BUY else 0)
+    cdef int64_t sells = p.sell_lots + (lots if side == SIDE_SELL else 0)
+    cdef money_t buy_cost = money_scale(p.buy_priced, rule.multiplier) + (cost if side == SIDE_BUY else 0)
+    cdef money_t sell_cost = money_scale(p.sell_priced, rule.multiplier) + (cost if side == SIDE_SELL else 0)
+    cdef money_t buy = money_abs(money_scale(value, p.qty + buys))
+    cdef money_t sell = money_abs(money_scale(value, p.qty - sells))
+    cdef money_t last = s.brackets[rule.brackets_from + rule.brackets_count - 1].notional_max
+    exceeded[0] = buy > last or sell > last
+    return money_max(
+        _initial(s, market, buy, p.leverage) + money_max(0, buy_cost - money_scale(value, buys)),
+        _initial(s, market, sell, p.leverage) + money_max(0, money_scale(value, sells) - sell_cost),
+    )
+
+
+cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) noexcept nogil:
+    cdef int64_t leverage = chosen if chosen else s.market_rules[market].leverage_default
+    cdef int64_t cap = _bracket(s, market, notional).leverage_max
+    return div_ceil(notional, leverage if leverage < cap else cap)
+
+
+cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:
+    cdef money_t total = 0
+    cdef bint exceeded
+    cdef int market
+    for market in range(s.markets):
+        total += margin_requirement(s, account, market, 0, 0, 0, &exceeded)
+    return total
+
+
+cdef money_t _collateral_value(const CollateralRule* rule, money_t balance, int64_t price) noexcept nogil:
+    """balance * price down, * weight down; a debt * liability weight, away from 0."""
+    if balance >= 0:
+        return muldiv_floor(muldiv_floor(balance, price, rule.scale), rule.weight_ppm, PPM)
+    return -muldiv_ceil(muldiv_ceil(-balance, price, rule.scale), rule.liability_weight_ppm, PPM)
+
+
+cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
+    """Haircut equity, maintenance, whether a position is held, the strictest LIQUIDATE permit."""
+    cdef Evaluation e
+    cdef const Position* p = &s.positions[<size_t>account * s.markets]
+    cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
+    cdef money_t notional
+    cdef int market, row, permit
+    e.equity, e.maintenance, e.permit, e.open = balances[s.numeraire], 0, PERMIT_ALLOW, False
+    for market in range(s.markets):
+        if p[market].qty:
+            e.open = True
+            notional = money_scale(s.marks[market].value, p[market].qty)
+            e.equity += notional
+            e.maintenance += margin_maintenance(s, market, money_abs(notional))
+            permit = margin_permit(s, market, ACT_LIQUIDATE)
+            if permit > e.permit:
+                e.permit = permit
+    for row in range(s.collaterals):
+        rule = &s.collateral_rules[row]
+        if balances[rule.asset]:
+            e.equity += _collateral_value(rule, balances[rule.asset], s.collateral_states[row].last_valid)
+            permit = margin_collateral_permit(s, row, ACT_LIQUIDATE)
+            if permit > e.permit:
+                e.permit = permit
+    return e
+
+
+cdef int margin_permit(State* s, int market, int action) noexcept nogil:
+    """What the grade of a mark allows; without a mark that was ever valid nothing is."""
+    cdef const Published* p = &s.marks[market].published
+    if PLANTED(s.planted, 21) and action == ACT_LIQUIDATE:
+        return PERMIT_ALLOW
+    return s.permits[p.grade][action] if p.valid else PERMIT_REFUSE
+
+
+cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil:
+    cdef const Published* p = &s.collateral_states[row]
+    if PLANTED(s.planted, 21) and action == ACT_LIQUIDATE:
+        return PERMIT_ALLOW
+    return s.permits[p.grade][action] if p.valid else PERMIT_REFUSE
+
+
+cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil:
+    """The strictest permit over the account's positions, its collateral, and the market of an order."""
+    cdef int strictest = PERMIT_ALLOW
+    cdef int i, permit
+    for i in range(s.markets):
+        if i == market or s.positions[<size_t>account * s.markets + i].qty:
+            permit = margin_permit(s, i, action)
+            if permit > strictest:
+                strictest = permit
+    for i in range(s.collaterals):
+        if s.balances[<size_t>account * s.assets + s.collateral_rules[i].asset]:
+            permit = margin_collateral_permit(s, i, action)
+            if permit > strictest:
+                strictest = permit
+    return strictest
+
+
+cdef int64_t conversion_price(const CollateralRule* rule, int64_t price) noexcept nogil:
+    """price * (1 - buffer), rounded down."""
+    return <int64_t>div_floor(money_mul(price, PPM - rule.buffer_ppm), PPM)
+
+
+cdef money_t conversion_value(const CollateralRule* rule, money_t balance, int64_t price) noexcept nogil:
+    """What the treasury pays for a balance >= 0, rounded down."""
+    return muldiv_floor(balance, conversion_price(rule, price), rule.scale)
+
+
+cdef money_t conversion_qty(const CollateralRule* rule, money_t need, int64_t price) noexcept nogil:
+    """The least quantity of the asset whose conversion value is at least `need`."""
+    return muldiv_ceil(need, rule.scale, conversion_price(rule, price))
+
+
+cdef money_t conversion_equity(State* s, uint32_t account) noexcept nogil:
+    """What the account is worth if its collateral is sold to the treasury: the margin that bankruptcy uses up."""
+    cdef money_t equity = s.balances[<size_t>account * s.assets + s.numeraire]
+    cdef int i
+    for i in range(s.markets):
+        equity += money_scale(s.marks[i].value, s.positions[<size_t>account * s.markets + i].qty)
+    for i in range(s.collaterals):
+        rule = &s.collateral_rules[i]
+        equity += conversion_value(rule, s.balances[<size_t>account * s.assets + rule.asset], s.collateral_states[i].last_valid)
+    return equity

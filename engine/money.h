@@ -1,0 +1,103 @@
+/* Exact money in C: 128-bit integers and the only places where two quantities are multiplied or divided.
+   int64 * int64 wraps before it is widened in C and in Cython, so products go through money_mul. */
+#ifndef RISKBED_MONEY_H
+#define RISKBED_MONEY_H
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef __int128 money_t;
+typedef unsigned __int128 umoney_t;
+
+#define MONEY_IN_MAX ((money_t)1000000000000 * 100000000000) /* 10^23: one deposit or withdrawal */
+#define BALANCE_MAX MONEY_IN_MAX /* what one account may hold of an asset by deposit */
+
+/* What must hold, in every build: a run that goes on after this would print wrong money. */
+static inline void must(int holds, const char *what) {
+    if (__builtin_expect(!holds, 0)) {
+        fprintf(stderr, "riskbed engine: assertion failed: %s\n", what);
+        abort();
+    }
+}
+
+static inline money_t money_mul(int64_t a, int64_t b) { return (money_t)a * b; }
+static inline money_t money_scale(money_t a, int64_t b) { return a * b; }
+static inline money_t money_abs(money_t a) { return a < 0 ? -a : a; }
+static inline money_t money_max(money_t a, money_t b) { return a > b ? a : b; }
+static inline money_t money_min(money_t a, money_t b) { return a < b ? a : b; }
+
+/* a / b toward -inf; b > 0 */
+static inline money_t div_floor(money_t a, money_t b) {
+    money_t q = a / b;
+    return q - (a % b < 0);
+}
+
+/* a / b toward +inf; b > 0 */
+static inline money_t div_ceil(money_t a, money_t b) {
+    money_t q = a / b;
+    return q + (a % b > 0);
+}
+
+static inline int money_fits_int64(money_t a) { return a >= -(money_t)INT64_MAX && a <= (money_t)INT64_MAX; }
+
+/* 256-bit product of two unsigned 128-bit numbers */
+static inline void wide_mul(umoney_t a, umoney_t b, umoney_t *hi, umoney_t *lo) {
+    const umoney_t mask = (umoney_t)UINT64_MAX;
+    umoney_t a0 = a & mask, a1 = a >> 64, b0 = b & mask, b1 = b >> 64;
+    umoney_t p00 = a0 * b0, p01 = a0 * b1, p10 = a1 * b0, p11 = a1 * b1;
+    umoney_t middle = (p00 >> 64) + (p01 & mask) + (p10 & mask);
+    *lo = (p00 & mask) | (middle << 64);
+    *hi = p11 + (p01 >> 64) + (p10 >> 64) + (middle >> 64);
+}
+
+/* quotient and remainder of a 256-bit number by c > 0; the quotient must fit 127 bits */
+static inline umoney_t wide_div(umoney_t hi, umoney_t lo, umoney_t c, umoney_t *rest) {
+    umoney_t quotient = 0;
+    must(hi < c, "a multiply-divide leaves 128 bits");
+    if (hi == 0) {
+        *rest = lo % c;
+        return lo / c;
+    }
+    for (int i = 0; i < 128; i++) {
+        int carry = (int)(hi >> 127);
+        hi = (hi << 1) | (lo >> 127);
+        lo <<= 1;
+        quotient <<= 1;
+        if (carry || hi >= c) {
+            hi -= c;
+            quotient |= 1;
+        }
+    }
+    *rest = hi;
+    return quotient;
+}
+
+/* a * b / c, exact in between, toward -inf (or +inf when `up`); b >= 0, c > 0 */
+static inline money_t muldiv(money_t a, money_t b, money_t c, int up) {
+    umoney_t hi, lo, rest, quotient;
+    int negative = a < 0;
+    must(b >= 0 && c > 0, "a multiply-divide has b >= 0 and c > 0");
+    wide_mul(negative ? -(umoney_t)a : (umoney_t)a, (umoney_t)b, &hi, &lo);
+    quotient = wide_div(hi, lo, (umoney_t)c, &rest);
+    must((quotient >> 127) == 0, "a multiply-divide leaves 127 bits");
+    if (rest && negative != up)
+        quotient += 1;
+    return negative ? -(money_t)quotient : (money_t)quotient;
+}
+static inline money_t muldiv_floor(money_t a, money_t b, money_t c) { return muldiv(a, b, c, 0); }
+static inline money_t muldiv_ceil(money_t a, money_t b, money_t c) { return muldiv(a, b, c, 1); }
+
+/* compare a/b with c/d exactly; a, c >= 0 and b, d > 0; -1, 0 or 1 */
+static inline int cmp_ratio(money_t a, money_t b, money_t c, money_t d) {
+    umoney_t h1, l1, h2, l2;
+    wide_mul((umoney_t)a, (umoney_t)d, &h1, &l1);
+    wide_mul((umoney_t)c, (umoney_t)b, &h2, &l2);
+    if (h1 != h2)
+        return h1 < h2 ? -1 : 1;
+    return l1 == l2 ? 0 : l1 < l2 ? -1 : 1;
+}
+
+static inline uint64_t money_lo(money_t a) { return (uint64_t)(umoney_t)a; }
+static inline int64_t money_hi(money_t a) { return (int64_t)(a >> 64); }
+static inline money_t money_join(uint64_t lo, int64_t hi) { return (money_t)(((umoney_t)(uint64_t)hi << 64) | lo); }
+#endif

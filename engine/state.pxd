@@ -1,0 +1,290 @@
+"""The state of one exchange: rule rows, accounts, orders, prices, timers and the outcome buffer. Plain C, indices for pointers."""
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from engine.money cimport money_t
+from engine.records cimport Outcome
+
+cdef enum Limit:
+    NODES_MAX = 64  # of one recipe: depth of the reading stack
+    PAGE_TICKS = 4096  # price levels of one page
+
+cdef enum NodeKind:
+    NODE_SOURCE, NODE_BOOK, NODE_INDEX, NODE_REDEMPTION, NODE_PRODUCT, NODE_WEIGHTED, NODE_MEAN, NODE_MEDIAN, NODE_FLOOR, NODE_TWAP
+
+cdef enum Reading:
+    READ_OK, READ_MISSING, READ_STALE, READ_INVALID
+
+cdef enum TimerKind:
+    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE
+
+# ---- rules
+
+cdef struct Bracket:
+    money_t notional_max  # money of the settlement asset
+    money_t amount  # money: maintenance = notional * rate up - amount
+    int64_t leverage_max
+    int64_t rate_ppm
+
+cdef struct MarketRule:
+    int64_t tick_size  # price units
+    int64_t multiplier  # money per lot and price unit
+    int64_t maker_ppm
+    int64_t taker_ppm
+    int64_t liquidation_ppm
+    int64_t leverage_default
+    int64_t market_bound_ppm
+    int32_t index
+    int32_t brackets_from
+    int32_t brackets_count
+    int32_t basis_samples  # 0: the mark is the index
+    bint mark_median
+    bint republish_on_fill
+
+cdef struct SourceRule:
+    int64_t stale_after_ns
+    bint can_stale
+    uint64_t heard_by  # bit i: index i publishes on update and reads this source
+
+cdef struct Node:
+    int64_t scale  # price units of the index per unit of the part read
+    int64_t argument  # floor: least price; twap: publications
+    int64_t weight  # of this node in a weighted parent, 10^-8
+    int64_t samples_from  # twap: start of its ring in State.samples
+    int32_t kind
+    int32_t parts  # how many readings it takes from the stack
+    int32_t ref  # source, index or market number
+
+cdef struct IndexRule:
+    int64_t every_ns  # 0: publishes on update
+    int64_t scale  # 10^price_decimals
+    int32_t nodes_from
+    int32_t nodes_count
+    int32_t sources_min
+    uint64_t leg_of  # bit i: index i publishes on update and reads this index
+
+cdef struct CollateralRule:
+    int64_t weight_ppm
+    int64_t liability_weight_ppm
+    int64_t buffer_ppm
+    money_t scale  # balance * price / scale = money of the numeraire
+    int32_t asset
+    int32_t index
+
+cdef struct StageRule:
+    money_t notional_max
+    int64_t bound_ppm
+    int32_t kind  # Stage
+    bint bound_is_bankruptcy
+    bint restore
+    bint capped
+
+cdef struct QuoterRule:
+    int64_t half_spread_ppm
+    int64_t step_ppm
+    int64_t lots
+    int64_t refill_ns
+    int64_t exit_move_ppm
+    int64_t inventory_max
+    int64_t return_ns
+    uint32_t account
+    int32_t market
+    int32_t levels
+
+cdef struct SeamRow:
+    int64_t from_ns
+    int64_t to_ns
+    int64_t argument
+    int64_t held_price
+    int64_t fired
+    uint32_t key
+    int32_t seam
+    int32_t kind
+    bint held
+    bint held_there
+
+# ---- state
+
+cdef struct Account:
+    uint32_t owner
+    uint32_t parent
+    int32_t orders_head  # 0: none; oldest resting order
+    int32_t orders_tail
+    int32_t orders_count
+    uint8_t opened
+    uint8_t has_parent
+    uint8_t status
+    uint8_t touched
+
+cdef struct Position:
+    money_t entry  # value paid for what is open
+    money_t buy_priced  # sum of lots * price of open buy orders
+    money_t sell_priced
+    int64_t qty  # lots, long positive
+    int64_t buy_lots
+    int64_t sell_lots
+    int64_t leverage  # 0: not chosen
+
+cdef struct Order:
+    uint64_t order_id
+    int64_t price
+    int64_t qty  # left, lots
+    uint32_t account
+    int32_t next  # in its level, younger; 0: none
+    int32_t prev
+    int32_t account_next
+    int32_t account_prev
+    uint16_t market
+    uint8_t side
+
+cdef struct Level:
+    int32_t head  # oldest order, 0: none
+    int32_t tail
+
+cdef struct Page:
+    int64_t number  # tick / PAGE_TICKS
+    uint64_t summary  # bit w: word w of live is not 0
+    uint64_t live[64]  # bit per level
+    Level levels[4096]
+
+cdef struct Ladder:
+    Page** pages  # sorted by number; allocated on touch, kept
+    int32_t count
+    int32_t room
+    int32_t best  # position of the best page with a live level; -1: side empty
+
+cdef struct Source:
+    int64_t price
+    int64_t time_ns
+    bint there
+
+cdef struct Published:
+    int64_t price
+    int64_t time_ns
+    int64_t last_valid
+    int32_t grade
+    bint valid
+
+cdef struct Ring:
+    money_t sum
+    int32_t count
+    int32_t head  # where the next sample goes
+
+cdef struct Mark:
+    Published published
+    money_t value  # money per lot at the last valid mark
+    int64_t last_price
+    bint traded
+    Ring basis
+    int64_t basis_from
+
+cdef struct Quoter:
+    int64_t reference
+    int64_t return_ns
+    bint has_reference
+    bint away
+
+cdef struct Timer:
+    int64_t time_ns
+    int32_t kind
+    int32_t number
+    bint armed
+
+cdef struct Pick:
+    money_t equity
+    money_t maintenance
+    uint32_t account
+
+cdef struct Evaluation:
+    money_t equity
+    money_t maintenance
+    int32_t permit
+    bint open
+
+cdef struct State:
+    # rules
+    MarketRule* market_rules
+    Bracket* brackets
+    SourceRule* source_rules
+    IndexRule* index_rules
+    Node* nodes
+    CollateralRule* collateral_rules
+    StageRule* stage_rules
+    QuoterRule* quoter_rules
+    SeamRow* seam_rows
+    uint8_t permits[4][8]  # [grade][action]
+    int64_t gap_max_ns
+    int32_t markets
+    int32_t assets
+    int32_t sources
+    int32_t indices
+    int32_t nodes_count
+    int32_t brackets_count
+    int32_t collaterals
+    int32_t stages
+    int32_t quoters
+    int32_t seams
+    int32_t numeraire
+    int32_t accounts_max
+    int32_t orders_max
+    int32_t orders_per_account_max
+    int32_t rounds_max
+    int32_t order_row  # 0 ratio, 1 deficit, 2 account
+    bint trigger_at_equal
+    uint32_t armed  # bit per seam with a row
+    int64_t samples_count
+    # accounts
+    Account* accounts
+    money_t* balances  # [account * assets + asset]
+    Position* positions  # [account * markets + market]
+    uint32_t accounts_high  # one above the highest opened id
+    # orders
+    Order* orders  # pool, 0 unused
+    int32_t orders_free  # head of the free list, chained by next
+    int32_t orders_high
+    int32_t orders_live
+    uint64_t* map_keys
+    int32_t* map_orders  # 0: empty
+    uint64_t map_mask
+    Ladder* ladders  # [market * 2 + (side - 1)]
+    # prices
+    Source* source_states
+    Published* index_states
+    int64_t* index_used
+    Ring* rings  # one per node
+    int64_t* samples
+    Mark* marks
+    Published* collateral_states  # by collateral row
+    Quoter* quoter_states
+    Timer* timers  # in the order (kind, number)
+    int32_t timers_count
+    int64_t next_due  # no timer is due before
+    uint64_t due_index  # bit per index
+    uint64_t due_mark  # bit per market
+    # the run
+    int64_t now
+    int64_t events
+    int64_t event
+    int64_t engine_orders
+    int64_t stages_visited[8]
+    int32_t round
+    int32_t stage
+    uint32_t* touched
+    int32_t touched_count
+    uint32_t* scan
+    Pick* picks
+    int32_t picks_room
+    Outcome* outcomes
+    int64_t outcomes_count
+    int64_t outcomes_room
+    Outcome scratch  # written when memory ran out
+    bint failed
+    int32_t planted  # id of a planted bug, checked build only
+
+cdef State* state_new(table) except NULL
+cdef void state_free(State* s) noexcept
+cdef Outcome* emit(State* s, int kind) noexcept nogil
+cdef void touch(State* s, uint32_t account) noexcept nogil
+cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil
+cdef bytes state_save(State* s)
+cdef int state_load(State* s, bytes blob) except -1
+cdef int state_seams(State* s, rows) except -1

@@ -1,0 +1,298 @@
+"""Memory of one exchange: taken once when it is made, zeroed, freed with it. Only the outcome buffer grows."""
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
+
+from engine.book cimport book_free, book_load, book_save, map_insert
+from engine.money cimport must
+from engine.records cimport USERS_FROM, Outcome
+
+
+
+
+cdef void* _take(State* s, size_t count, size_t size) except NULL:
+    cdef void* memory = calloc(count if count else 1, size)
+    if memory == NULL:
+        raise MemoryError(f"{count} x {size} bytes")
+    return memory
+
+
+cdef State* state_new(table) except NULL:
+    """Return the state of a fresh exchange for a rule table of engine/compile.py."""
+    cdef State* s = <State*>calloc(1, sizeof(State))
+    if s == NULL:
+        raise MemoryError()
+    try:
+        _rules(s, table)
+        _memory(s, table)
+    except BaseException:
+        state_free(s)
+        raise
+    return s
+
+
+cdef int _rules(State* s, table) except -1:
+    cdef int i, j
+    (s.gap_max_ns, s.accounts_max, s.orders_max, s.orders_per_account_max, s.rounds_max) = table["limits"]
+    s.numeraire, s.assets = table["numeraire"], table["assets"]
+    s.trigger_at_equal, s.order_row = table["trigger_at_equal"], table["order_row"]
+    for i, row in enumerate(table["permits"]):
+        for j, permit in enumerate(row):
+            s.permits[i][j] = permit
+    s.markets = len(table["markets"])
+    s.market_rules = <MarketRule*>_take(s, s.markets, sizeof(MarketRule))
+    for i, row in enumerate(table["markets"]):
+        r = &s.market_rules[i]
+        (r.tick_size, r.multiplier, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
+         r.brackets_from, r.brackets_count, r.mark_median, r.basis_samples, r.republish_on_fill) = row
+    s.brackets_count = len(table["brackets"])
+    s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
+    for i, row in enumerate(table["brackets"]):
+        s.brackets[i].notional_max, s.brackets[i].leverage_max, s.brackets[i].rate_ppm, s.brackets[i].amount = row
+    s.sources = len(table["sources"])
+    s.source_rules = <SourceRule*>_take(s, s.sources, sizeof(SourceRule))
+    for i, row in enumerate(table["sources"]):
+        s.source_rules[i].can_stale, s.source_rules[i].stale_after_ns, s.source_rules[i].heard_by = row
+    s.indices = len(table["indices"])
+    s.index_rules = <IndexRule*>_take(s, s.indices, sizeof(IndexRule))
+    for i, row in enumerate(table["indices"]):
+        x = &s.index_rules[i]
+        (x.every_ns, x.scale, x.nodes_from, x.nodes_count, x.sources_min, x.leg_of) = row
+    s.nodes_count = len(table["nodes"])
+    s.nodes = <Node*>_take(s, s.nodes_count, sizeof(Node))
+    for i, row in enumerate(table["nodes"]):
+        n = &s.nodes[i]
+        (n.kind, n.parts, n.ref, n.scale, n.argument, n.weight, n.samples_from) = row
+    s.samples_count = table["samples"]
+    s.collaterals = len(table["collateral"])
+    s.collateral_rules = <CollateralRule*>_take(s, s.collaterals, sizeof(CollateralRule))
+    for i, row in enumerate(table["collateral"]):
+        c = &s.collateral_rules[i]
+        (c.asset, c.index, c.weight_ppm, c.liability_weight_ppm, c.buffer_ppm, c.scale) = row
+    s.stages = len(table["stages"])
+    s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
+    for i, row in enumerate(table["stages"]):
+        t = &s.stage_rules[i]
+        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max) = row
+    s.quoters = len(table["quoters"])
+    s.quoter_rules = <QuoterRule*>_take(s, s.quoters, sizeof(QuoterRule))
+    for i, row in enumerate(table["quoters"]):
+        q = &s.quoter_rules[i]
+        (q.account, q.market, q.levels, q.half_spread_ppm, q.step_ppm, q.lots, q.refill_ns, q.exit_move_ppm, q.inventory_max, q.return_ns) = row
+    _seams(s, table["seams"])
+    return 0
+
+
+cdef int _seams(State* s, rows) except -1:
+    cdef int i
+    free(s.seam_rows)
+    s.seam_rows = NULL
+    s.seams, s.armed = len(rows), 0
+    s.seam_rows = <SeamRow*>_take(s, s.seams, sizeof(SeamRow))
+    for i, row in enumerate(rows):
+        m = &s.seam_rows[i]
+        (m.seam, m.key, m.from_ns, m.to_ns, m.kind, m.argument) = row
+        s.armed |= <uint32_t>1 << m.seam
+    return 0
+
+
+cdef int _memory(State* s, table) except -1:
+    cdef int i
+    cdef size_t slots = max(s.accounts_max, <int32_t>USERS_FROM)
+    s.accounts = <Account*>_take(s, slots, sizeof(Account))
+    s.balances = <money_t*>_take(s, slots * s.assets, sizeof(money_t))
+    s.positions = <Position*>_take(s, slots * s.markets, sizeof(Position))
+    s.touched = <uint32_t*>_take(s, slots, sizeof(uint32_t))
+    s.scan = <uint32_t*>_take(s, slots, sizeof(uint32_t))
+    s.picks = <Pick*>_take(s, slots, sizeof(Pick))
+    s.accounts_high = USERS_FROM
+    for i in range(<int32_t>USERS_FROM):
+        s.accounts[i].owner, s.accounts[i].opened = i, 1
+    s.orders = <Order*>_take(s, s.orders_max + 1, sizeof(Order))
+    s.orders_high = 1
+    s.map_mask = 2
+    while s.map_mask < 2 * <uint64_t>s.orders_max + 2:
+        s.map_mask *= 2
+    s.map_keys = <uint64_t*>_take(s, s.map_mask, sizeof(uint64_t))
+    s.map_orders = <int32_t*>_take(s, s.map_mask, sizeof(int32_t))
+    s.map_mask -= 1
+    s.ladders = <Ladder*>_take(s, s.markets * 2, sizeof(Ladder))
+    for i in range(s.markets * 2):
+        s.ladders[i].best = -1
+    s.source_states = <Source*>_take(s, s.sources, sizeof(Source))
+    s.index_states = <Published*>_take(s, s.indices, sizeof(Published))
+    s.index_used = <int64_t*>_take(s, s.indices, sizeof(int64_t))
+    s.rings = <Ring*>_take(s, s.nodes_count, sizeof(Ring))
+    s.marks = <Mark*>_take(s, s.markets, sizeof(Mark))
+    s.collateral_states = <Published*>_take(s, s.collaterals, sizeof(Published))
+    s.quoter_states = <Quoter*>_take(s, s.quoters, sizeof(Quoter))
+    s.samples = <int64_t*>_take(s, s.samples_count, sizeof(int64_t))
+    for i in range(s.indices):
+        s.index_states[i].grade = 2  # TOO_FEW_SOURCES until the first publication
+    for i in range(s.markets):
+        s.marks[i].published.grade = 2
+        s.marks[i].basis_from = table["basis_from"][i]
+    for i in range(s.collaterals):
+        s.collateral_states[i].grade = 2
+    s.now = table["start_ns"]
+    _timers(s)
+    s.outcomes_room = 4096
+    s.outcomes = <Outcome*>_take(s, s.outcomes_room, sizeof(Outcome))
+    return 0
+
+
+cdef int _timers(State* s) except -1:
+    """One timer slot per source, interval index and quoter, in the order (kind, number)."""
+    cdef int i, n = 0
+    s.timers_count = s.sources + s.indices + s.quoters
+    s.timers = <Timer*>_take(s, s.timers_count, sizeof(Timer))
+    s.next_due = INT64_MAX
+    for i in range(s.sources):
+        s.timers[n].kind, s.timers[n].number = TIMER_STALE, i
+        n += 1
+    for i in range(s.indices):
+        s.timers[n].kind, s.timers[n].number = TIMER_PUBLISH, i
+        if s.index_rules[i].every_ns:
+            s.timers[n].armed, s.timers[n].time_ns = True, s.now + s.index_rules[i].every_ns
+        n += 1
+    for i in range(s.quoters):
+        s.timers[n].kind, s.timers[n].number = TIMER_QUOTE, i
+        s.timers[n].armed, s.timers[n].time_ns = True, s.now + s.quoter_rules[i].refill_ns
+        n += 1
+    for i in range(s.timers_count):
+        if s.timers[i].armed and s.timers[i].time_ns < s.next_due:
+            s.next_due = s.timers[i].time_ns
+    return 0
+
+
+cdef void state_free(State* s) noexcept:
+    if s == NULL:
+        return
+    if s.ladders != NULL:
+        book_free(s)
+    for memory in [
+        <size_t>s.market_rules, <size_t>s.brackets, <size_t>s.source_rules, <size_t>s.index_rules, <size_t>s.nodes,
+        <size_t>s.collateral_rules, <size_t>s.stage_rules, <size_t>s.quoter_rules, <size_t>s.seam_rows, <size_t>s.accounts,
+        <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map_keys, <size_t>s.map_orders, <size_t>s.ladders,
+        <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
+        <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
+        <size_t>s.outcomes,
+    ]:
+        free(<void*><size_t>memory)
+    free(s)
+
+
+cdef Outcome* emit(State* s, int kind) noexcept nogil:
+    """Append an outcome of the current time, event, round and stage; the caller fills in the rest.
+
+    When memory runs out the run fails with MemoryError at its end; nothing is dropped in silence.
+    """
+    cdef Outcome* grown
+    cdef Outcome* o
+    if s.outcomes_count == s.outcomes_room:
+        grown = <Outcome*>realloc(s.outcomes, 2 * s.outcomes_room * sizeof(Outcome))
+        if grown == NULL:
+            s.failed = True
+            return &s.scratch
+        s.outcomes, s.outcomes_room = grown, 2 * s.outcomes_room
+    o = &s.outcomes[s.outcomes_count]
+    s.outcomes_count += 1
+    memset(o, 0, sizeof(Outcome))
+    o.time_ns, o.event, o.kind, o.round, o.stage = s.now, <uint32_t>s.event, kind, s.round, s.stage
+    return o
+
+
+cdef void touch(State* s, uint32_t account) noexcept nogil:
+    """Remember a user whose balance or position changed; once."""
+    if account >= USERS_FROM and not s.accounts[account].touched:
+        s.accounts[account].touched = 1
+        s.touched[s.touched_count] = account
+        s.touched_count += 1
+
+
+cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil:
+    """Keep the last `room` samples and their sum."""
+    if ring.count == room:
+        ring.sum -= samples[ring.head]
+    else:
+        ring.count += 1
+    samples[ring.head] = value
+    ring.sum += value
+    ring.head = ring.head + 1 if ring.head + 1 < room else 0
+
+
+# ---- snapshot
+
+cdef bytes _bytes(void* memory, size_t size):
+    return (<char*>memory)[:size]
+
+
+cdef list _blocks(State* s):
+    """The (address, bytes) of every array that is saved whole; sizes depend on accounts_high and orders_high."""
+    cdef size_t high = s.accounts_high
+    return [
+        (<size_t>s.accounts, high * sizeof(Account)),
+        (<size_t>s.balances, high * s.assets * sizeof(money_t)),
+        (<size_t>s.positions, high * s.markets * sizeof(Position)),
+        (<size_t>s.orders, s.orders_high * sizeof(Order)),
+        (<size_t>s.source_states, s.sources * sizeof(Source)),
+        (<size_t>s.index_states, s.indices * sizeof(Published)),
+        (<size_t>s.index_used, s.indices * sizeof(int64_t)),
+        (<size_t>s.rings, s.nodes_count * sizeof(Ring)),
+        (<size_t>s.samples, s.samples_count * sizeof(int64_t)),
+        (<size_t>s.marks, s.markets * sizeof(Mark)),
+        (<size_t>s.collateral_states, s.collaterals * sizeof(Published)),
+        (<size_t>s.quoter_states, s.quoters * sizeof(Quoter)),
+        (<size_t>s.timers, s.timers_count * sizeof(Timer)),
+        (<size_t>s.touched, s.touched_count * sizeof(uint32_t)),
+        (<size_t>s.outcomes, s.outcomes_count * sizeof(Outcome)),
+    ]
+
+
+cdef bytes state_save(State* s):
+    """Return the State struct, the seam rows, every array and every book, as one byte string."""
+    parts = [_bytes(s, sizeof(State)), _bytes(s.seam_rows, s.seams * sizeof(SeamRow))]
+    for memory, size in _blocks(s):
+        parts.append(_bytes(<void*><size_t>memory, size))
+    parts.append(book_save(s))
+    return b"".join(parts)
+
+
+cdef int state_load(State* s, bytes blob) except -1:
+    """Fill a fresh state of the same rule table from state_save's bytes. The blob was checked by its digest before."""
+    cdef State saved
+    cdef const uint8_t* data = blob
+    cdef size_t at = sizeof(State)
+    cdef size_t size
+    cdef int i
+    memcpy(&saved, data, sizeof(State))
+    s.accounts_high, s.orders_free, s.orders_high, s.orders_live = saved.accounts_high, saved.orders_free, saved.orders_high, saved.orders_live
+    s.next_due, s.due_index, s.due_mark = saved.next_due, saved.due_index, saved.due_mark
+    s.now, s.events, s.event, s.engine_orders = saved.now, saved.events, saved.event, saved.engine_orders
+    memcpy(s.stages_visited, saved.stages_visited, sizeof(saved.stages_visited))
+    s.round, s.stage, s.touched_count, s.armed = saved.round, saved.stage, saved.touched_count, saved.armed
+    s.outcomes_count = saved.outcomes_count
+    if s.outcomes_room < saved.outcomes_count:
+        free(s.outcomes)
+        s.outcomes = NULL
+        s.outcomes_room = saved.outcomes_count
+        s.outcomes = <Outcome*>_take(s, s.outcomes_room, sizeof(Outcome))
+    free(s.seam_rows)
+    s.seam_rows = NULL
+    s.seams = saved.seams
+    s.seam_rows = <SeamRow*>_take(s, s.seams, sizeof(SeamRow))
+    memcpy(s.seam_rows, data + at, s.seams * sizeof(SeamRow))
+    at += s.seams * sizeof(SeamRow)
+    for memory, size in _blocks(s):
+        memcpy(<void*><size_t>memory, data + at, size)
+        at += size
+    book_load(s, blob, at)
+    for i in range(1, s.orders_high):
+        if s.orders[i].qty > 0:
+            map_insert(s, s.orders[i].order_id, i)
+    return 0
+
+
+cdef int state_seams(State* s, rows) except -1:
+    """Replace the fault schedule: a fork."""
+    return _seams(s, rows)
