@@ -17,10 +17,10 @@ import hashlib
 import numpy as np
 
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport qsort
 from libc.string cimport memcpy
 
 from engine import compile as rule_table
+from engine.bounds cimport bounds_scan, sort_numbers
 from engine.book cimport book_find, book_rows
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
@@ -267,31 +267,23 @@ cdef int _post_source(State* s, const Event* e) noexcept nogil:
 
 # ---- steps 3 to 8
 
-cdef int _by_number(const void* left, const void* right) noexcept nogil:
-    cdef uint32_t a = (<const uint32_t*>left)[0]
-    cdef uint32_t b = (<const uint32_t*>right)[0]
-    return (a > b) - (a < b)
-
-
 cdef int _scan(State* s, bint changed) noexcept nogil:
-    """Step 4: fill s.scan with the accounts to look at, ascending, and forget who was touched. Return how many."""
-    cdef int count = 0
-    cdef uint32_t account
-    cdef int i
+    """Step 4: fill s.scan with the accounts to look at, ascending, and forget who was touched. Return how many.
+
+    After a change of a price that is every account that can be triggered; bounds.pyx leaves out those that cannot.
+    """
+    cdef int count, i
     if PLANTED(s.planted, 19):
         changed = False
-    if not changed:
+    if changed:
+        count = bounds_scan(s)
+    else:
         memcpy(s.scan, s.touched, s.touched_count * sizeof(uint32_t))
         count = s.touched_count
-        qsort(s.scan, count, sizeof(uint32_t), _by_number)
+        sort_numbers(s.scan, count)
     for i in range(s.touched_count):
         s.accounts[s.touched[i]].touched = 0
     s.touched_count = 0
-    if changed:
-        for account in range(USERS_FROM, s.accounts_high):
-            if s.accounts[account].opened:
-                s.scan[count] = account
-                count += 1
     return count
 
 

@@ -22,7 +22,7 @@ from engine.records cimport (
     WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, Outcome,
 )
 from engine.seams cimport seam_decision
-from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, emit
+from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, emit, watch
 
 cdef enum:
     PPM = 1000000
@@ -57,6 +57,7 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
         elif e.permit >= PERMIT_DEFER:
             if s.accounts[account].status != STATUS_SUSPENDED:
                 s.accounts[account].status = STATUS_SUSPENDED
+                watch(s, account)
                 _say(s, OUT_SUSPENDED, account, e.equity, 0)
         else:
             s.picks[picked].account, s.picks[picked].equity, s.picks[picked].maintenance = account, e.equity, e.maintenance
@@ -67,6 +68,7 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
         account = s.picks[i].account
         if s.accounts[account].status != STATUS_LIQUIDATING:
             s.accounts[account].status = STATUS_LIQUIDATING
+            watch(s, account)
             _say(s, OUT_LIQUIDATION, account, s.picks[i].equity, WHY_MAINTENANCE)
     return picked
 

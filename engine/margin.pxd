@@ -2,8 +2,10 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport money_t
-from engine.state cimport CollateralRule, Evaluation, State
+from engine.state cimport Bracket, CollateralRule, Evaluation, State
 
+cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil
+cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil
 cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil
 cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil  # maintenance of the position held
 cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil

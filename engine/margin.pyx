@@ -9,7 +9,7 @@ cdef enum:
     PPM = 1000000
 
 
-cdef const Bracket* _bracket(State* s, int market, money_t notional) noexcept nogil:
+cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil:
     """The first bracket whose cap is not below the notional, else the last."""
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef const Bracket* row = &s.brackets[rule.brackets_from]
@@ -21,7 +21,7 @@ cdef const Bracket* _bracket(State* s, int market, money_t notional) noexcept no
 
 cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil:
     """notional * rate, rounded up, - amount; never below 0."""
-    cdef const Bracket* row = _bracket(s, market, notional)
+    cdef const Bracket* row = margin_bracket(s, market, notional)
     return money_max(0, div_ceil(money_scale(notional, row.rate_ppm), PPM) - row.amount)
 
 
@@ -55,7 +55,7 @@ cdef money_t margin_requirement(State* s, uint32_t account, int market, int side
 
 cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) noexcept nogil:
     cdef int64_t leverage = chosen if chosen else s.market_rules[market].leverage_default
-    cdef int64_t cap = _bracket(s, market, notional).leverage_max
+    cdef int64_t cap = margin_bracket(s, market, notional).leverage_max
     return div_ceil(notional, leverage if leverage < cap else cap)
 
 
@@ -73,6 +73,11 @@ cdef money_t _collateral_value(const CollateralRule* rule, money_t balance, int6
     if balance >= 0:
         return muldiv_floor(muldiv_floor(balance, price, rule.scale), rule.weight_ppm, PPM)
     return -muldiv_ceil(muldiv_ceil(-balance, price, rule.scale), rule.liability_weight_ppm, PPM)
+
+
+cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil:
+    """What a balance of a collateral row counts for at its price in force."""
+    return _collateral_value(&s.collateral_rules[row], balance, s.collateral_states[row].last_valid)
 
 
 cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
@@ -95,7 +100,7 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
     for row in range(s.collaterals):
         rule = &s.collateral_rules[row]
         if balances[rule.asset]:
-            e.equity += _collateral_value(rule, balances[rule.asset], s.collateral_states[row].last_valid)
+            e.equity += margin_collateral_value(s, row, balances[rule.asset])
             permit = margin_collateral_permit(s, row, ACT_LIQUIDATE)
             if permit > e.permit:
                 e.permit = permit

@@ -29,13 +29,13 @@ static inline money_t money_min(money_t a, money_t b) { return a < b ? a : b; }
 /* a / b toward -inf; b > 0 */
 static inline money_t div_floor(money_t a, money_t b) {
     money_t q = a / b;
-    return q - (a % b < 0);
+    return q - (a - q * b < 0);
 }
 
 /* a / b toward +inf; b > 0 */
 static inline money_t div_ceil(money_t a, money_t b) {
     money_t q = a / b;
-    return q + (a % b > 0);
+    return q + (a - q * b > 0);
 }
 
 static inline int money_fits_int64(money_t a) { return a >= -(money_t)INT64_MAX && a <= (money_t)INT64_MAX; }
@@ -55,8 +55,9 @@ static inline umoney_t wide_div(umoney_t hi, umoney_t lo, umoney_t c, umoney_t *
     umoney_t quotient = 0;
     must(hi < c, "a multiply-divide leaves 128 bits");
     if (hi == 0) {
-        *rest = lo % c;
-        return lo / c;
+        umoney_t q = (lo >> 64) == 0 && (c >> 64) == 0 ? (umoney_t)((uint64_t)lo / (uint64_t)c) : lo / c;
+        *rest = lo - q * c;
+        return q;
     }
     for (int i = 0; i < 128; i++) {
         int carry = (int)(hi >> 127);

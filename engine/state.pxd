@@ -7,6 +7,7 @@ from engine.records cimport Outcome
 cdef enum Limit:
     NODES_MAX = 64  # of one recipe: depth of the reading stack
     PAGE_TICKS = 4096  # price levels of one page
+    BOUND_BUCKETS = 16384  # of 64 ppm each: an account's bound on how far prices may move before it can be liquidatable
 
 cdef enum NodeKind:
     NODE_SOURCE, NODE_BOOK, NODE_INDEX, NODE_REDEMPTION, NODE_PRODUCT, NODE_WEIGHTED, NODE_MEAN, NODE_MEDIAN, NODE_FLOOR, NODE_TWAP
@@ -114,6 +115,7 @@ cdef struct Account:
     uint8_t has_parent
     uint8_t status
     uint8_t touched
+    uint8_t watched  # in State.watched: looked at whenever a price changes
 
 cdef struct Position:
     money_t entry  # value paid for what is open
@@ -271,6 +273,15 @@ cdef struct State:
     uint32_t* touched
     int32_t touched_count
     uint32_t* scan
+    # bounds.pyx: who can be liquidatable after a move of prices
+    uint32_t* bounded  # accounts by the bucket of their bound
+    int32_t* bucket_end  # how many accounts have a bound in this bucket or below
+    uint16_t* bucket  # of each account, while the buckets are filled
+    int64_t* reference  # marks, then collateral prices, at which the bounds hold
+    uint32_t* watched
+    int32_t watched_count
+    int64_t work  # accounts looked at since the bounds were made
+    bint bounds_ready
     Pick* picks
     int32_t picks_room
     Outcome* outcomes
@@ -284,6 +295,7 @@ cdef State* state_new(table) except NULL
 cdef void state_free(State* s) noexcept
 cdef Outcome* emit(State* s, int kind) noexcept nogil
 cdef void touch(State* s, uint32_t account) noexcept nogil
+cdef void watch(State* s, uint32_t account) noexcept nogil
 cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil
 cdef bytes state_save(State* s)
 cdef int state_load(State* s, bytes blob) except -1

@@ -1,5 +1,5 @@
 """Memory of one exchange: taken once when it is made, zeroed, freed with it. Only the outcome buffer grows."""
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -104,6 +104,11 @@ cdef int _memory(State* s, table) except -1:
     s.positions = <Position*>_take(s, slots * s.markets, sizeof(Position))
     s.touched = <uint32_t*>_take(s, slots, sizeof(uint32_t))
     s.scan = <uint32_t*>_take(s, slots, sizeof(uint32_t))
+    s.watched = <uint32_t*>_take(s, slots, sizeof(uint32_t))
+    s.bounded = <uint32_t*>_take(s, slots, sizeof(uint32_t))
+    s.bucket = <uint16_t*>_take(s, slots, sizeof(uint16_t))
+    s.bucket_end = <int32_t*>_take(s, BOUND_BUCKETS, sizeof(int32_t))
+    s.reference = <int64_t*>_take(s, s.markets + s.collaterals, sizeof(int64_t))
     s.picks = <Pick*>_take(s, slots, sizeof(Pick))
     s.accounts_high = USERS_FROM
     for i in range(<int32_t>USERS_FROM):
@@ -176,6 +181,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map_keys, <size_t>s.map_orders, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
+        <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
         <size_t>s.outcomes,
     ]:
         free(<void*><size_t>memory)
@@ -208,6 +214,15 @@ cdef void touch(State* s, uint32_t account) noexcept nogil:
         s.accounts[account].touched = 1
         s.touched[s.touched_count] = account
         s.touched_count += 1
+        watch(s, account)
+
+
+cdef void watch(State* s, uint32_t account) noexcept nogil:
+    """An account's bound no longer holds: look at it at every change of a price until new bounds are made."""
+    if not s.accounts[account].watched:
+        s.accounts[account].watched = 1
+        s.watched[s.watched_count] = account
+        s.watched_count += 1
 
 
 cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil:
@@ -286,6 +301,8 @@ cdef int state_load(State* s, bytes blob) except -1:
     for memory, size in _blocks(s):
         memcpy(<void*><size_t>memory, data + at, size)
         at += size
+    for i in range(<int32_t>s.accounts_high):
+        s.accounts[i].watched = 0  # bounds are made again, they are no part of the state
     book_load(s, blob, at)
     for i in range(1, s.orders_high):
         if s.orders[i].qty > 0:

@@ -1,0 +1,17 @@
+"""JSON Schemas of the files people write, for their editors. Generated: `python -m specs.schema` writes them anew."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+MODELS = {"venue": ("specs.rules", "Venue"), "plan": ("specs.faults", "Plan"), "incident": ("specs.incident", "Incident")}
+
+
+def render(name: str) -> str:
+    """Return the schema of a kind of file as text: keys sorted, so that it changes only when the rows do."""
+    module, model = MODELS[name]
+    schema = getattr(importlib.import_module(module), model).model_json_schema()
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2, sort_keys=True) + "\n"
