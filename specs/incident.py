@@ -132,17 +132,29 @@ class Recipe(Row):
     def _complete(self) -> Recipe:
         length = self.window.to_ns - self.window.from_ns
         if length % MINUTE_NS or self.window.from_ns % MINUTE_NS:
-            raise At(("window",), "the window does not begin and end on a minute", "whole minutes: the series has one figure for each")
+            raise At(
+                ("window",), "the window does not begin and end on a minute", "whole minutes: the series has one figure for each"
+            )
         count = length // MINUTE_NS + 1
         if count > MINUTES_MAX:
             raise At(("window",), f"{count} minutes, at most {MINUTES_MAX}")
         for i, row in enumerate(self.minutes):
             there = len(row.values())
             if there != count:
-                raise At(("minutes", i, "figures"), f"{there} figures for {count} minutes of {row.source}", "one a minute, both ends included")
-        seen = [(row.source, row.variant) for row in self.minutes] + [(row.source, None) for row in (*self.constants, *self.paths)]
+                raise At(
+                    ("minutes", i, "figures"),
+                    f"{there} figures for {count} minutes of {row.source}",
+                    "one a minute, both ends included",
+                )
+        seen = [(row.source, row.variant) for row in self.minutes] + [
+            (row.source, None) for row in (*self.constants, *self.paths)
+        ]
         for i, (source, variant) in enumerate(seen):
-            if (source, variant) in seen[:i] or (source, None) in seen[:i] or (variant is None and any(source == s for s, _ in seen[:i])):
+            if (
+                (source, variant) in seen[:i]
+                or (source, None) in seen[:i]
+                or (variant is None and any(source == s for s, _ in seen[:i]))
+            ):
                 raise At((), f"source '{source}' has two series", "one a source, or one a variant")
         if self.broken not in [row.source for row in self.minutes]:
             raise At(("broken",), f"'{self.broken}' has no minute series")
@@ -281,8 +293,14 @@ class Incident(Row):
         if (self.make_whole.instant_ns - tape.from_ns) % units.NS:
             raise At(("make_whole", "instant"), "the make-whole instant is not on the clock grid", "a whole second")
         for i, path in enumerate(self.tape.paths):
-            if units.instant_to_ns(path.anchors[0].at) > tape.from_ns or units.instant_to_ns(path.anchors[-1].at) < self.make_whole.instant_ns:
-                raise At(("tape", "paths", i, "anchors"), f"the anchors of {path.source} do not span the tape and the make-whole instant")
+            if (
+                units.instant_to_ns(path.anchors[0].at) > tape.from_ns
+                or units.instant_to_ns(path.anchors[-1].at) < self.make_whole.instant_ns
+            ):
+                raise At(
+                    ("tape", "paths", i, "anchors"),
+                    f"the anchors of {path.source} do not span the tape and the make-whole instant",
+                )
         known = {row.source for row in (*self.tape.minutes, *self.tape.constants, *self.tape.paths)}
         variants = {row.variant for row in self.tape.minutes if row.source == self.tape.broken}
         for i, variant in enumerate(self.variants):
@@ -323,7 +341,11 @@ class Incident(Row):
                         units.decimal_to_int(figure, places)
                     except ValueError as error:
                         raise At(at, str(error), f"{row.source} has {places} decimals") from None
-        silent = [name for name in sources if name not in {row.source for row in (*self.tape.minutes, *self.tape.constants, *self.tape.paths)}]
+        silent = [
+            name
+            for name in sources
+            if name not in {row.source for row in (*self.tape.minutes, *self.tape.constants, *self.tape.paths)}
+        ]
         if silent:
             raise At(("tape",), f"source '{silent[0]}' of {venue.name} has no series", "a series for every source")
         people = self.tape.population
@@ -333,7 +355,11 @@ class Incident(Row):
             ("collateral", people.collateral, [row.asset for row in venue.collateral]),
         ):
             if name not in known:
-                raise At(("tape", "population", field), f"'{name}' is not one of {venue.name}", "known: " + (", ".join(known) or "none"))
+                raise At(
+                    ("tape", "population", field),
+                    f"'{name}' is not one of {venue.name}",
+                    "known: " + (", ".join(known) or "none"),
+                )
         for name in ("broken", "true_lower", "true_upper"):
             getattr(self.plans, name).check(venue, ("plans", name))
         for i, rule in enumerate(self.rules):

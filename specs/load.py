@@ -532,7 +532,8 @@ def read_text(path: Path) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line, column = _line_and_column(data[: error.start].decode("utf-8"))
-        raise SpecError(f"byte 0x{data[error.start]:02x} is not UTF-8", where=f"{name}:{line}:{column}", remedy="save the file as UTF-8") from None
+        where = f"{name}:{line}:{column}"
+        raise SpecError(f"byte 0x{data[error.start]:02x} is not UTF-8", where=where, remedy="save the file as UTF-8") from None
 
 
 def load(path: str | Path, model: type[Model], check: Callable[[Model], object] | None = None) -> Model:

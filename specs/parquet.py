@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specs.errors import TapeError
-from specs.tape import OUTCOME, SCHEMA_VERSION, Flow, Grade, OutcomeKind, Reason, Side, Stage, digest_rows, money_join, money_split
+from specs.tape import (
+    OUTCOME,
+    SCHEMA_VERSION,
+    Flow,
+    Grade,
+    OutcomeKind,
+    Reason,
+    Side,
+    Stage,
+    digest_rows,
+    money_join,
+    money_split,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -148,7 +160,9 @@ def read_outcomes(path: str | Path) -> np.ndarray:
         table = pq.read_table(path)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     except (OSError, pa.ArrowInvalid) as error:
-        raise TapeError(f"cannot be read: {_first_line(error)}", where=str(path), remedy="a file that write_outcomes wrote") from None
+        raise TapeError(
+            f"cannot be read: {_first_line(error)}", where=str(path), remedy="a file that write_outcomes wrote"
+        ) from None
     if metadata.get("riskbed.outcomes") != str(SCHEMA_VERSION):
         raise TapeError("these are not outcomes of this version", where=str(path), remedy=f"schema version {SCHEMA_VERSION}")
     decimals = [int(places) for places in metadata["riskbed.decimals"].split(",")]

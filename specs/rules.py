@@ -245,14 +245,20 @@ class Market(Row):
     market_bound_ppm: Ppm = 300_000
     brackets: Annotated[list[Bracket], Field(min_length=1, max_length=units.BRACKETS_MAX)]
 
+    @staticmethod
+    def _money(value: int | str, path: tuple) -> int:
+        try:
+            return whole(value, units.DECIMALS_MAX)
+        except ValueError as error:
+            raise At(path, str(error)) from None
+
     @model_validator(mode="after")
     def _continuous(self) -> "Market":
         if self.tick_size > units.PRICE_MAX:
             raise At(("tick_size",), "the tick is above the largest price")
         before = None
         for i, row in enumerate(self.brackets):
-            cap = whole(row.notional_max, 8)
-            amount = whole(row.amount, 8)
+            cap, amount = (self._money(getattr(row, field), ("brackets", i, field)) for field in ("notional_max", "amount"))
             if before is None:
                 if amount:
                     raise At(("brackets", i, "amount"), "the first bracket starts at 0: its maintenance amount is 0")
@@ -264,7 +270,7 @@ class Market(Row):
                     raise At(("brackets", i, "maintenance_ppm"), f"{row.maintenance_ppm} is below the bracket before it", "maintenance rates never fall")
                 want = amount_before * units.PPM + floor * (row.maintenance_ppm - rate)
                 if amount * units.PPM != want:
-                    right = units.int_to_decimal(want // units.PPM, 8).rstrip("0").rstrip(".")
+                    right = units.int_to_decimal(want // units.PPM, units.DECIMALS_MAX).rstrip("0").rstrip(".")
                     raise At(("brackets", i, "amount"), f"maintenance jumps where this bracket begins: amount {row.amount}", f"continuous with {right}")
             if row.leverage_max * row.maintenance_ppm > units.PPM:
                 raise At(("brackets", i, "leverage_max"), f"initial margin 1/{row.leverage_max} is below maintenance {row.maintenance_ppm} ppm")
@@ -425,14 +431,21 @@ class Assumed(Row):
     why: Text
 
 
-def walk(node: Row):
-    """Yield a recipe's nodes, parts before the whole: the order in which they are evaluated."""
+def walk_paths(node: Row, path: tuple = ()):
+    """Yield (path below the recipe, node), parts before the whole: the order in which they are evaluated."""
     parts = getattr(node, "of", None)
-    for part in parts if isinstance(parts, list) else [parts] if parts is not None else []:
-        yield from walk(part)
+    for i, part in enumerate(parts if isinstance(parts, list) else []):
+        yield from walk_paths(part, (*path, "of", i))
+    if isinstance(parts, Row):
+        yield from walk_paths(parts, (*path, "of"))
     if getattr(node, "underlying", None) is not None:
-        yield from walk(node.underlying)
-    yield node
+        yield from walk_paths(node.underlying, (*path, "underlying"))
+    yield path, node
+
+
+def walk(node: Row):
+    """Yield a recipe's nodes in the order of walk_paths."""
+    return (part for _, part in walk_paths(node))
 
 
 class Venue(Row):
@@ -543,29 +556,28 @@ class Venue(Row):
             raise At(path, f"{value} is out of bounds")
 
     def _recipe(self, i: int, index: Index, known) -> None:
-        nodes = list(walk(index.recipe))
+        nodes = list(walk_paths(index.recipe, ("indices", i, "recipe")))
         if len(nodes) > units.NODES_MAX:
-            raise At(("indices", i, "recipe"), f"{len(nodes)} nodes, at most {units.NODES_MAX}")
-        for node in nodes:
-            at = ("indices", i, "recipe")
-            if node.kind == "source" or node.kind == "redemption":
-                name = node.name if node.kind == "source" else node.ratio
-                known("sources", name, at)
-                places = self.sources[self.number("sources", name)].price_decimals
+            raise At(("indices", i, "recipe"), f"{len(nodes)} nodes, at most {units.NODES_MAX}", "a smaller recipe, or legs of their own")
+        for at, node in nodes:
+            if node.kind in ("source", "redemption"):
+                field = "name" if node.kind == "source" else "ratio"
+                known("sources", getattr(node, field), (*at, field))
+                places = self.sources[self.number("sources", getattr(node, field))].price_decimals
             elif node.kind == "index":
-                known("indices", node.name, at)
+                known("indices", node.name, (*at, "name"))
                 number = self.number("indices", node.name)
                 if number >= i:
-                    raise At(at, f"index '{node.name}' is not defined above '{index.name}'", "define legs first; an index cannot use itself")
+                    raise At((*at, "name"), f"index '{node.name}' is not defined above '{index.name}'", "define legs first; an index cannot use itself")
                 places = self.indices[number].price_decimals
             elif node.kind == "book":
-                known("markets", node.market, at)
+                known("markets", node.market, (*at, "market"))
                 if index.publish.kind != "interval":
                     raise At(("indices", i, "publish"), "an index with its own book in it publishes at an interval", "kind: interval")
                 places = self.markets[self.number("markets", node.market)].price_decimals
             else:
                 if node.kind == "floor":
-                    self._whole(node.price_min, index.price_decimals, at)
+                    self._whole(node.price_min, index.price_decimals, (*at, "price_min"))
                 continue
             if places > index.price_decimals:
                 raise At(("indices", i, "price_decimals"), f"a part has {places} decimals, the index {index.price_decimals}", "an index is at least as fine as its parts")

@@ -416,7 +416,9 @@ class Tape:
 
     def __init__(self, events: np.ndarray, meta: Meta) -> None:
         if events.dtype != EVENT or events.ndim != 1:
-            raise TapeError(f"these are not events: {events.dtype} in {events.ndim} dimensions", remedy="a vector of specs.tape.EVENT")
+            raise TapeError(
+                f"these are not events: {events.dtype} in {events.ndim} dimensions", remedy="a vector of specs.tape.EVENT"
+            )
         self.events, self.meta = np.ascontiguousarray(events), meta
         self.check_order()
 
@@ -446,13 +448,26 @@ class Tape:
         first(~np.isin(events["kind"], [int(kind) for kind in EventKind]), "unknown kind", f"kinds are 1 to {max(EventKind)}")
         first(times[1:] < times[:-1], "time goes back", "sort the tape by time, in the order of what happened", 1)
         if times[0] != meta.start_ns:
-            found.append((0, f"the first time is {times[0]}, the tape starts at {meta.start_ns}", "start_ns is the first event's time"))
+            found.append(
+                (0, f"the first time is {times[0]}, the tape starts at {meta.start_ns}", "start_ns is the first event's time")
+            )
         left = events["batch_left"].astype(np.int64)
         inside = left[:-1] > 0
-        first(inside & (left[1:] != left[:-1] - 1), "the batch counts down wrongly", "batch_left says how many events of the batch follow", 1)
+        first(
+            inside & (left[1:] != left[:-1] - 1),
+            "the batch counts down wrongly",
+            "batch_left says how many events of the batch follow",
+            1,
+        )
         first(inside & (times[1:] != times[:-1]), "a batch stretches over two times", "events of a batch have one time", 1)
         if left[-1]:
-            found.append((len(events) - 1, f"the tape ends inside a batch: {left[-1]} events are missing", "the last event of a batch has batch_left 0"))
+            found.append(
+                (
+                    len(events) - 1,
+                    f"the tape ends inside a batch: {left[-1]} events are missing",
+                    "the last event of a batch has batch_left 0",
+                )
+            )
         if not found:
             self._check_clock(found)
         if found:
@@ -475,7 +490,9 @@ class Tape:
                 if len(ours) < points:
                     missing = low + step * int(wrong[0] if len(wrong) else len(ours))
                     number = min(int(np.searchsorted(times, missing, side="left")), len(times) - 1)
-                    found.append((number, f"no CLOCK at {missing}", f"one every {step} ns from {origin}, or a gap in the metadata"))
+                    found.append(
+                        (number, f"no CLOCK at {missing}", f"one every {step} ns from {origin}, or a gap in the metadata")
+                    )
                     return
             low = max(low, gap_to)
 
@@ -484,10 +501,15 @@ class Tape:
         low, high = np.searchsorted(self.events["time_ns"], [from_ns, to_ns], side="left")
         events = self.events[low:high].copy()
         if not len(events):
-            raise TapeError(f"no event from {from_ns} to {to_ns}", remedy=f"the tape runs from {self.meta.start_ns} to {self.events['time_ns'][-1]}")
+            raise TapeError(
+                f"no event from {from_ns} to {to_ns}",
+                remedy=f"the tape runs from {self.meta.start_ns} to {self.events['time_ns'][-1]}",
+            )
         start, end = int(events["time_ns"][0]), int(events["time_ns"][-1])
         origin = self.meta.start_ns if self.meta.grid_ns is None else self.meta.grid_ns
-        return Tape(events, replace(self.meta, start_ns=start, grid_ns=origin, horizon_ns=max(start, min(self.meta.horizon_ns, end))))
+        return Tape(
+            events, replace(self.meta, start_ns=start, grid_ns=origin, horizon_ns=max(start, min(self.meta.horizon_ns, end)))
+        )
 
     def thin(self, n: int) -> Tape:
         """Return the tape with every n-th group of accounts, beginning with the first; prices, clock and ungrouped accounts stay."""
@@ -538,23 +560,37 @@ class Tape:
                 if version is None:
                     raise TapeError("this Parquet file is not a tape", where=str(path), remedy="write it with Tape.write")
                 if version != str(SCHEMA_VERSION):
-                    raise TapeError(f"schema version {version}", where=str(path), remedy=f"this is version {SCHEMA_VERSION}: write the tape again")
+                    raise TapeError(
+                        f"schema version {version}",
+                        where=str(path),
+                        remedy=f"this is version {SCHEMA_VERSION}: write the tape again",
+                    )
                 wanted = {name: str(pa.from_numpy_dtype(EVENT[name])) for name in EVENT.names}
                 there = {field.name: str(field.type) for field in file.schema_arrow}
                 if list(there.items()) != list(wanted.items()):
-                    raise TapeError(f"its columns are {_columns_differ(there, wanted)}", where=str(path), remedy="the columns of specs.tape.EVENT, in order")
+                    raise TapeError(
+                        f"its columns are {_columns_differ(there, wanted)}",
+                        where=str(path),
+                        remedy="the columns of specs.tape.EVENT, in order",
+                    )
                 table = file.read()
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             cause = (str(error) or type(error).__name__).splitlines()[0]
             raise TapeError(f"the file is torn or not Parquet: {cause}", where=str(path), remedy="write the tape again") from None
         if metadata.get("riskbed.rows") != str(table.num_rows):
-            raise TapeError(f"{table.num_rows} rows, its metadata says {metadata.get('riskbed.rows')}", where=str(path), remedy="write the tape again")
+            raise TapeError(
+                f"{table.num_rows} rows, its metadata says {metadata.get('riskbed.rows')}",
+                where=str(path),
+                remedy="write the tape again",
+            )
         events = np.empty(table.num_rows, dtype=EVENT)
         for name in EVENT.names:
             column = table.column(name)
             if column.null_count:
                 number = int(np.argmax(column.is_null().to_numpy()))
-                raise TapeError(f"{name} is empty", where=str(path), event=number, remedy="fields that a kind does not name are 0")
+                raise TapeError(
+                    f"{name} is empty", where=str(path), event=number, remedy="fields that a kind does not name are 0"
+                )
             events[name] = column.to_numpy()
         try:
             tape = cls(events, Meta.from_json(metadata.get("riskbed.meta", "")))
@@ -562,7 +598,9 @@ class Tape:
             raise TapeError(error.problem, where=str(path), event=error.event, remedy=error.remedy) from None
         if tape.digest() != metadata.get("riskbed.digest"):
             raise TapeError(
-                f"digest {tape.digest()}, its metadata says {metadata.get('riskbed.digest')}", where=str(path), remedy="the rows were changed after writing"
+                f"digest {tape.digest()}, its metadata says {metadata.get('riskbed.digest')}",
+                where=str(path),
+                remedy="the rows were changed after writing",
             )
         return tape
 
