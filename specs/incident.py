@@ -1,7 +1,7 @@
 """Incidents: what happened, as data. A rule book, a tape recipe, what was true, the rules to compare, and what is not known.
 
-Figures are decimal strings in whole quote units; times carry their zone. Every series says whether it was recorded, derived from a
-record, made up (synthetic) or assumed. `Incident.prices` turns the recipe into integer price paths, one value a second;
+Figures are decimal strings in whole quote units; times carry their zone. Every series says whether it was recorded, derived from
+a record, made up (synthetic) or assumed. `Incident.prices` turns the recipe into integer price paths, one value a second;
 riskbed/population.py makes events of them.
 """
 
@@ -211,7 +211,7 @@ class Reading(Row):
 
 
 class MakeWhole(Row):
-    """The venue's make-whole rule: an instant whose prices count, a window, and what is left open. The prices stand with the series."""
+    """The venue's make-whole rule: the instant whose prices count (they stand with the series), a window, what is left open."""
 
     rule: Text
     instant: AwareDatetime
@@ -227,8 +227,8 @@ class MakeWhole(Row):
 class Fact(Row):
     """A published or computed figure that a run can be held against.
 
-    kind: replay_exact (must come out, computed from the figures here), recorded_exact (computed from the full recorded series, which
-    is not part of the project), published (of the real event; the accounts here are synthetic, so that only its order means anything).
+    kind: replay_exact (must come out, computed from the figures here), recorded_exact (computed from the full recorded series,
+    which is not part of the project), published (of the real event: context, not a test, for the accounts are synthetic).
     tolerance: in the unit of `observed`, an absolute distance.
     """
 
@@ -242,7 +242,7 @@ class Fact(Row):
 
 
 class Paths(NamedTuple):
-    """Price paths by source number in the units of the sources. seconds[s][i]: from_ns + i seconds; make_whole[s]: at the instant."""
+    """Prices by source number in the units of the sources. seconds[s][i]: from_ns + i seconds; make_whole[s]: at the instant."""
 
     from_ns: int
     to_ns: int
@@ -369,7 +369,7 @@ class Incident(Row):
                 raise At(("rules", i, "recipe"), str(error).splitlines()[0] if isinstance(error, At) else _cause(error)) from None
 
     def with_rule(self, venue: Venue, rule: str) -> Venue:
-        """Return the rule book with the incident's index made by another of its rules. Raises KeyError for a rule it does not have."""
+        """Return the rule book with the incident's index made by another of its rules. KeyError if there is no such rule."""
         row = next((row for row in self.rules if row.name == rule), None)
         if row is None:
             raise KeyError(rule)

@@ -1,4 +1,4 @@
-"""Fixed-size records as Parquet: typed columns, zstd, money joined to decimal128, enums by name, and files that appear whole or not at all.
+"""Fixed-size records as Parquet: typed columns, zstd, money as decimal128, enums by name. A file appears whole or not at all.
 
 pyarrow is imported only where a table is made or read: whoever needs the records alone does not pay for it.
 """
@@ -99,8 +99,8 @@ def rows_to_table(
 ) -> pa.Table:
     """Return records as a table, a column a field in the order of the dtype.
 
-    money: name -> decimals; the fields name_lo and name_hi become one decimal128(38, decimals) in whole units. enums: field -> its
-    enum, written as names. Raises ValueError for a number that its enum does not have.
+    money: name -> decimals; the fields name_lo and name_hi become one decimal128(38, decimals) in whole units. enums: field ->
+    its enum, written as names. Raises ValueError for a number that its enum does not have.
     """
     import pyarrow as pa
 
@@ -119,7 +119,7 @@ def rows_to_table(
 
 
 def _rescaled(rows: np.ndarray, decimals: Sequence[int]) -> tuple[np.ndarray, int]:
-    """Return (rows with all money in the finest unit of the assets, its decimals). Exact; raises OverflowError above 38 digits."""
+    """Return (rows with all money in the finest unit of the assets, its decimals), exact. OverflowError above 38 digits."""
     finest = max(decimals)
     if min(decimals) == finest:
         return rows, finest

@@ -347,10 +347,10 @@ class Series:
 class Meta:
     """What a tape says about itself.
 
-    Ids on the tape are row numbers of the rule book `venue`. A CLOCK stands at grid_ns + n x cadence_ns (grid_ns absent: start_ns)
-    from the first event to the last, except strictly inside a gap (from_ns, to_ns). horizon_ns: outcomes after it are not compared.
-    Accounts from accounts_from on stand in groups of accounts_group consecutive ids that traded with each other only; those below,
-    such as quoters, belong to no group. kept_every: 1, or n when only every n-th group was kept.
+    Ids on the tape are row numbers of the rule book `venue`. A CLOCK stands at grid_ns + n x cadence_ns (grid_ns absent:
+    start_ns) from the first event to the last, except strictly inside a gap (from_ns, to_ns). horizon_ns: outcomes after it are
+    not compared. Accounts from accounts_from on stand in groups of accounts_group consecutive ids that traded with each other
+    only; those below, such as quoters, belong to no group. kept_every: 1, or n when only every n-th group was kept.
     """
 
     venue: str
@@ -432,8 +432,8 @@ class Tape:
     def check_order(self) -> None:
         """Raise TapeError with the number of the first event that cannot stand where it stands.
 
-        Times never fall and the first is start_ns; kinds are known; within a batch the time stays and batch_left counts down to 0;
-        the CLOCK grid is complete.
+        Times never fall and the first is start_ns; kinds are known; within a batch the time stays and batch_left counts down to
+        0; the CLOCK grid is complete.
         """
         events, meta = self.events, self.meta
         if not len(events):
@@ -512,7 +512,7 @@ class Tape:
         )
 
     def thin(self, n: int) -> Tape:
-        """Return the tape with every n-th group of accounts, beginning with the first; prices, clock and ungrouped accounts stay."""
+        """Return the tape with every n-th group of accounts, the first included; prices, clock and ungrouped accounts stay."""
         if n < 1:
             raise TapeError(f"every {n}-th group", remedy="1 or more")
         events, meta = self.events, self.meta

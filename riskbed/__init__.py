@@ -1,0 +1,1 @@
+"""What a user touches: replay incidents, compare runs, read reports. Importing it costs nothing."""
