@@ -40,7 +40,12 @@ def venue(accounts: int) -> rules.Venue:
             "assets": [{"name": "USD", "decimals": 4}],
             "sources": [{"name": "index", "price_decimals": 0}],
             "indices": [
-                {"name": "INDEX", "price_decimals": 0, "publish": {"kind": "update"}, "recipe": {"kind": "source", "name": "index"}}
+                {
+                    "name": "INDEX",
+                    "price_decimals": 0,
+                    "publish": {"kind": "update"},
+                    "recipe": {"kind": "source", "name": "index"},
+                }
             ],
             "markets": [
                 {
@@ -184,7 +189,11 @@ def main() -> None:
         print(json.dumps(result))
         return
     for run in result["runs"]:
-        speed = f"{run['messages'] / run['seconds']:>12,.0f}/s  {run['trades']:>8,} trades  hash {run['hash']}" if run["seconds"] else "not run"
+        speed = (
+            f"{run['messages'] / run['seconds']:>12,.0f}/s  {run['trades']:>8,} trades  hash {run['hash']}"
+            if run["seconds"]
+            else "not run"
+        )
         print(f"{run['name']:<16}{run['messages']:>10,} messages  {speed}")
     for name, value in result["ratios"].items():
         print(f"{name:<20}{value if value is not None else '-'}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from engine import records
 from specs import rules, tape, units
 from specs.errors import SpecError
+from specs.tape import EVENT, OUTCOME, Seam, Stage  # noqa: F401  # what engine/exchange.pyx knows of the records
 
 _KINDS = ["source", "book", "index", "redemption", "product", "weighted", "mean", "median", "floor", "twap"]
 _ACTIONS = len(tape.Action)
@@ -55,7 +56,9 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 elif node.kind == "index":
                     leg_of[row[2]] |= 1 << i
             nodes.append(row)
-        index_rows.append((index.publish.every_ns or 0, _scale(index.price_decimals, index.name), first, len(nodes) - first, index.sources_min))
+        index_rows.append(
+            (index.publish.every_ns or 0, _scale(index.price_decimals, index.name), first, len(nodes) - first, index.sources_min)
+        )
     basis_from, markets, brackets = [], [], []
     for market in venue.markets:
         median = market.mark.kind == "median"
@@ -80,7 +83,14 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             )
         )
         for row in market.brackets:
-            brackets.append((rules.whole(row.notional_max, decimals), row.leverage_max, row.maintenance_ppm, rules.whole(row.amount, decimals)))
+            brackets.append(
+                (
+                    rules.whole(row.notional_max, decimals),
+                    row.leverage_max,
+                    row.maintenance_ppm,
+                    rules.whole(row.amount, decimals),
+                )
+            )
     collateral = []
     for row in venue.collateral:
         index = venue.number("indices", row.index)
@@ -92,11 +102,20 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 row.weight_ppm,
                 row.liability_weight_ppm,
                 row.convert_buffer_ppm,
-                10 ** _fits(exponent, units.COLLATERAL_EXPONENT_MIN, 30, f"collateral {row.asset}: decimals of asset + index - numeraire"),
+                10
+                ** _fits(
+                    exponent, units.COLLATERAL_EXPONENT_MIN, 30, f"collateral {row.asset}: decimals of asset + index - numeraire"
+                ),
             )
         )
     return {
-        "limits": (venue.clock.gap_max_ns, limits.accounts_max, limits.orders_max, min(limits.orders_per_account_max, 2**31 - 1), limits.rounds_max),
+        "limits": (
+            venue.clock.gap_max_ns,
+            limits.accounts_max,
+            limits.orders_max,
+            min(limits.orders_per_account_max, 2**31 - 1),
+            limits.rounds_max,
+        ),
         "start_ns": _fits(start_ns, 0, units.TIMES_MAX_NS, "start_ns"),
         "numeraire": numeraire,
         "assets": len(venue.assets),
@@ -106,7 +125,9 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "markets": markets,
         "basis_from": basis_from,
         "brackets": brackets,
-        "sources": [(row.stale_after_ns is not None, row.stale_after_ns or 0, heard_by[i]) for i, row in enumerate(venue.sources)],
+        "sources": [
+            (row.stale_after_ns is not None, row.stale_after_ns or 0, heard_by[i]) for i, row in enumerate(venue.sources)
+        ],
         "indices": [(*row, leg_of[i]) for i, row in enumerate(index_rows)],
         "nodes": nodes,
         "samples": samples,

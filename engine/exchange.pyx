@@ -44,8 +44,8 @@ from engine.state cimport (
     TIMER_PUBLISH, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
 )
 
+from engine.compile import EVENT, OUTCOME, Seam, Stage
 from engine.records import BUILD
-from specs.tape import EVENT, OUTCOME, Seam, Stage
 
 
 # ---- step 0

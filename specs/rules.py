@@ -35,7 +35,9 @@ Ns = Annotated[StrictInt, Field(ge=1, le=units.TIMES_MAX_NS)]
 Ppm = Annotated[StrictInt, Field(ge=0, le=units.PPM)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Decimals = Annotated[StrictInt, Field(ge=0, le=units.DECIMALS_MAX)]
-Whole = Annotated[StrictInt, Field(ge=0)] | Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
+Whole = (
+    Annotated[StrictInt, Field(ge=0)] | Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
+)
 """Money or a price in whole units: an integer, or a decimal string such as '0.95'."""
 
 
@@ -122,7 +124,9 @@ class WeightedNode(Row):
             raise At(("weights",), f"{len(self.weights)} weights for {len(self.of)} parts", "one weight a part")
         total = sum(self.weights)
         if abs(total - units.WEIGHT_ONE) > len(self.of):
-            raise At(("weights",), f"weights sum to {total}", f"they are in 10^-8 and sum to {units.WEIGHT_ONE} within {len(self.of)}")
+            raise At(
+                ("weights",), f"weights sum to {total}", f"they are in 10^-8 and sum to {units.WEIGHT_ONE} within {len(self.of)}"
+            )
         return self
 
 
@@ -265,15 +269,30 @@ class Market(Row):
             else:
                 floor, rate, amount_before = before
                 if cap <= floor:
-                    raise At(("brackets", i, "notional_max"), f"{row.notional_max} does not exceed the bracket before it", "ascending, without a gap")
+                    raise At(
+                        ("brackets", i, "notional_max"),
+                        f"{row.notional_max} does not exceed the bracket before it",
+                        "ascending, without a gap",
+                    )
                 if row.maintenance_ppm < rate:
-                    raise At(("brackets", i, "maintenance_ppm"), f"{row.maintenance_ppm} is below the bracket before it", "maintenance rates never fall")
+                    raise At(
+                        ("brackets", i, "maintenance_ppm"),
+                        f"{row.maintenance_ppm} is below the bracket before it",
+                        "maintenance rates never fall",
+                    )
                 want = amount_before * units.PPM + floor * (row.maintenance_ppm - rate)
                 if amount * units.PPM != want:
                     right = units.int_to_decimal(want // units.PPM, units.DECIMALS_MAX).rstrip("0").rstrip(".")
-                    raise At(("brackets", i, "amount"), f"maintenance jumps where this bracket begins: amount {row.amount}", f"continuous with {right}")
+                    raise At(
+                        ("brackets", i, "amount"),
+                        f"maintenance jumps where this bracket begins: amount {row.amount}",
+                        f"continuous with {right}",
+                    )
             if row.leverage_max * row.maintenance_ppm > units.PPM:
-                raise At(("brackets", i, "leverage_max"), f"initial margin 1/{row.leverage_max} is below maintenance {row.maintenance_ppm} ppm")
+                raise At(
+                    ("brackets", i, "leverage_max"),
+                    f"initial margin 1/{row.leverage_max} is below maintenance {row.maintenance_ppm} ppm",
+                )
             before = (cap, row.maintenance_ppm, amount)
         return self
 
@@ -291,7 +310,9 @@ class Collateral(Row):
     convert_buffer_ppm: Ppm = 0
 
 
-Permits = dict[Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert"], Literal["allow", "last_valid", "defer", "refuse"]]
+Permits = dict[
+    Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert"], Literal["allow", "last_valid", "defer", "refuse"]
+]
 
 
 class Grades(Row):
@@ -313,7 +334,11 @@ class Grades(Row):
         for name in ("stale", "too_few_sources", "invalid"):
             for action, permit in getattr(self, name).items():
                 if permit == "allow":
-                    raise At((name, action), f"'allow' at grade {name}: there is no trusted price to allow it at", "last_valid, defer or refuse")
+                    raise At(
+                        (name, action),
+                        f"'allow' at grade {name}: there is no trusted price to allow it at",
+                        "last_valid, defer or refuse",
+                    )
         return self
 
 
@@ -375,7 +400,9 @@ class WriteOffStage(Row):
     kind: Literal["write_off"]
 
 
-StageRow = Annotated[Union[CancelStage, BookStage, TakeoverStage, ConvertStage, FundStage, WriteOffStage], Field(discriminator="kind")]
+StageRow = Annotated[
+    Union[CancelStage, BookStage, TakeoverStage, ConvertStage, FundStage, WriteOffStage], Field(discriminator="kind")
+]
 _STAGE_ORDER = ["cancel", "book", "takeover", "convert", "fund", "write_off"]
 
 
@@ -392,9 +419,13 @@ class Liquidation(Row):
         ranks = [_STAGE_ORDER.index(kind) for kind in kinds]
         for i in range(1, len(ranks)):
             if ranks[i] <= ranks[i - 1]:
-                raise At(("stages", i), f"stage '{kinds[i]}' cannot stand after '{kinds[i - 1]}'", "order: " + ", ".join(_STAGE_ORDER))
+                raise At(
+                    ("stages", i), f"stage '{kinds[i]}' cannot stand after '{kinds[i - 1]}'", "order: " + ", ".join(_STAGE_ORDER)
+                )
         if "write_off" not in kinds:
-            raise At(("stages",), "stages without an end: a shortfall that nobody pays must be written off", "add - kind: write_off")
+            raise At(
+                ("stages",), "stages without an end: a shortfall that nobody pays must be written off", "add - kind: write_off"
+            )
         return self
 
 
@@ -506,13 +537,25 @@ class Venue(Row):
         for i, market in enumerate(self.markets):
             known("assets", market.settles_in, ("markets", i, "settles_in"))
             if market.settles_in != self.numeraire:
-                raise At(("markets", i, "settles_in"), f"'{market.settles_in}' is not the numeraire", f"one settlement asset: {self.numeraire}")
+                raise At(
+                    ("markets", i, "settles_in"),
+                    f"'{market.settles_in}' is not the numeraire",
+                    f"one settlement asset: {self.numeraire}",
+                )
             known("indices", market.index, ("markets", i, "index"))
             index = self.indices[names["indices"].index(market.index)]
             if index.price_decimals != market.price_decimals:
-                raise At(("markets", i, "price_decimals"), f"{market.price_decimals} differs from its index", f"{index.price_decimals}, as {index.name}")
+                raise At(
+                    ("markets", i, "price_decimals"),
+                    f"{market.price_decimals} differs from its index",
+                    f"{index.price_decimals}, as {index.name}",
+                )
             if self.decimals(market.settles_in) < market.price_decimals + market.lot.decimals:
-                raise At(("markets", i, "lot"), "value per lot is not a whole number of money units", "fewer lot or price decimals, or more asset decimals")
+                raise At(
+                    ("markets", i, "lot"),
+                    "value per lot is not a whole number of money units",
+                    "fewer lot or price decimals, or more asset decimals",
+                )
             if market.leverage_default > market.brackets[0].leverage_max:
                 raise At(("markets", i, "leverage_default"), f"{market.leverage_default} is above the first bracket's cap")
             if self.multiplier(market) * market.tick_size > units.VALUE_MAX:
@@ -528,10 +571,18 @@ class Venue(Row):
             if row.asset == self.numeraire or row.asset in seen:
                 raise At(("collateral", i, "asset"), f"'{row.asset}' is the numeraire or stands twice")
             seen.add(row.asset)
-            exponent = self.decimals(row.asset) + self.indices[names["indices"].index(row.index)].price_decimals - self.decimals(self.numeraire)
+            exponent = (
+                self.decimals(row.asset)
+                + self.indices[names["indices"].index(row.index)].price_decimals
+                - self.decimals(self.numeraire)
+            )
             if not units.COLLATERAL_EXPONENT_MIN <= exponent <= 30:
                 low = units.COLLATERAL_EXPONENT_MIN
-                raise At(("collateral", i, "index"), f"decimals of asset + index - numeraire are {exponent}", f"between {low} and 30: collateral value is 128 bits wide")
+                raise At(
+                    ("collateral", i, "index"),
+                    f"decimals of asset + index - numeraire are {exponent}",
+                    f"between {low} and 30: collateral value is 128 bits wide",
+                )
         for i, row in enumerate(self.quoters):
             known("markets", row.market, ("quoters", i, "market"))
             if row.half_spread_ppm + row.levels * row.step_ppm >= units.PPM:
@@ -558,7 +609,11 @@ class Venue(Row):
     def _recipe(self, i: int, index: Index, known) -> None:
         nodes = list(walk_paths(index.recipe, ("indices", i, "recipe")))
         if len(nodes) > units.NODES_MAX:
-            raise At(("indices", i, "recipe"), f"{len(nodes)} nodes, at most {units.NODES_MAX}", "a smaller recipe, or legs of their own")
+            raise At(
+                ("indices", i, "recipe"),
+                f"{len(nodes)} nodes, at most {units.NODES_MAX}",
+                "a smaller recipe, or legs of their own",
+            )
         for at, node in nodes:
             if node.kind in ("source", "redemption"):
                 field = "name" if node.kind == "source" else "ratio"
@@ -568,29 +623,49 @@ class Venue(Row):
                 known("indices", node.name, (*at, "name"))
                 number = self.number("indices", node.name)
                 if number >= i:
-                    raise At((*at, "name"), f"index '{node.name}' is not defined above '{index.name}'", "define legs first; an index cannot use itself")
+                    raise At(
+                        (*at, "name"),
+                        f"index '{node.name}' is not defined above '{index.name}'",
+                        "define legs first; an index cannot use itself",
+                    )
                 places = self.indices[number].price_decimals
             elif node.kind == "book":
                 known("markets", node.market, (*at, "market"))
                 if index.publish.kind != "interval":
-                    raise At(("indices", i, "publish"), "an index with its own book in it publishes at an interval", "kind: interval")
+                    raise At(
+                        ("indices", i, "publish"), "an index with its own book in it publishes at an interval", "kind: interval"
+                    )
                 places = self.markets[self.number("markets", node.market)].price_decimals
             else:
                 if node.kind == "floor":
                     self._whole(node.price_min, index.price_decimals, (*at, "price_min"))
                 continue
             if places > index.price_decimals:
-                raise At(("indices", i, "price_decimals"), f"a part has {places} decimals, the index {index.price_decimals}", "an index is at least as fine as its parts")
+                raise At(
+                    ("indices", i, "price_decimals"),
+                    f"a part has {places} decimals, the index {index.price_decimals}",
+                    "an index is at least as fine as its parts",
+                )
 
     def _assumed(self, i: int, path: str) -> None:
         here: object = self
         for step in path.split("."):
             try:
                 if isinstance(here, list):
-                    here = here[int(step)] if step.isdigit() else next(x for x in here if step in (getattr(x, "name", None), getattr(x, "asset", None), getattr(x, "kind", None)))
+                    here = (
+                        here[int(step)]
+                        if step.isdigit()
+                        else next(
+                            x
+                            for x in here
+                            if step in (getattr(x, "name", None), getattr(x, "asset", None), getattr(x, "kind", None))
+                        )
+                    )
                 elif isinstance(here, dict):
                     here = here[step]
                 else:
                     here = getattr(here, step)
             except (AttributeError, KeyError, IndexError, StopIteration):
-                raise At(("assumed", i, "path"), f"'{path}' leads nowhere: no '{step}'", "a dotted path of this file, rows by name") from None
+                raise At(
+                    ("assumed", i, "path"), f"'{path}' leads nowhere: no '{step}'", "a dotted path of this file, rows by name"
+                ) from None

@@ -30,7 +30,10 @@ RECIPES = {
     "twap-5m": ({"kind": "twap", "publications": 5, "of": source("own-close")}, "0.70172"),
     "twap-30m": ({"kind": "twap", "publications": 30, "of": source("own-close")}, "0.84608"),
     "mean": ({"kind": "mean", "of": [source("own-low"), source("dex")]}, "0.82489"),
-    "median": ({"kind": "median", "of": [source("own-low"), source("dex"), {"kind": "redemption", "ratio": "redemption"}]}, "0.99467"),
+    "median": (
+        {"kind": "median", "of": [source("own-low"), source("dex"), {"kind": "redemption", "ratio": "redemption"}]},
+        "0.99467",
+    ),
 }
 
 
@@ -68,7 +71,9 @@ def minutes(shared):
     folder = shared / "data" / "oct10_usde"
     with open(folder / "usdeusdt_binance_spot_1m_20251010_2000_2359.csv") as file:
         bars = list(csv.DictReader(file))
-    blocks = pq.read_table(folder / "usde_usdt_uniswap_v3_per_block_20251010.parquet", columns=["timestamp", "token1Price"]).to_pydict()
+    blocks = pq.read_table(
+        folder / "usde_usdt_uniswap_v3_per_block_20251010.parquet", columns=["timestamp", "token1Price"]
+    ).to_pydict()
     times = np.array(blocks["timestamp"])
     rows = []
     for i, bar in enumerate(bars):
@@ -83,7 +88,12 @@ def tape(rows):
     for i, prices in enumerate(rows):
         for source_, price in enumerate(prices):
             event = events[i * len(SOURCES) + source_]
-            event["time_ns"], event["kind"], event["source"], event["price"] = START + i * MINUTE, EventKind.SOURCE, source_, price
+            event["time_ns"], event["kind"], event["source"], event["price"] = (
+                START + i * MINUTE,
+                EventKind.SOURCE,
+                source_,
+                price,
+            )
     events[-1]["time_ns"], events[-1]["kind"] = START + len(rows) * MINUTE, EventKind.CLOCK
     return events
 

@@ -11,7 +11,9 @@ from engine import probe
 from specs import tape, units
 
 MAX = units.INT128_MAX
-money = st.one_of(st.integers(-MAX, MAX), st.integers(-(10**20), 10**20), st.sampled_from([0, 1, -1, MAX, -MAX, 2**64, -(2**64), 2**64 - 1]))
+money = st.one_of(
+    st.integers(-MAX, MAX), st.integers(-(10**20), 10**20), st.sampled_from([0, 1, -1, MAX, -MAX, 2**64, -(2**64), 2**64 - 1])
+)
 positive = money.map(abs).filter(bool)
 
 
@@ -53,7 +55,9 @@ def test_a_result_that_does_not_fit_dies_loudly():
     assert run.returncode != 0 and "assertion failed: a multiply-divide leaves" in run.stderr
 
 
-@pytest.mark.parametrize("text, decimals, number", [("0.65", 8, 65_000_000), ("-1.5", 1, -15), ("3", 0, 3), ("1.50", 1, 15), ("0", 4, 0)])
+@pytest.mark.parametrize(
+    "text, decimals, number", [("0.65", 8, 65_000_000), ("-1.5", 1, -15), ("3", 0, 3), ("1.50", 1, 15), ("0", 4, 0)]
+)
 def test_decimals_are_read_exactly(text, decimals, number):
     assert units.decimal_to_int(text, decimals) == number
     assert units.decimal_to_int(units.int_to_decimal(number, decimals), decimals) == number

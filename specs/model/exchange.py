@@ -189,7 +189,10 @@ class Exchange:
             "collateral": [(asset, *published(p)) for asset, p in sorted(self.collateral.items())],
             "timers": [(*key, self.timers[key]) for key in sorted(self.timers)],
             "quoters": [(q.number, *maybe(q.reference), *maybe(q.return_ns)) for q in self.quoters],
-            "seams": [(i, int(h is not None), *((int(h[0]), h[1]) if h else (0, 0)), self.seams.fired[i]) for i, h in enumerate(self.seams.held)],
+            "seams": [
+                (i, int(h is not None), *((int(h[0]), h[1]) if h else (0, 0)), self.seams.fired[i])
+                for i, h in enumerate(self.seams.held)
+            ],
             "touched": [(n,) for n in sorted(self.ledger.touched)],
             "due": [(0, i) for i in sorted(self.due_index)] + [(1, m) for m in sorted(self.due_mark)],
             "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
@@ -371,7 +374,10 @@ class Exchange:
             return Reason.TOO_MANY_ORDERS
         if len(self.orders) >= self.venue.limits.orders_max:
             return Reason.BOOK_FULL
-        worse = max(abs(account.qty[market] + self._open(account, market, Side.BUY)[0]), abs(account.qty[market] - self._open(account, market, Side.SELL)[0]))
+        worse = max(
+            abs(account.qty[market] + self._open(account, market, Side.BUY)[0]),
+            abs(account.qty[market] - self._open(account, market, Side.SELL)[0]),
+        )
         if worse + qty > units.POSITION_MAX:
             return Reason.POSITION_LIMIT
         order = Order(order_id, number, market, side, price, qty)
@@ -426,7 +432,9 @@ class Exchange:
         row, mark = self.venue.markets[market], self.marks[market].published.last_valid
         if side == Side.BUY:
             return units.div_floor(mark * (units.PPM + row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size
-        return max(units.div_ceil(mark * (units.PPM - row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size, row.tick_size)
+        return max(
+            units.div_ceil(mark * (units.PPM - row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size, row.tick_size
+        )
 
     def _post_cancel(self, e: Event) -> Reason:
         if self._user(e.account) is None:
@@ -551,7 +559,9 @@ class Exchange:
         order_id = self.next_order_id()
         reason = self._order(number, market, order_id, side, Tif.POST_ONLY, price, qty)
         if reason:
-            self.emit(OutcomeKind.REJECT, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty, reason=reason)
+            self.emit(
+                OutcomeKind.REJECT, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty, reason=reason
+            )
 
     def flow(self, kind: Flow, source: int, target: int, asset: int, money: int) -> None:
         """Move money and say so."""
@@ -562,13 +572,47 @@ class Exchange:
         self.stages_visited[stage] += 1
 
     def emit(
-        self, kind, *, account=0, other=0, market=0, asset=0, ref_id=0, other_id=0, price=0, qty=0, money=0, reason=0, stage=None, side=0, grade=0, flow=0
+        self,
+        kind,
+        *,
+        account=0,
+        other=0,
+        market=0,
+        asset=0,
+        ref_id=0,
+        other_id=0,
+        price=0,
+        qty=0,
+        money=0,
+        reason=0,
+        stage=None,
+        side=0,
+        grade=0,
+        flow=0,
     ) -> None:
         """Append one outcome of the current event, time and round."""
         lo, hi = money_split(money)
         stage = self.stage if stage is None else stage
         self._out += OUTCOME_STRUCT.pack(
-            self.now, ref_id, other_id, price, qty, lo, hi, self.event, account, other, market, asset, self.round, kind, reason, stage, side, grade, flow
+            self.now,
+            ref_id,
+            other_id,
+            price,
+            qty,
+            lo,
+            hi,
+            self.event,
+            account,
+            other,
+            market,
+            asset,
+            self.round,
+            kind,
+            reason,
+            stage,
+            side,
+            grade,
+            flow,
         )
 
     # ---- margin

@@ -103,7 +103,9 @@ def _run_stages(exchange, account: Account, stages) -> None:
         elif row.kind == "write_off" and flat_and_short and _converted(exchange, account):
             exchange.visit(Stage.WRITE_OFF)
             exchange.stage = Stage.WRITE_OFF
-            exchange.flow(Flow.WRITE_OFF, Chart.BAD_DEBT, account.number, exchange.numeraire, -account.balance[exchange.numeraire])
+            exchange.flow(
+                Flow.WRITE_OFF, Chart.BAD_DEBT, account.number, exchange.numeraire, -account.balance[exchange.numeraire]
+            )
     exchange.stage = Stage.NONE
     e = exchange.evaluate(account)
     if triggered(exchange, account, e):
@@ -215,7 +217,9 @@ def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
         share = _share(exchange, account, exchange.maintenance(account, market), maintenance)
         cash = qty * exchange.value[market] - share
         buyer, seller = (Chart.BACKSTOP, account.number) if qty > 0 else (account.number, Chart.BACKSTOP)
-        exchange.ledger.exchange(buyer, seller, market, abs(qty), abs(qty) * exchange.value[market] - (share if qty > 0 else -share))
+        exchange.ledger.exchange(
+            buyer, seller, market, abs(qty), abs(qty) * exchange.value[market] - (share if qty > 0 else -share)
+        )
         exchange.emit(
             OutcomeKind.TAKEOVER,
             account=account.number,

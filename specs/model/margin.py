@@ -16,7 +16,8 @@ class Brackets:
     def __init__(self, venue: rules.Venue, market: rules.Market) -> None:
         decimals = venue.decimals(market.settles_in)
         self.rows = [
-            (rules.whole(b.notional_max, decimals), b.leverage_max, b.maintenance_ppm, rules.whole(b.amount, decimals)) for b in market.brackets
+            (rules.whole(b.notional_max, decimals), b.leverage_max, b.maintenance_ppm, rules.whole(b.amount, decimals))
+            for b in market.brackets
         ]
 
     def of(self, notional: int) -> tuple[int, int, int, int]:
@@ -47,7 +48,9 @@ class Haircut:
         self.row = row
         self.asset = venue.number("assets", row.asset)
         self.index = venue.number("indices", row.index)
-        self.scale = 10 ** (venue.decimals(row.asset) + venue.indices[self.index].price_decimals - venue.decimals(venue.numeraire))
+        self.scale = 10 ** (
+            venue.decimals(row.asset) + venue.indices[self.index].price_decimals - venue.decimals(venue.numeraire)
+        )
 
     def collateral_value(self, balance: int, price: int) -> int:
         """Return what a balance counts for: balance * price down, * weight down; a debt * liability weight, away from 0."""

@@ -32,7 +32,9 @@ class Quoter:
                 return
             self.return_ns, self.reference = None, None
             self._say(exchange, Reason.QUOTER_RETURN, index.price)
-        moved = self.reference is not None and abs(index.price - self.reference) * units.PPM > self.row.exit_move_ppm * self.reference
+        moved = (
+            self.reference is not None and abs(index.price - self.reference) * units.PPM > self.row.exit_move_ppm * self.reference
+        )
         if moved or abs(account.qty[self.market]) > self.row.inventory_max:
             self.return_ns = exchange.now + self.row.return_ns
             self._say(exchange, Reason.QUOTER_EXIT, index.price)
