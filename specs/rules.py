@@ -210,7 +210,7 @@ Mark = Annotated[Union[MarkIndex, MarkMedian], Field(discriminator="kind")]
 
 
 class Bracket(Row):
-    """Of a position of up to notional_max (whole numeraire): leverage cap, maintenance rate, maintenance amount (whole numeraire)."""
+    """Of a position of up to notional_max: leverage cap, maintenance rate, maintenance amount. Both moneys in whole numeraire."""
 
     notional_max: Whole
     leverage_max: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specs import rules, units
-from specs.tape import Grade, OutcomeKind, Reason, Side, Tif
+from specs.tape import Grade, OutcomeKind, Reason, Side
 
 
 class Quoter:
