@@ -1,0 +1,302 @@
+"""The command line: `riskbed replay`, and what is packaged. Results on stdout, progress and errors on stderr.
+
+Exit codes: 0 fine; 1 a law or a regression failed; 2 usage or spec error; 3 bad data; 4 our own fault. Nothing heavy is imported
+before a command needs it: `riskbed --help` costs a few hundredths of a second.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from specs.errors import RiskbedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from riskbed.replay import Replay
+    from riskbed.result import Result
+
+PLAIN_WIDTH = 160  # columns of a table that no terminal bounds
+
+app = typer.Typer(
+    name="riskbed",
+    help="A testbed for the risk engine of a perpetual-futures exchange.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> int:
+    """Run the command line; exit with the code that the error's type carries."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        app()
+    except RiskbedError as error:
+        print(f"riskbed: {error}", file=sys.stderr)
+        return_code = error.exit_code
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        print(f"riskbed: our own fault: {type(error).__name__}: {error}", file=sys.stderr)
+        return_code = 4
+    else:
+        return 0
+    sys.exit(return_code)
+
+
+def _stop(number: int, _: object) -> None:
+    """Leave by an exception, so that whatever is half done is taken back."""
+    print("riskbed: interrupted, no run folder was left", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib import metadata
+
+        try:
+            print(f"riskbed {metadata.version('riskbed')}")
+        except metadata.PackageNotFoundError:
+            print("riskbed, not installed: run from its own folder")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def incidents() -> None:
+    """List the incidents that are packaged, by the names that `replay` takes."""
+    _list("incident")
+
+
+@app.command()
+def venues() -> None:
+    """List the rule books that are packaged."""
+    _list("venue")
+
+
+def _list(kind: str) -> None:
+    from specs import load
+
+    for name, path in load.names(kind).items():
+        title = load.parse(load.read_text(path), load.shown(path)).tree.get("title", "")
+        print(f"{name}  {title}".rstrip())
+
+
+@app.command()
+def replay(
+    incident: Annotated[
+        str | None, typer.Argument(help="A packaged incident (see `riskbed incidents`) or the path of a YAML file.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the synthetic accounts; the incident's if not given.")] = None,
+    accounts: Annotated[int | None, typer.Option(min=2, help="How many synthetic accounts; the incident's if not given.")] = None,
+    variant: Annotated[str, typer.Option(help="Which reading of the one-minute bars: close or low.")] = "close",
+    tape: Annotated[
+        Path | None, typer.Option(help="Your own tape (Parquet): broken is the tape with --plan, true is the tape without it.")
+    ] = None,
+    venue: Annotated[Path | None, typer.Option(help="Your own rule book (YAML).")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Your own fault plan (YAML), for the broken run.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", metavar="ID", help="Of the plan that has it, only this fault; may be repeated.")
+    ] = None,
+    no_fault: Annotated[
+        list[str] | None, typer.Option("--no-fault", metavar="ID", help="Without this fault; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    lockstep: Annotated[
+        int | None,
+        typer.Option(
+            "--lockstep", "--sample", min=0, metavar="N", help="Run every N-th pair of accounts on both twins: 1 all, 0 none."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave report.html out.")] = False,
+) -> None:
+    """Run an incident, or your own tape, broken beside true; label every forced close; compare the rules."""
+    from riskbed.replay import Options
+    from riskbed.replay import replay as run
+
+    chosen = {} if lockstep is None else {"lockstep": lockstep}
+    options = Options(
+        incident=incident,
+        seed=seed,
+        accounts=accounts,
+        variant=variant,
+        tape=tape,
+        venue=venue,
+        plan=plan,
+        fault=tuple(fault or ()),
+        no_fault=tuple(no_fault or ()),
+        out=out,
+        report=not no_report,
+        **chosen,
+    )
+    with _Progress() as progress:
+        done = run(options, progress)
+    if json:
+        print(done.answer.model_dump_json(indent=2))
+    else:
+        show(done)
+
+
+class _Progress:
+    """A bar on stderr while runs go on; silent where stderr is no terminal."""
+
+    def __enter__(self) -> _Progress:
+        self._bar = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("reading", total=None)
+            self._bar.start()
+        return self
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total, description=what)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+# ---- tables on stdout
+
+
+def show(done: Replay) -> None:
+    """Print what a replay showed; the token last."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
+    answer = done.answer
+    console.print(answer.title, style="bold")
+    about = [
+        f"rule book {answer.venue}",
+        f"{answer.accounts:,} accounts",
+        f"{answer.events:,} events",
+        f"to {answer.horizon}",
+        f"eps {answer.eps_ns / 1e9:g} s",
+    ]
+    if answer.variant:
+        about.insert(1, f"variant {answer.variant}, seed {answer.seed}")
+    console.print(", ".join(about), style="dim", markup=False)
+    _show_labels(console, answer)
+    if answer.make_whole:
+        _show_make_whole(console, answer)
+    if answer.rules:
+        _show_rules(console, answer)
+    _show_notes(console, answer)
+    twins = answer.twins
+    if twins.equal:
+        minutes = f"{done.lockstep_seconds / 60:.1f} minutes"
+        console.print(
+            f"\nTwins equal on {twins.events:,} events with {twins.accounts:,} accounts ({', '.join(twins.runs)}), {minutes}."
+        )
+    else:
+        console.print("\nTwins not compared (--lockstep 0).")
+    page = f"{answer.run_folder}/report.html" if done.inputs.options.report else answer.run_folder
+    console.print(f"Run folder: {page}", markup=False, soft_wrap=True)
+    console.print("Replay token:", style="bold")
+    console.print(answer.token, markup=False, soft_wrap=True)
+
+
+def _table(*columns: str, text: int = 1) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < text else "right", no_wrap=i < text, vertical="bottom")
+    return table
+
+
+def _headed(console: Console, title: str, table: Table) -> None:
+    console.print(f"\n{title}", style="bold", markup=False)
+    console.print(table)
+
+
+def _show_labels(console: Console, answer: Result) -> None:
+    from riskbed.result import rounded
+
+    table = _table("label", "lots", f"notional {answer.numeraire}", "accounts")
+    for name, total in answer.labels:
+        table.add_row(name.replace("_", " "), f"{total.lots:,}", rounded(total.notional), f"{total.accounts:,}")
+    _headed(console, "Forced closes, broken run against true run", table)
+
+
+def _show_make_whole(console: Console, answer: Result) -> None:
+    from riskbed.result import rounded
+
+    unit, bases = answer.numeraire, ("collateral", "position", "both")
+    table = _table("eligibility", "reference", "netting", "accounts", *bases, "fees on top", text=3)
+    found: dict[tuple[str, str, str], dict] = {}
+    for reading in answer.make_whole.readings:
+        found.setdefault((reading.eligibility, reading.reference, reading.netting), {})[reading.base] = reading
+    for key, by_base in found.items():
+        both = by_base["both"]
+        table.add_row(*key, f"{both.accounts:,}", *(rounded(by_base[base].money) for base in bases), rounded(both.fees))
+    _headed(console, f"Make-whole at {answer.make_whole.instant}, {unit}, by reading of the rule", table)
+
+
+def _show_rules(console: Console, answer: Result) -> None:
+    from riskbed.result import rounded
+
+    unit = answer.numeraire
+    table = _table(
+        "rule", "erroneous lots", f"erroneous {unit}", "premature lots", "in-band lots",
+        "| still closed", "of the move's own", "later, s",
+        f"bad debt {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}",
+    )  # fmt: skip
+    for rule in answer.rules:
+        labels, move = rule.fault.labels, rule.true_move
+        cells = [
+            f"{labels.erroneous.lots:,}",
+            rounded(labels.erroneous.notional),
+            f"{labels.premature.lots:,}",
+            f"{labels.in_band.lots:,}",
+        ]
+        if move is not None:
+            kept = move.of_the_move
+            cells += ["-" if share is None else f"{share:.1%}" for share in (move.share, kept.share)]
+            cells.append("-" if kept.median_delay_s is None else f"{kept.median_delay_s:g}")
+            cells += [rounded(money) for money in (move.bad_debt, move.treasury_loss, move.hidden_shortfall)]
+        table.add_row(rule.title, *cells)
+    _headed(console, f"Index rules: under the fault | on a true move that stays, against '{answer.rules[0].title}'", table)
+
+
+def _show_notes(console: Console, answer: Result) -> None:
+    synthetic = [f"{row.name} ({row.provenance})" for row in answer.series if row.provenance != "recorded"]
+    for title, lines in (
+        ("Not recorded", synthetic),
+        ("Assumed", [f"{note.path}: {note.why}" for note in answer.assumed]),
+        ("Not known", answer.unknowns),
+    ):
+        if lines:
+            console.print(f"\n{title}", style="bold")
+            for line in lines:
+                console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""One run of a venue over events, on one twin or on both: what is asked of it and what is kept of it.
+
+A run shares nothing with another: an engine run may be a thread (it releases the GIL), a model run is a process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from riskbed import make_whole as making
+from riskbed.labels import Forced, forced_lots
+from specs.errors import RiskbedError
+from specs.rules import Venue
+from specs.tape import OUTCOME, USERS_FROM, EventKind, Flag, Flow, OutcomeKind, money_join
+
+WORKERS = 2
+
+
+class Job(NamedTuple):
+    """One run of a venue over events. truth: collateral asset -> number of the source that says its true price."""
+
+    name: str
+    venue: Venue
+    start_ns: int
+    events: np.ndarray
+    seams: list[tuple[int, ...]]
+    horizon_ns: int
+    keep: bool
+    truth: dict[int, int]
+
+
+class Ran(NamedTuple):
+    """What is kept of a run. outcomes, state: only where the job asks for them."""
+
+    name: str
+    digest: str
+    count: int
+    forced: Forced
+    flows: dict[Flow, int]
+    outcomes: np.ndarray | None
+    state: dict[str, list[tuple[int, ...]]] | None
+    treasury_loss: int
+    hidden_shortfall: int
+
+
+def exchange_of(twin: str):
+    """Return the Exchange class of a twin: engine or model."""
+    try:
+        return importlib.import_module({"engine": "engine.exchange", "model": "specs.model.exchange"}[twin]).Exchange
+    except ImportError as error:
+        raise RiskbedError(
+            f"the {twin} cannot be imported: {error} (run `make build`, or install a wheel for this Python)"
+        ) from None
+
+
+def events_of(job: Job) -> np.ndarray:
+    return job.events if job.keep else job.events[job.events["time_ns"] <= job.horizon_ns]
+
+
+def run_job(twin: str, job: Job) -> Ran:
+    """Run a job on a twin. A job that keeps nothing stops at its horizon."""
+    exchange = exchange_of(twin)(job.venue, job.start_ns, job.seams)
+    events = events_of(job)
+    exchange.run(events)
+    outcomes = exchange.outcomes()
+    state = exchange.state() if job.keep or job.truth else None
+    multipliers = [job.venue.multiplier(row) for row in job.venue.markets]
+    return Ran(
+        name=job.name,
+        digest=exchange.digest(),
+        count=len(outcomes),
+        forced=forced_lots(outcomes, multipliers, job.horizon_ns),
+        flows=flow_sums(outcomes, job.horizon_ns),
+        outcomes=outcomes if job.keep else None,
+        state=state if job.keep else None,
+        treasury_loss=treasury_loss(job, events, outcomes) if job.truth else 0,
+        hidden_shortfall=hidden_shortfall(job, events, state) if job.truth else 0,
+    )
+
+
+def flow_sums(outcomes: np.ndarray, horizon_ns: int) -> dict[Flow, int]:
+    """Return the money of each kind of flow that a report speaks of, up to and with the horizon."""
+    sums = {}
+    until = (outcomes["kind"] == OutcomeKind.FLOW) & (outcomes["time_ns"] <= horizon_ns)
+    for flow in (Flow.FUND_PAYMENT, Flow.WRITE_OFF, Flow.LIQUIDATION_FEE):
+        rows = outcomes[until & (outcomes["flow"] == flow)]
+        sums[flow] = sum(money_join(lo, hi) for lo, hi in zip(rows["money_lo"].tolist(), rows["money_hi"].tolist(), strict=True))
+    return sums
+
+
+def _true_price(job: Job, events: np.ndarray, asset: int, before: int) -> tuple[int, int]:
+    """Return (price, decimals) that the true source of an asset said last before the event of that number."""
+    source = job.truth[asset]
+    said = np.flatnonzero(
+        (events["kind"] == EventKind.SOURCE) & (events["source"] == source) & (events["flags"] & Flag.MISSING == 0)
+    )
+    at = int(np.searchsorted(said, before, side="left")) - 1
+    assert at >= 0, "a conversion before the true price was said"
+    return int(events["price"][said[at]]), job.venue.sources[source].price_decimals
+
+
+def treasury_loss(job: Job, events: np.ndarray, outcomes: np.ndarray) -> int:
+    """Return what the treasury paid for collateral above what it was truly worth when it was converted; negative: below."""
+    loss = 0
+    for c in making.conversions(outcomes):
+        if c.asset in job.truth and c.time_ns <= job.horizon_ns:
+            price, places = _true_price(job, events, c.asset, int(outcomes["event"][c.row]))
+            loss += c.cash - making.quantity_value(job.venue, c.asset, c.quantity, price, places)
+    return loss
+
+
+def equities(
+    venue: Venue, state: dict[str, list[tuple[int, ...]]], values: dict[int, int], prices: dict[int, tuple[int, int]]
+) -> dict[int, int]:
+    """Return each user account's equity, money of the numeraire: balances, positions at values per lot, assets at prices in full.
+
+    values: market -> money per lot. prices: asset -> (price, decimals); an asset without a price counts nothing. Rounded down.
+    """
+    numeraire = venue.number("assets", venue.numeraire)
+    worth = {row[0]: 0 for row in state["accounts"]}
+    for account, asset, balance in state["balances"]:
+        if account >= USERS_FROM:
+            if asset == numeraire:
+                worth[account] += balance
+            elif asset in prices:
+                worth[account] += making.quantity_value(venue, asset, balance, *prices[asset])
+    for account, market, _, qty, _ in state["positions"]:
+        if account >= USERS_FROM:
+            worth[account] += qty * values[market]
+    return worth
+
+
+def last_values(venue: Venue, state: dict[str, list[tuple[int, ...]]]) -> dict[int, int]:
+    """Return market -> money per lot at the last valid mark of a final state; 0 where there was none."""
+    return {market: last_valid * venue.multiplier(venue.markets[market]) for market, _, _, _, _, last_valid, *_ in state["marks"]}
+
+
+def hidden_shortfall(job: Job, events: np.ndarray, state: dict[str, list[tuple[int, ...]]]) -> int:
+    """Return what the accounts that are under water at true prices at the end owe together: nobody has booked it yet."""
+    prices = {asset: _true_price(job, events, asset, len(events)) for asset in job.truth}
+    return sum(max(0, -equity) for equity in equities(job.venue, state, last_values(job.venue, state), prices).values())
+
+
+# ---- lockstep
+
+
+class Compared(NamedTuple):
+    name: str
+    events: int
+    difference: tuple[int, str, object, object] | None
+
+
+def compare_twins(job: Job) -> Compared:
+    """Run a job on both twins; return the first difference of their outcomes, else of their final states, if there is one."""
+    events = events_of(job)
+    model, engine = (exchange_of(twin)(job.venue, job.start_ns, job.seams) for twin in ("model", "engine"))
+    model.run(events)
+    engine.run(events)
+    return Compared(job.name, len(events), difference(model, engine, len(events)))
+
+
+def difference(model: Any, engine: Any, events: int) -> tuple[int, str, object, object] | None:
+    """Return (event, field, model's, engine's) of the first difference, or None."""
+    ours, theirs = model.outcomes(), engine.outcomes()
+    if ours.tobytes() != theirs.tobytes():
+        for mine, other in zip(ours, theirs, strict=False):
+            if mine.tobytes() != other.tobytes():
+                name = next(name for name in OUTCOME.names if mine[name] != other[name])
+                return min(int(mine["event"]), int(other["event"])), f"outcome.{name}", int(mine[name]), int(other[name])
+        longer = ours if len(ours) > len(theirs) else theirs
+        return int(longer["event"][min(len(ours), len(theirs))]), "number of outcomes", len(ours), len(theirs)
+    mine, other = model.state(), engine.state()
+    for table in mine:
+        if mine[table] != other.get(table):
+            return events - 1, f"state.{table}", mine[table][:3], (other.get(table) or [])[:3]
+    return None
+
+
+# ---- workers
+
+
+def _quiet() -> None:
+    """A worker leaves Ctrl-C to its parent, which stops it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def processes() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet)

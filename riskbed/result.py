@@ -1,0 +1,225 @@
+"""What a replay answers: the object behind `replay --json` and run.json. specs/schema/replay.json is its JSON Schema.
+
+Money is a decimal string in whole units of the numeraire, so that nothing is lost between us and the reader; prices too. A value
+that does not apply, or is not known, is null with a reason beside it or in `unknowns`; it is never a zero.
+
+`python -m riskbed.result` writes the schema anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+Money = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Instant = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$")]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Total(Part):
+    """Lots and notional are sums over lots; accounts take the label of most of their lots, of equals the worst."""
+
+    lots: Count
+    notional: Money
+    accounts: Count
+
+
+class Labels(Part):
+    """riskbed/labels.py says what each label means. in_band_missed: closed at one true edge only, and not in the broken run."""
+
+    organic: Total
+    premature: Total
+    late: Total
+    erroneous: Total
+    missed: Total
+    in_band: Total
+    in_band_missed: Total
+
+
+class Twins(Part):
+    """Model and engine on the same thinned tapes: equal outcomes and equal final state; null: not compared (--lockstep 0)."""
+
+    equal: bool | None
+    events: Count
+    accounts: Count
+    every: Count
+    runs: list[str]
+
+
+class Losses(Part):
+    """What a run cost others than the account holders."""
+
+    fund_payments: Money
+    write_offs: Money
+    liquidation_fees: Money
+
+
+class Run(Part):
+    """One run of a tape."""
+
+    name: str
+    outcomes: Count
+    digest: Digest
+    forced_lots: Count
+    losses: Losses
+
+
+class Reading(Part):
+    """One reading of the make-whole rule. accounts: those that are due anything."""
+
+    eligibility: str
+    reference: str
+    netting: str
+    base: str
+    accounts: Count
+    money: Money
+    fees: Money
+
+
+class Question(Part):
+    """What the published rule leaves open; options: name -> what it means."""
+
+    name: str
+    question: str
+    published: str
+    options: dict[str, str]
+
+
+class MakeWhole(Part):
+    rule: str
+    instant: Instant
+    window: tuple[Instant, Instant]
+    collateral: list[str]
+    prices: dict[str, dict[str, Money]]
+    questions: list[Question]
+    readings: list[Reading]
+
+
+class Fault(Part):
+    """A rule under the fault: its broken run against its own true runs."""
+
+    labels: Labels
+    losses: Losses
+
+
+class Kept(Part):
+    """Of `lots` of the first rule, how many this rule closes too, and how much later."""
+
+    lots: Count
+    share: Annotated[float, Field(ge=0, le=1)] | None
+    median_delay_s: float | None
+
+
+class TrueMove(Part):
+    """A rule on the paired true move, against the first rule of the table on the same move.
+
+    lots, notional: closed by force up to the horizon. share: of the first rule's lots that this rule closes too, rounded down
+    to a millionth. median_delay_s: of those lots, later than under the first rule; null when there is none. of_the_move: the
+    same for the lots that the move itself closes, which the first rule's true runs of the fault (the same tape without the
+    move) leave open. extra_lots: closed by this rule alone. bad_debt: fund payments and write-offs. treasury_loss: paid for
+    converted collateral above its true price at that instant, negative where it paid less. hidden_shortfall: what accounts
+    not yet closed owe at true prices at the horizon.
+    """
+
+    lots: Count
+    notional: Money
+    share: Annotated[float, Field(ge=0, le=1)] | None
+    extra_lots: Count
+    median_delay_s: float | None
+    of_the_move: Kept
+    bad_debt: Money
+    fund_payments: Money
+    write_offs: Money
+    treasury_loss: Money
+    hidden_shortfall: Money
+
+
+class Rule(Part):
+    name: str
+    title: str
+    fault: Fault
+    true_move: TrueMove | None
+
+
+class Note(Part):
+    """A value that is not public, and why it was chosen."""
+
+    path: str
+    why: str
+
+
+class Source(Part):
+    name: str
+    provenance: Literal["recorded", "derived", "synthetic", "assumed"]
+    note: str
+
+
+class Band(Part):
+    lower: str
+    upper: str
+    note: str
+
+
+class Result(Part):
+    """A replay. digest: blake2b-128 over the digests of all runs, in order; with the same inputs it is the same everywhere."""
+
+    schema_version: Literal[1]
+    name: str
+    title: str
+    incident: str | None
+    variant: str | None
+    seed: Count | None
+    accounts: Count
+    venue: str
+    numeraire: str
+    digest: Digest
+    events: Count
+    start: Instant
+    window: tuple[Instant, Instant] | None
+    horizon: Instant
+    eps_ns: Count
+    inputs: dict[str, Digest]
+    faults: dict[str, list[str]]
+    twin: Literal["engine", "model"]
+    twins: Twins
+    runs: list[Run]
+    labels: Labels
+    truth: Band | None
+    make_whole: MakeWhole | None
+    rules: list[Rule]
+    series: list[Source]
+    assumed: list[Note]
+    unknowns: list[str]
+    versions: dict[str, str]
+    token: str
+    run_folder: str
+
+
+def rounded(money: str, digits: int = 0) -> str:
+    """Return a decimal string rounded half up for the eye, thousands apart. Not for computing: `money` stays exact."""
+    negative, plain = money.startswith("-"), money.lstrip("-")
+    whole, _, part = plain.partition(".")
+    number = (int(whole + (part + "0" * (digits + 1))[: digits + 1]) + 5) // 10
+    shown = f"{number // 10**digits:,}" + (f".{number % 10**digits:0{digits}d}" if digits else "")
+    return f"-{shown}" if negative and number else shown
+
+
+SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "replay.json"
+
+
+def schema() -> str:
+    """Return the JSON Schema of a result as text: keys sorted, so that it changes only when the rows do."""
+    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema()}
+    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema(), encoding="utf-8")
