@@ -1,7 +1,7 @@
 """How fast the twins run in lockstep: `python -m bench.lockstep [--json]`.
 
-The tape is the one the promise is made on: 50 accounts, 2 markets, a tenth of price events. One core, processor time, best of a few
-runs; the states are compared at the end. `--right model` measures the harness and two models, `--model` the model alone.
+The tape is the one the promise is made on: 50 accounts, 2 markets, a tenth of price events. One core, processor time, the
+best of a few runs; the states are compared at the end. `--right model` measures the harness with two models.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ from specs.model.margin import Brackets, Evaluation, Haircut
 from specs.tape import (
     EVENT,
     EVENT_STRUCT,
-    OUTCOME_STRUCT,
     OUTCOME,
+    OUTCOME_STRUCT,
     USERS_FROM,
     Action,
     Chart,
@@ -233,9 +233,13 @@ class Scene:
         return Evaluation(equity, maintenance, bool(held), self.strictest(account, Action.LIQUIDATE))
 
     def triggered(self, account: int) -> bool:
-        """Return whether the account must be liquidated: equity below 0, or maintenance against equity while it holds a position."""
+        """Return whether the account must be liquidated: a debt, or maintenance against equity while it holds a position."""
         e = self.evaluate(account)
-        reached = e.maintenance >= e.equity if self.book.venue.liquidation.trigger == "maintenance_ge_equity" else e.maintenance > e.equity
+        reached = (
+            e.maintenance >= e.equity
+            if self.book.venue.liquidation.trigger == "maintenance_ge_equity"
+            else e.maintenance > e.equity
+        )
         return e.equity < 0 or (e.open and reached)
 
     def requirement(self, account: int, market: int, order: Order | None = None, at_mark: bool = False) -> int:
@@ -293,7 +297,7 @@ class Scene:
         return max(units.div_ceil(mark * (units.PPM - ppm), units.PPM * tick) * tick, tick)
 
     def slice_limit(self, account: int, market: int, side: int) -> int:
-        """Return the worst price of a liquidation slice: ppm from the mark, or where the position's share of the margin is used up."""
+        """Return the worst price of a slice: ppm from the mark, or where the position's share of the margin is used up."""
         bound = self.book.stages[Stage.BOOK].bound
         if bound.kind == "mark":
             return self._away(market, side, bound.ppm)
@@ -516,7 +520,7 @@ def forced_closing_reduces(case: Case) -> Breaches:
             lots = scene.qty[o.account, o.market]
             closes = lots > 0 if (o.side == Side.BUY) == (o.kind == OutcomeKind.TAKEOVER) else lots < 0
             if not closes or o.qty > abs(lots):
-                yield f"{OutcomeKind(o.kind).name} of {o.qty} lots from account {o.account}, which holds {lots} in market {o.market}"
+                yield f"{OutcomeKind(o.kind).name} of {o.qty} lots of account {o.account}, it holds {lots} of market {o.market}"
             forced.add((o.account, o.market))
         if o.kind == OutcomeKind.FILL:
             free |= {(o.other, o.market)} | ({(o.account, o.market)} if o.stage == Stage.NONE else set())
@@ -546,7 +550,9 @@ def fund_pays_what_it_has(case: Case) -> Breaches:
 
 def _subject(o: Outcome) -> int:
     """Return the account whose stage an outcome belongs to; of a flow toward it, the other."""
-    return o.other if o.kind == OutcomeKind.FLOW and o.flow in (Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF) else o.account
+    return (
+        o.other if o.kind == OutcomeKind.FLOW and o.flow in (Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF) else o.account
+    )
 
 
 _OF_A_STAGE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT, OutcomeKind.FUND_SHORT}
@@ -658,8 +664,12 @@ def longs_are_shorts(case: Case) -> Breaches:
 _ANSWERS = {
     EventKind.ACCOUNT: lambda e, o: o.kind == OutcomeKind.OPENED and o.account == e.account,
     EventKind.DEPOSIT: lambda e, o: o.flow == Flow.DEPOSIT and (o.other, o.asset, o.money) == (e.account, e.asset, e.amount),
-    EventKind.WITHDRAW: lambda e, o: o.flow == Flow.WITHDRAWAL and (o.account, o.asset, o.money) == (e.account, e.asset, e.amount),
-    EventKind.LEVERAGE: lambda e, o: o.kind == OutcomeKind.LEVERAGE_SET and (o.account, o.market, o.qty) == (e.account, e.market, e.qty),
+    EventKind.WITHDRAW: lambda e, o: (
+        o.flow == Flow.WITHDRAWAL and (o.account, o.asset, o.money) == (e.account, e.asset, e.amount)
+    ),
+    EventKind.LEVERAGE: lambda e, o: (
+        o.kind == OutcomeKind.LEVERAGE_SET and (o.account, o.market, o.qty) == (e.account, e.market, e.qty)
+    ),
     EventKind.ORDER: lambda e, o: o.kind == OutcomeKind.ACCEPTED and (o.account, o.ref_id) == (e.account, e.ref_id),
     EventKind.CANCEL: lambda e, o: o.kind == OutcomeKind.CANCELLED and (o.ref_id, o.reason) == (e.ref_id, Reason.USER),
 }
@@ -731,8 +741,9 @@ def reserved_for_orders(case: Case) -> Breaches:
         row[1 if side == Side.BUY else 3] += qty * price
     reserved = {row[:2]: list(row[2:]) for row in case.after["reserved"]}
     for key in sorted({**implied, **reserved}):
-        if implied.get(key) != reserved.get(key):
-            yield f"account {key[0]} has {reserved.get(key, 'nothing')} reserved in market {key[1]}, its orders imply {implied.get(key, 'nothing')}"
+        has, must = reserved.get(key, "nothing"), implied.get(key, "nothing")
+        if has != must:
+            yield f"account {key[0]} has {has} reserved in market {key[1]}, its orders imply {must}"
 
 
 def nobody_is_forgotten(case: Case) -> Breaches:
@@ -825,7 +836,7 @@ def same_input_same_digest(factory: Callable, restore: Callable, events: np.ndar
 
 @dataclass(frozen=True)
 class Law:
-    """`check` yields a sentence for each breach; a law of whole runs has none and is a function above. `unless`: seams that lift it."""
+    """`check` yields a sentence for each breach; a law of whole runs has none but a function above. `unless`: what lifts it."""
 
     name: str
     text: str
@@ -893,7 +904,9 @@ def breaches(
                 yield LawBroken(name, number, detail)
 
 
-def check(venue: rules.Venue, before: Tables, event: bytes, outcomes: bytes, after: Tables, armed: Collection[int] = (), names=CHECKED) -> None:
+def check(
+    venue: rules.Venue, before: Tables, event: bytes, outcomes: bytes, after: Tables, armed: Collection[int] = (), names=CHECKED
+) -> None:
     """Raise the first LawBroken, if any."""
     for broken in breaches(venue, before, event, outcomes, after, armed, names):
         raise broken

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections import namedtuple
 
 import numpy as np
 
@@ -61,15 +62,14 @@ from specs.tape import (
 STALE, PUBLISH, QUOTE = 0, 1, 2  # kinds of timers, in their order at one time
 
 
-class Event:
+class Event(namedtuple("Event", EVENT.names)):
     """One event, unpacked; `amount` is joined from its halves."""
 
-    __slots__ = EVENT.names + ("amount",)
+    __slots__ = ()
 
-    def __init__(self, packed: bytes) -> None:
-        for name, value in zip(EVENT.names, EVENT_STRUCT.unpack(packed)):
-            setattr(self, name, value)
-        self.amount = money_join(self.amount_lo, self.amount_hi)
+    @property
+    def amount(self) -> int:
+        return money_join(self.amount_lo, self.amount_hi)
 
 
 class Exchange:
@@ -115,13 +115,14 @@ class Exchange:
     def run(self, events: np.ndarray) -> None:
         """Apply a tape, or the next part of one."""
         packed = np.ascontiguousarray(events, dtype=EVENT).tobytes()
-        for at in range(0, len(packed), EVENT.itemsize):
-            self._apply(Event(packed[at : at + EVENT.itemsize]))
+        for fields in EVENT_STRUCT.iter_unpack(packed):
+            self._apply(Event._make(fields))
 
     def apply(self, event) -> bytes:
         """Apply one event (64 bytes, or a row of a tape) and return its outcomes, packed."""
         before = len(self._out)
-        self._apply(Event(bytes(event) if isinstance(event, (bytes, bytearray, memoryview)) else event.tobytes()))
+        packed = event if isinstance(event, (bytes, bytearray, memoryview)) else event.tobytes()
+        self._apply(Event._make(EVENT_STRUCT.unpack(packed)))
         return bytes(self._out[before:])
 
     def outcomes(self) -> np.ndarray:
@@ -374,10 +375,8 @@ class Exchange:
             return Reason.TOO_MANY_ORDERS
         if len(self.orders) >= self.venue.limits.orders_max:
             return Reason.BOOK_FULL
-        worse = max(
-            abs(account.qty[market] + self._open(account, market, Side.BUY)[0]),
-            abs(account.qty[market] - self._open(account, market, Side.SELL)[0]),
-        )
+        buy_lots, _, sell_lots, _ = self._open(account, market)
+        worse = max(abs(account.qty[market] + buy_lots), abs(account.qty[market] - sell_lots))
         if worse + qty > units.POSITION_MAX:
             return Reason.POSITION_LIMIT
         order = Order(order_id, number, market, side, price, qty)
@@ -643,13 +642,22 @@ class Exchange:
         return Evaluation(equity, maintenance, held, permit)
 
     @staticmethod
-    def _open(account: Account, market: int, side: int) -> tuple[int, int]:
-        """Return (lots, sum of lots * price) of the account's open orders on one side of a market."""
-        orders = [o for o in account.orders.values() if o.market == market and o.side == side]
-        return sum(o.qty for o in orders), sum(o.qty * o.price for o in orders)
+    def _open(account: Account, market: int) -> tuple[int, int, int, int]:
+        """Return lots and sum of lots * price of the account's open orders in a market: those to buy, then those to sell."""
+        buy_lots = buy_priced = sell_lots = sell_priced = 0
+        for order in account.orders.values():
+            if order.market != market:
+                continue
+            if order.side == Side.BUY:
+                buy_lots += order.qty
+                buy_priced += order.qty * order.price
+            else:
+                sell_lots += order.qty
+                sell_priced += order.qty * order.price
+        return buy_lots, buy_priced, sell_lots, sell_priced
 
     def _reserved(self, account: Account, market: int) -> tuple[int, ...]:
-        return account.number, market, *self._open(account, market, Side.BUY), *self._open(account, market, Side.SELL)
+        return account.number, market, *self._open(account, market)
 
     def requirement(self, account: Account, market: int, order: Order | None = None, at_mark: bool = False) -> tuple[int, bool]:
         """Return (initial margin of position and open orders on the worse side, whether no bracket admits it).
@@ -660,8 +668,8 @@ class Exchange:
         row, value = self.venue.markets[market], self.value[market]
         leverage = account.leverage[market] or row.leverage_default
         needs, exceeded = [], False
-        for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
-            lots, priced = self._open(account, market, side)
+        buy_lots, buy_priced, sell_lots, sell_priced = self._open(account, market)
+        for side, sign, lots, priced in ((Side.BUY, 1, buy_lots, buy_priced), (Side.SELL, -1, sell_lots, sell_priced)):
             cost = priced * self.multiplier[market]
             if order is not None and order.side == side:
                 lots += order.qty

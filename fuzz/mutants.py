@@ -1,0 +1,245 @@
+"""Planted bugs: each breaks the law of its number, on ordinary events. The tests of the laws prove with them that a law can fail.
+
+`plant(exchange, bug)` returns a subclass of the model with the bug in one step; the checked build of the engine carries the same
+bugs in C and switches one on by `planted=`. A bug is small: what a tired person might write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from unittest import mock
+
+from specs import units
+from specs.model import fund, liquidation
+from specs.model.book import Book
+from specs.model.exchange import Exchange
+from specs.model.ledger import Ledger
+from specs.tape import Action, Chart, EventKind, Flow, OutcomeKind, Permit, Reason, Side, Stage
+
+# ---- bugs that live in a method
+
+
+class SellerKeepsALot(Exchange):
+    """1: the seller of a fill gets one lot less taken away."""
+
+    def _fill(self, taker, maker, order_id, side, lots, stage):
+        cash = super()._fill(taker, maker, order_id, side, lots, stage)
+        seller = self.ledger.accounts[maker.account] if side == Side.BUY else taker
+        seller.qty[maker.market] += 1
+        return cash
+
+
+class FeeIsLost(Exchange):
+    """2: FEES is not credited with the taker fee."""
+
+    def _fill(self, taker, maker, order_id, side, lots, stage):
+        cash = super()._fill(taker, maker, order_id, side, lots, stage)
+        taker_ppm = self.venue.markets[maker.market].fees.taker_ppm
+        fee = 0 if stage == Stage.BOOK else units.div_ceil(cash * taker_ppm, units.PPM)
+        self.ledger.accounts[Chart.FEES].balance[self.numeraire] -= fee
+        return cash
+
+
+class EqualPriceRests(Exchange):
+    """3: an incoming order does not trade at a price equal to its limit."""
+
+    @staticmethod
+    def _reaches(side, limit, price):
+        return limit > price if side == Side.BUY else limit < price
+
+
+class _FrontBook(Book):
+    def rest(self, order):
+        super().rest(order)
+        self.levels[order.side][self.key(order.side, order.price)].move_to_end(order.order_id, last=False)
+
+
+class RestsAtTheFront(Exchange):
+    """4: an order rests at the front of its level."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.books = [_FrontBook() for _ in self.books]
+
+
+class OneTickBeyond(Exchange):
+    """5: matching goes one tick beyond the taker's limit."""
+
+    def match(self, number, order_id, market, side, limit, qty, stage):
+        tick = self.venue.markets[market].tick_size
+        return super().match(number, order_id, market, side, limit + (tick if side == Side.BUY else -tick), qty, stage)
+
+
+class MarginGateSaysYes(Exchange):
+    """6: the margin gate always says yes; the other gates stay."""
+
+    def _margin_gate(self, account, order, tif):
+        reason = super()._margin_gate(account, order, tif)
+        return Reason.NONE if reason == Reason.INSUFFICIENT_MARGIN else reason
+
+
+class _OneLotMore(Ledger):
+    def exchange(self, buyer, seller, market, qty, cash):
+        super().exchange(buyer, seller, market, qty + (Chart.BACKSTOP in (buyer, seller)), cash)
+
+
+class TakeoverTakesOneLotMore(Exchange):
+    """8: a takeover takes one lot more than the position holds."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.ledger.__class__ = _OneLotMore
+
+    def emit(self, kind, *, qty=0, **fields):
+        super().emit(kind, qty=qty + (kind == OutcomeKind.TAKEOVER), **fields)
+
+
+class _BackstopGetsNothing(Ledger):
+    def exchange(self, buyer, seller, market, qty, cash):
+        super().exchange(buyer, seller, market, qty, cash)
+        for number, lots in ((buyer, qty), (seller, -qty)):
+            if number == Chart.BACKSTOP:
+                self.accounts[number].qty[market] -= lots
+
+
+class BackstopGetsNoLots(Exchange):
+    """12: the backstop does not get the lots of a takeover."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.ledger.__class__ = _BackstopGetsNothing
+
+
+class RefusedLeverageStays(Exchange):
+    """13: a refused LEVERAGE keeps the new leverage."""
+
+    def _post_leverage(self, e):
+        reason = super()._post_leverage(e)
+        if reason == Reason.INSUFFICIENT_MARGIN:
+            self.ledger.accounts[e.account].leverage[e.market] = e.qty
+        return reason
+
+    _POST = Exchange._POST | {EventKind.LEVERAGE: _post_leverage}
+
+
+class RestoreForgetsTheCounter(Exchange):
+    """14: restore forgets the counter of engine order ids."""
+
+    @classmethod
+    def restore(cls, venue, blob, seams=None):
+        exchange = super().restore(venue, blob, seams)
+        exchange.engine_orders = 0
+        return exchange
+
+
+class BoundIsSilent(Exchange):
+    """15: no BOUND outcome when rounds_max stops a cascade."""
+
+    def emit(self, kind, **fields):
+        if kind != OutcomeKind.BOUND:
+            super().emit(kind, **fields)
+
+
+class CancelledStaysReserved(Exchange):
+    """16: a cancelled order stays reserved."""
+
+    def cancel_order(self, order, reason, stage=Stage.NONE):
+        super().cancel_order(order, reason, stage)
+        self.ledger.accounts[order.account].orders[order.order_id] = order
+
+
+class OnlyTouchedAreRevalued(Exchange):
+    """19: a price change revalues only touched accounts."""
+
+    def _publish(self):
+        super()._publish()
+        return False
+
+
+class GradesDoNotStopLiquidation(Exchange):
+    """21: the grade table is ignored for LIQUIDATE."""
+
+    def permit(self, market, action):
+        return Permit.ALLOW if action == Action.LIQUIDATE else super().permit(market, action)
+
+    def collateral_permit(self, asset, action):
+        return Permit.ALLOW if action == Action.LIQUIDATE else super().collateral_permit(asset, action)
+
+
+# ---- bugs that live in a function of a module: patched while an event runs
+
+
+def _trigger_at_twice_maintenance(exchange, account, e):
+    """7: the trigger compares twice the maintenance with equity."""
+    return _triggered(exchange, account, e._replace(maintenance=2 * e.maintenance))
+
+
+def _pay_all(exchange, account, shortfall):
+    """9: the fund pays the whole shortfall even if it has less."""
+    exchange.flow(Flow.FUND_PAYMENT, Chart.FUND, account, exchange.numeraire, shortfall)
+    return shortfall
+
+
+def _convert_nothing(exchange, account):
+    """10: the fund pays before the collateral is converted: nothing is, and everything counts as converted."""
+
+
+def _always_converted(exchange, account):
+    return True
+
+
+_triggered = liquidation.triggered
+_PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
+    7: [(liquidation, "triggered", _trigger_at_twice_maintenance)],
+    9: [(fund, "pay", _pay_all)],
+    10: [(liquidation, "_convert", _convert_nothing), (liquidation, "_converted", _always_converted)],
+}
+
+
+@contextmanager
+def _patched(bug: int):
+    changes = [mock.patch.object(module, name, function) for module, name, function in _PATCHES[bug]]
+    for change in changes:
+        change.start()
+    try:
+        yield
+    finally:
+        for change in changes:
+            change.stop()
+
+
+def _patched_class(bug: int) -> type[Exchange]:
+    class Patched(Exchange):
+        def _apply(self, e):
+            with _patched(bug):
+                super()._apply(e)
+
+    Patched.__name__ = f"Planted{bug}"
+    return Patched
+
+
+MUTANTS: dict[int, type[Exchange]] = {
+    1: SellerKeepsALot,
+    2: FeeIsLost,
+    3: EqualPriceRests,
+    4: RestsAtTheFront,
+    5: OneTickBeyond,
+    6: MarginGateSaysYes,
+    8: TakeoverTakesOneLotMore,
+    12: BackstopGetsNoLots,
+    13: RefusedLeverageStays,
+    14: RestoreForgetsTheCounter,
+    15: BoundIsSilent,
+    16: CancelledStaysReserved,
+    19: OnlyTouchedAreRevalued,
+    21: GradesDoNotStopLiquidation,
+} | {bug: _patched_class(bug) for bug in _PATCHES}
+
+
+def plant(exchange: type[Exchange], bug: int) -> type[Exchange]:
+    """Return the exchange class with the bug whose number is a law's; 0 is the class itself. KeyError for an unknown bug."""
+    if bug == 0:
+        return exchange
+    mutant = MUTANTS[bug]
+    return mutant if exchange is Exchange else type(f"{exchange.__name__}Planted{bug}", (mutant, exchange), {})

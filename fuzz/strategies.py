@@ -1,0 +1,714 @@
+"""Where tapes come from: small cases drawn field by field, and long tapes decoded from bytes.
+
+Both sources feed one generator through one question, `below(n)`: an integer in [0, n). `Drawn` asks Hypothesis, so that a
+small case shrinks field by field (0 is always the plainest answer); `Decoded` takes the next byte, so that every byte string
+is a valid tape and a few bytes make an event. The generator keeps accounts near maintenance, reuses few ids and switches whole
+kinds of events off (swarm): rich, healthy, distinct traders find nothing. Integers only; no dice.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from hypothesis import strategies as st
+
+from specs import rules, units
+from specs.tape import (
+    ENGINE_ORDER,
+    EVENT,
+    EVENT_STRUCT,
+    OUTCOME,
+    SEAM_ANY,
+    USERS_FROM,
+    EventKind,
+    Flag,
+    Flow,
+    OutcomeKind,
+    Seam,
+    SeamKind,
+    Side,
+    Stage,
+    Tif,
+    money_split,
+)
+
+START_NS = 1_000 * units.NS
+DECIMALS = 4  # of every asset here
+PRICE_DECIMALS = 2  # of every source, index and market here
+ONE = 10**DECIMALS
+SMALL_EVENTS_MAX = 30
+SeamRow = tuple[int, int, int, int, int, int]
+
+
+# ---- two ways to answer
+
+
+class Choices(Protocol):
+    """Something that answers `below(n)` with an integer in [0, n), and says whether it has more to say."""
+
+    def below(self, n: int) -> int: ...
+
+    def more(self) -> bool: ...
+
+
+@lru_cache(maxsize=None)
+def _integers(n: int) -> st.SearchStrategy[int]:
+    return st.integers(0, n - 1)
+
+
+class Drawn:
+    """Answers drawn one by one from Hypothesis."""
+
+    def __init__(self, draw) -> None:
+        self._draw = draw
+
+    def below(self, n: int) -> int:
+        return self._draw(_integers(n))
+
+    def more(self) -> bool:
+        return True
+
+
+class Decoded:
+    """Answers read from bytes: one byte up to 256 answers, else two. Behind the end everything is 0."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def below(self, n: int) -> int:
+        width = 1 if n <= 256 else 2
+        here, self._at = self._data[self._at : self._at + width], self._at + width
+        return int.from_bytes(here, "little") % n
+
+    def more(self) -> bool:
+        return self._at < len(self._data)
+
+
+def pick(choices: Choices, options):
+    """Return one of the options; the first is the plainest."""
+    return options[choices.below(len(options))]
+
+
+# ---- venues
+
+
+def _source(name: str) -> dict:
+    return {"kind": "source", "name": name}
+
+
+def _recipes(source: str, other: str, market: str) -> list[dict]:
+    """Return an index recipe of every kind of node, the plainest first. `ratio` is a source near 1."""
+    first, second, book = _source(source), _source(other), {"kind": "book", "market": market}
+    return [
+        first,
+        {"kind": "median", "of": [first, second, book]},
+        {"kind": "mean", "of": [first, second]},
+        {"kind": "weighted", "of": [first, second], "weights": [60_000_000, 40_000_000]},
+        {"kind": "twap", "of": first, "publications": 3},
+        {"kind": "floor", "of": first, "price_min": "0.95"},
+        {"kind": "redemption", "ratio": "ratio", "underlying": first},
+        {"kind": "product", "of": [first, _source("ratio")]},
+        {"kind": "index", "name": "BASE"},
+        {"kind": "mean", "of": [book, first]},
+        {
+            "kind": "median",
+            "of": [first, {"kind": "twap", "of": book, "publications": 2}, {"kind": "floor", "of": second, "price_min": "0.9"}],
+        },
+    ]
+
+
+def _own_book(market: str) -> dict:
+    """Return the recipe of 10 October: nothing but the venue's own book."""
+    return {"kind": "book", "market": market}
+
+
+def _reads_book(recipe: dict) -> bool:
+    return recipe["kind"] == "book" or any(_reads_book(part) for part in _parts(recipe))
+
+
+def _parts(recipe: dict) -> list[dict]:
+    of = recipe.get("of", [])
+    return (of if isinstance(of, list) else [of]) + ([recipe["underlying"]] if recipe.get("underlying") else [])
+
+
+def _publish(choices: Choices, recipe: dict) -> dict:
+    interval = {"kind": "interval", "every_ns": pick(choices, (units.NS, 2 * units.NS))}
+    return interval if _reads_book(recipe) else pick(choices, ({"kind": "update"}, interval))
+
+
+_BRACKETS = [
+    {"notional_max": 2_000, "leverage_max": 20, "maintenance_ppm": 25_000},
+    {"notional_max": 10_000, "leverage_max": 10, "maintenance_ppm": 50_000, "amount": 50},
+    {"notional_max": 30_000, "leverage_max": 5, "maintenance_ppm": 100_000, "amount": 550},
+]
+_HUGE_BRACKETS = [{"notional_max": 10**24, "leverage_max": 20, "maintenance_ppm": 25_000}]  # for quantities at their bounds
+_GRADES = [
+    {},
+    {action: "last_valid" for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert")},
+    {"reduce": "last_valid", "liquidate": "last_valid", "takeover": "defer", "convert": "defer"},
+    {"open": "last_valid", "reduce": "last_valid", "liquidate": "defer"},
+]
+_FEES = [
+    {"liquidation_ppm": 12_500, "taker_ppm": 500, "maker_ppm": 200},
+    {},
+    {"taker_ppm": 333, "liquidation_ppm": 40_000},
+]
+
+
+def _market(choices: Choices, name: str, index: str) -> dict:
+    mark = pick(
+        choices,
+        (
+            {"kind": "index"},
+            {"kind": "median", "basis_samples": 2, "republish_on_fill": True},
+            {"kind": "median", "basis_samples": 3},
+        ),
+    )
+    return {
+        "name": name,
+        "settles_in": "USDT",
+        "index": index,
+        "mark": mark,
+        "price_decimals": PRICE_DECIMALS,
+        "tick_size": pick(choices, (5, 1)),
+        "lot": {"decimals": pick(choices, (1, 0, 1))},
+        "fees": pick(choices, _FEES),
+        "leverage_default": pick(choices, (20, 20, 20, 20, 5)),
+        "market_bound_ppm": pick(choices, (300_000, 20_000)),
+        "brackets": pick(choices, (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS)),
+    }
+
+
+def _stages(choices: Choices) -> list[dict]:
+    """Return a list of stages: any of them may be absent, except the end."""
+    bound = pick(choices, ({"kind": "bankruptcy"}, {"kind": "mark", "ppm": 50_000}))
+    takeover = pick(choices, ({}, {}, {"notional_max": 3_000}))
+    rows = [
+        {"kind": "cancel"},
+        {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))},
+        {"kind": "takeover"} | takeover,
+        {"kind": "convert"},
+        {"kind": "fund"},
+    ]
+    return [row for row in rows if choices.below(12) != 11] + [{"kind": "write_off"}]
+
+
+def make_venue(choices: Choices) -> rules.Venue:
+    """Return a small venue: one or two perpetuals at 100.00 and 1.00, up to two collateral assets at 1.00 and 100.00."""
+    main = pick(choices, _recipes("coin", "coin2", "COINUSDT"))
+    second = choices.below(2) == 1
+    usd = pick(
+        choices,
+        [recipe for recipe in _recipes("usd", "usd2", "USDUSDT") if second or not _reads_book(recipe)]
+        + [_own_book("USDUSDT")] * second,
+    )
+    if usd == {"kind": "index", "name": "BASE"}:
+        usd = {"kind": "redemption", "ratio": "ratio"}
+    stale_after_ns = pick(choices, (None, 10 * units.NS, None, 5 * units.NS))
+    venue = {
+        "schema_version": 1,
+        "name": "small",
+        "numeraire": "USDT",
+        "clock": {"gap_max_ns": 60 * units.NS},
+        "limits": {
+            "accounts_max": 96,
+            "orders_max": pick(choices, (10_000, 10_000, 10_000, 10_000, 10_000, 6)),
+            "orders_per_account_max": pick(choices, (200, 200, 200, 3)),
+            "rounds_max": pick(choices, (16, 2, 1)),
+        },
+        "assets": [{"name": name, "decimals": DECIMALS} for name in ("USDT", "USD", "COIN")],
+        "sources": [
+            {"name": name, "price_decimals": PRICE_DECIMALS}
+            | ({} if stale_after_ns is None else {"stale_after_ns": stale_after_ns})
+            for name in ("coin", "coin2", "usd", "usd2", "ratio")
+        ],
+        "indices": [
+            {
+                "name": name,
+                "price_decimals": PRICE_DECIMALS,
+                "publish": _publish(choices, recipe),
+                "recipe": recipe,
+                "sources_min": sources_min,
+            }
+            for name, recipe, sources_min in (
+                ("BASE", _source("coin"), 1),
+                ("COIN", main, pick(choices, (1, 1, 1, 1, 1, 2))),
+                ("USDREF", _source("usd"), 1),
+                ("USD", usd, 1),
+            )
+        ],
+        "markets": [_market(choices, "COINUSDT", "COIN")] + ([_market(choices, "USDUSDT", "USDREF")] if second else []),
+        "collateral": [
+            {
+                "asset": "USD",
+                "index": "USD",
+                "weight_ppm": 950_000,
+                "liability_weight_ppm": 1_050_000,
+                "convert_buffer_ppm": 20_000,
+            },
+            {"asset": "COIN", "index": "BASE", "weight_ppm": 900_000, "convert_buffer_ppm": pick(choices, (50_000, 0))},
+        ][: pick(choices, (1, 2, 0))],
+        "grades": {name: pick(choices, _GRADES) for name in ("stale", "too_few_sources", "invalid")},
+        "liquidation": {
+            "trigger": pick(choices, ("maintenance_ge_equity", "maintenance_gt_equity")),
+            "order": pick(choices, ("ratio", "deficit", "account")),
+            "stages": _stages(choices),
+        },
+        "fund": {"capital": pick(choices, (20, 0, 1_000_000))},
+        "quoters": [
+            {
+                "account": USERS_FROM + pick(choices, (0, 1)),
+                "market": "COINUSDT",
+                "levels": 2,
+                "half_spread_ppm": 2_000,
+                "step_ppm": 5_000,
+                "lots": pick(choices, (6, 40)),
+                "refill_ns": pick(choices, (units.NS, 5 * units.NS)),
+                "exit_move_ppm": pick(choices, (units.PPM, 30_000)),
+                "inventory_max": pick(choices, (100_000, 8)),
+                "return_ns": 2 * units.NS,
+            }
+        ][: choices.below(2)],
+    }
+    return rules.Venue.model_validate(venue)
+
+
+# ---- events
+
+KINDS = {  # kind of step: its share of the tape
+    "trade": 18,
+    "cushion": 6,
+    "price": 16,
+    "crash": 12,
+    "order": 20,
+    "clock": 8,
+    "cancel": 7,
+    "deposit": 6,
+    "withdraw": 3,
+    "leverage": 3,
+    "batch": 4,
+    "bad": 3,
+    "edge": 2,
+    "account": 1,
+}
+EDGES = KINDS | {"edge": 36, "trade": 40}  # for tapes that live at the bounds of units.py
+_NEEDED = {"trade", "price"}  # never switched off
+TENTHS = (8, 7, 8, 9, 4, 1, 0, 12, 40)  # of what an account can carry, in one order
+_STEPS_NS = (0, units.NS // 4, 0, units.NS, 0, units.NS // 4, 2 * units.NS, 0, 12 * units.NS)
+_MOVES_PPM = (1_000, -1_000, 3_000, -3_000, 12_000, -12_000, 200, -200)
+_CRASHES_PPM = (-40_000, 40_000, -50_000, 50_000, -70_000, 70_000, -400_000, 500_000, -35_000, 30_000, -150_000, 200_000)
+_RUINS_PPM = (-200_000, 250_000, -400_000, 500_000)  # beyond what any account here can carry
+
+
+def no_event(**fields: int) -> dict[str, int]:
+    """Return the fields of an event, the ones that are not named 0; `amount` is split."""
+    row = dict.fromkeys(EVENT.names, 0) | fields
+    if "amount" in row:
+        row["amount_lo"], row["amount_hi"] = money_split(row.pop("amount"))
+    return row
+
+
+def pack(**fields: int) -> bytes:
+    """Return one event, packed."""
+    return EVENT_STRUCT.pack(*no_event(**fields).values())
+
+
+class TapeMaker:
+    """Makes a tape step by step and remembers what a trader would know: prices, its own order ids, the time."""
+
+    def __init__(self, choices: Choices, venue: rules.Venue, accounts: int, weights: dict[str, int]) -> None:
+        self.choices, self.venue, self.accounts = choices, venue, accounts
+        self.wheel = [kind for kind, weight in weights.items() for _ in range(weight)]
+        self.now = START_NS
+        self.prices = [10_000 if source.name.startswith("coin") else 100 for source in venue.sources]
+        self.ids: list[tuple[int, int]] = []  # (account, order id), the latest last
+        self.worth: dict[int, int] = {}  # whole numeraire deposited by account
+        self.traded = 0  # the market of the last pair
+        self.tenths = TENTHS
+        self.next_id = 1
+        self.rows: list[bytes] = []
+
+    def put(self, **fields: int) -> None:
+        self.rows.append(pack(**{"time_ns": self.now} | fields))
+
+    def events(self) -> np.ndarray:
+        return np.frombuffer(b"".join(self.rows), dtype=EVENT)
+
+    def prologue(self) -> None:
+        """Say every price once, open the accounts and fund them thinly: some in the numeraire, some in collateral."""
+        for number, price in enumerate(self.prices):
+            self.put(kind=EventKind.SOURCE, source=number, price=price, batch_left=len(self.prices) - 1 - number)
+        for n in range(self.accounts):
+            account = USERS_FROM + n
+            self.put(kind=EventKind.ACCOUNT, account=account, ref_id=account if n != 2 else USERS_FROM)
+            self.fund(account)
+        self.now += 2 * units.NS  # every index has published
+
+    def fund(self, account: int) -> None:
+        """Deposit 120, 90, 240 or 30 in value, mostly of something that counts."""
+        assets = [0] + [self.venue.number("assets", row.asset) for row in self.venue.collateral]
+        asset = pick(self.choices, assets + assets + assets + [2])
+        worth = pick(self.choices, (120, 90, 240, 30))
+        self.worth[account] = self.worth.get(account, 0) + worth
+        self.put(kind=EventKind.DEPOSIT, account=account, asset=asset, amount=worth * ONE // (100 if asset == 2 else 1))
+
+    def step(self) -> None:
+        """Append what one choice of the wheel makes: one event, or a pair."""
+        self.now += pick(self.choices, _STEPS_NS)
+        getattr(self, pick(self.choices, self.wheel))()
+
+    def _who(self) -> int:
+        return USERS_FROM + self.choices.below(self.accounts)
+
+    def _market(self, number: int | None = None) -> tuple[int, int, int]:
+        """Return a market, drawn if it is not given, the price unit it trades around, and its tick."""
+        number = self.choices.below(len(self.venue.markets)) if number is None else number
+        return number, self.prices[0 if number == 0 else 2], self.venue.markets[number].tick_size
+
+    def _lots(self, market: int, *accounts: int) -> int:
+        """Return lots, mostly most of what the thinner account can carry at its leverage; sometimes one, or far too many."""
+        worth = min(self.worth.get(account, 100) for account in accounts)
+        tenths = pick(self.choices, self.tenths)
+        row = self.venue.markets[market]
+        reach = worth * row.leverage_default
+        reach = min(reach, max(2_000, worth * 10))  # the second bracket's cap
+        one_lot = self.prices[0 if market == 0 else 2] * self.venue.multiplier(row)
+        return max(1, reach * ONE * tenths // 10 // one_lot)
+
+    def _near(self, price: int, tick: int, side: int) -> int:
+        ticks = pick(self.choices, (0, 1, -1, 2, -2, 4, -4, 10))
+        return max(tick, (price // tick + (ticks if side == Side.SELL else -ticks)) * tick)
+
+    def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int) -> None:
+        order_id, self.next_id = self.next_id, self.next_id + 1
+        self.ids.append((account, order_id))
+        price = 0 if tif == Tif.MARKET else price
+        self.put(kind=EventKind.ORDER, account=account, market=market, ref_id=order_id, side=side, tif=tif, price=price, qty=qty)
+
+    def order(self) -> None:
+        account, (market, price, tick) = self._who(), self._market()
+        side = pick(self.choices, (Side.BUY, Side.SELL))
+        tif = pick(self.choices, (Tif.GTC, Tif.GTC, Tif.POST_ONLY, Tif.IOC, Tif.MARKET))
+        self._send(account, market, side, tif, self._near(price, tick, side), self._lots(market, account))
+
+    def trade(self, accounts: int | None = None) -> None:
+        """Two of the first `accounts` meet at one price."""
+        accounts = self.accounts if accounts is None else accounts
+        maker, (market, price, tick) = self.choices.below(accounts), self._market()
+        taker = USERS_FROM + (maker + 1 + self.choices.below(max(accounts - 1, 1))) % accounts
+        maker += USERS_FROM
+        side = pick(self.choices, (Side.BUY, Side.SELL))
+        price, lots, self.traded = max(tick, price // tick * tick), self._lots(market, maker, taker), market
+        self._send(maker, market, side, Tif.GTC, price, lots)
+        self._send(taker, market, Side.SELL if side == Side.BUY else Side.BUY, Tif.GTC, price, lots)
+
+    def cushion(self) -> None:
+        """The last account bids below the market and offers above it: somebody to be liquidated into."""
+        account, (market, price, tick) = USERS_FROM + self.accounts - 1, self._market(self.traded)
+        away_ppm, lots = pick(self.choices, (30_000, 10_000, 50_000, 20_000)), self._lots(market, account)
+        for side, ppm in ((Side.BUY, -away_ppm), (Side.SELL, away_ppm)):
+            at = max(tick, price * (units.PPM + ppm) // units.PPM // tick * tick)
+            self._send(account, market, side, Tif.GTC, at, max(1, lots // 2))
+
+    def _move(self, number: int, ppm: int, batch_left: int = 0) -> None:
+        price = self.prices[number] * (units.PPM + ppm) // units.PPM
+        self.prices[number] = min(max(price, 1), 10**7)
+        self.put(kind=EventKind.SOURCE, source=number, price=self.prices[number], batch_left=batch_left)
+
+    def price(self) -> None:
+        self._move(pick(self.choices, (0, 2, 1, 3, 4, 0)), pick(self.choices, _MOVES_PPM))
+
+    def crash(self, moves_ppm: tuple[int, ...] = _CRASHES_PPM) -> None:
+        """All sources of one thing fall or rise alike: mostly of what was traded last."""
+        traded = (0, 1) if self.traded == 0 else (2, 3)
+        anywhere = (traded, traded, (0, 1), traded, (2, 3), (4, 4))
+        pair, ppm = traded if moves_ppm is _RUINS_PPM else pick(self.choices, anywhere), pick(self.choices, moves_ppm)
+        self._move(pair[0], ppm, batch_left=int(pair[0] != pair[1]))
+        if pair[0] != pair[1]:
+            self._move(pair[1], ppm)
+
+    def batch(self) -> None:
+        """Several events applied together: one cascade at the end of them."""
+        left = 1 + self.choices.below(3)
+        account, (market, price, tick) = self._who(), self._market()
+        for more in range(left, 0, -1):
+            self._move(pick(self.choices, (0, 1, 2, 3, 4)), pick(self.choices, _CRASHES_PPM), batch_left=more)
+        order_id, self.next_id = self.next_id, self.next_id + 1
+        self.put(
+            kind=EventKind.ORDER,
+            account=account,
+            market=market,
+            ref_id=order_id,
+            side=Side.SELL,
+            tif=Tif.GTC,
+            price=max(tick, price // tick * tick),
+            qty=self._lots(market, account),
+            batch_left=0 if self.choices.below(8) != 7 else 1,
+        )
+
+    def clock(self) -> None:
+        self.put(kind=EventKind.CLOCK)
+
+    def cancel(self) -> None:
+        account, order_id = self.ids[-1 - self.choices.below(min(len(self.ids), 8))] if self.ids else (USERS_FROM, 1)
+        self.put(kind=EventKind.CANCEL, account=account, ref_id=order_id)
+
+    def deposit(self) -> None:
+        self.fund(self._who())
+
+    def withdraw(self) -> None:
+        account, asset = self._who(), pick(self.choices, (0, 1, 2))
+        self.put(
+            kind=EventKind.WITHDRAW, account=account, asset=asset, amount=pick(self.choices, (5 * ONE, 60 * ONE, 1, 10**9 * ONE))
+        )
+
+    def leverage(self) -> None:
+        market = self.choices.below(len(self.venue.markets))
+        self.put(kind=EventKind.LEVERAGE, account=self._who(), market=market, qty=pick(self.choices, (20, 10, 3, 1, 21, 0)))
+
+    def account(self) -> None:
+        account = USERS_FROM + self.choices.below(self.accounts + 2)
+        parent = self.choices.below(2)
+        self.put(
+            kind=EventKind.ACCOUNT,
+            account=account,
+            ref_id=USERS_FROM,
+            flags=Flag.HAS_PARENT * parent,
+            qty=(USERS_FROM + self.choices.below(2)) * parent,
+        )
+
+    def edge(self) -> None:
+        """A deposit, a price or a quantity at the largest that passes the gate; or a price at the least."""
+        account, number = self._who(), self.choices.below(len(self.prices))
+        what = self.choices.below(4)
+        if what == 0:
+            asset = self.choices.below(len(self.venue.assets))
+            self.put(kind=EventKind.DEPOSIT, account=account, asset=asset, amount=units.MONEY_IN_MAX)
+        elif what == 1:
+            market, price, tick = self._market()
+            self._send(
+                account,
+                market,
+                pick(self.choices, (Side.BUY, Side.SELL)),
+                Tif.GTC,
+                max(tick, price // tick * tick),
+                units.QTY_MAX,
+            )
+        else:
+            self.put(kind=EventKind.SOURCE, source=number, price=units.PRICE_MAX if what == 2 else 1)
+
+    def bad(self) -> None:
+        """One thing that a gate must refuse, or a value at an edge of its range."""
+        order = {
+            "kind": EventKind.ORDER,
+            "account": USERS_FROM,
+            "ref_id": self.next_id,
+            "side": Side.BUY,
+            "tif": Tif.GTC,
+            "price": self.venue.markets[0].tick_size * 100,
+            "qty": 1,
+        }
+        amount = {"kind": EventKind.DEPOSIT, "account": USERS_FROM, "amount": ONE}
+        source = {"kind": EventKind.SOURCE, "source": self.choices.below(len(self.prices))}
+        self.put(
+            **pick(
+                self.choices,
+                (
+                    order | {"price": order["price"] + 1},
+                    source | {"flags": int(Flag.MISSING)},
+                    source | {"price": 0},
+                    source | {"price": -5},
+                    source | {"price": 2**63 - 1},
+                    source | {"price": -(2**63)},
+                    source | {"price": units.PRICE_MAX + 1},
+                    {"kind": EventKind.CLOCK, "time_ns": self.now - units.NS},
+                    {"kind": EventKind.CLOCK, "time_ns": self.now + self.venue.clock.gap_max_ns + 1},
+                    {"kind": EventKind.SOURCE, "source": 0, "price": 1, "time_ns": self.now - 1, "batch_left": 0},
+                    {"kind": 0},
+                    {"kind": 255, "account": 2**32 - 1, "qty": -1},
+                    order | {"account": 7},
+                    order | {"account": 2**32 - 1},
+                    order | {"market": 9},
+                    order | {"ref_id": ENGINE_ORDER | 1},
+                    order | {"ref_id": 1},
+                    order | {"side": 3},
+                    order | {"tif": 9},
+                    order | {"qty": 0},
+                    order | {"qty": -4},
+                    order | {"qty": units.QTY_MAX},
+                    order | {"qty": units.QTY_MAX + 1},
+                    order | {"price": 0},
+                    order | {"price": units.PRICE_MAX, "side": Side.SELL},
+                    order | {"tif": Tif.MARKET},
+                    amount | {"asset": 77},
+                    amount | {"amount": 0},
+                    amount | {"amount": -1},
+                    amount | {"amount": units.MONEY_IN_MAX + 1},
+                    amount | {"account": 16_000},
+                    amount | {"kind": EventKind.WITHDRAW, "asset": 77},
+                    amount | {"kind": EventKind.WITHDRAW, "amount": 2**126},
+                    {"kind": EventKind.SOURCE, "source": 999, "price": 5},
+                    {"kind": EventKind.CANCEL, "account": USERS_FROM + 1, "ref_id": max(self.next_id - 1, 0)},
+                    {"kind": EventKind.CANCEL, "account": USERS_FROM, "ref_id": 2**64 - 1},
+                    {"kind": EventKind.ACCOUNT, "account": 2, "ref_id": 2},
+                    {"kind": EventKind.ACCOUNT, "account": 95, "ref_id": 2**32},
+                    {"kind": EventKind.ACCOUNT, "account": 96, "ref_id": 1},
+                    {"kind": EventKind.ACCOUNT, "account": 95, "ref_id": 5, "flags": int(Flag.HAS_PARENT), "qty": -16},
+                    {"kind": EventKind.LEVERAGE, "account": USERS_FROM, "market": 64, "qty": 2},
+                ),
+            )
+        )
+
+
+def make_seams(choices: Choices, venue: rules.Venue) -> list[SeamRow]:
+    """Return up to two scheduled faults, mostly none."""
+    rows = []
+    for _ in range(pick(choices, (0, 0, 1, 2))):
+        seam = pick(choices, tuple(Seam))
+        keys = {
+            Seam.SOURCE_READ: len(venue.sources),
+            Seam.INDEX_PUBLISH: len(venue.indices),
+            Seam.MARK_PUBLISH: len(venue.markets),
+            Seam.COLLATERAL_PRICE: len(venue.assets),
+            Seam.LIQUIDATION_TRIGGER: 4,
+        }
+        key = choices.below(keys[seam] + 1)
+        key = SEAM_ANY if key == keys[seam] else key + (USERS_FROM if seam == Seam.LIQUIDATION_TRIGGER else 0)
+        if seam == Seam.LIQUIDATION_TRIGGER:
+            kind, argument = pick(choices, (SeamKind.FORCE_TRUE, SeamKind.FORCE_FALSE)), 0
+        else:
+            kind, argument = pick(
+                choices,
+                (
+                    (SeamKind.SCALE, 700_000),
+                    (SeamKind.HOLD, 0),
+                    (SeamKind.CONST, 65),
+                    (SeamKind.MISSING, 0),
+                    (SeamKind.RAMP, -300_000),
+                    (SeamKind.CONST, 0),
+                    (SeamKind.CONST, -1),
+                    (SeamKind.SCALE, 10**12),
+                    (SeamKind.CONST, 13_000),
+                    (SeamKind.CONST, 2**63 - 1),
+                ),
+            )
+        begin = START_NS + choices.below(10) * units.NS
+        rows.append((int(seam), key, begin, begin + (1 + choices.below(10)) * units.NS, int(kind), argument))
+    return rows
+
+
+def _swarm(choices: Choices, kinds: dict[str, int] = KINDS) -> dict[str, int]:
+    """Return the shares of the kinds of steps, some of them switched off."""
+    return {kind: share if kind in _NEEDED or choices.below(4) != 3 else 0 for kind, share in kinds.items()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A venue, a tape and a fault schedule: all that a run is made of."""
+
+    venue: rules.Venue
+    events: np.ndarray
+    seams: tuple[SeamRow, ...]
+    start_ns: int = START_NS
+
+    def __repr__(self) -> str:
+        """What a person can paste: the rule book, one line an event, the faults."""
+        lines = [f"venue = {self.venue.model_dump_json(exclude_defaults=True)}", f"seams = {self.seams}"]
+        for i, event in enumerate(self.events):
+            known = int(event["kind"]) in EventKind._value2member_map_
+            name = EventKind(event["kind"]).name if known else str(event["kind"])
+            lines.append(f"{i:4} {name:9}" + " ".join(f"{f}={int(event[f])}" for f in EVENT.names if f != "kind" and event[f]))
+        return "\n" + "\n".join(lines)
+
+
+# ---- the two sources
+
+
+@st.composite
+def small_cases(draw) -> Case:
+    """A small venue and up to 30 events, drawn field by field."""
+    choices = Drawn(draw)
+    venue = make_venue(choices)
+    maker = TapeMaker(choices, venue, accounts=(3, 3, 3, 2)[choices.below(4)], weights=_swarm(choices))
+    maker.prologue()
+    maker.tenths = (8, 7, 6)
+    maker.trade(accounts=2)
+    if choices.below(8) != 7:
+        maker.cushion()
+    maker.crash(_CRASHES_PPM[:6])
+    maker.tenths = TENTHS
+    for _ in range(choices.below(4)):
+        maker.step()
+    maker.crash(_RUINS_PPM)
+    maker.now += units.NS
+    maker.clock()
+    length = SMALL_EVENTS_MAX - choices.below(6)
+    while len(maker.rows) < length:
+        maker.step()
+    return Case(venue, maker.events()[:length], tuple(make_seams(choices, venue)))
+
+
+def decode(data: bytes, kinds: dict[str, int] = KINDS) -> Case:
+    """Return the tape that bytes stand for. Header: venue, faults, number of accounts, swarm; then a few bytes a step.
+
+    Every byte string is valid, the empty one too; the same bytes are always the same tape.
+    """
+    choices = Decoded(data)
+    venue = make_venue(choices)
+    seams = make_seams(choices, venue)
+    maker = TapeMaker(choices, venue, accounts=2 + choices.below(11), weights=_swarm(choices, kinds))
+    maker.prologue()
+    while choices.more():
+        maker.step()
+    return Case(venue, maker.events(), tuple(seams))
+
+
+def long_cases(bytes_min: int = 1_024, bytes_max: int = 4_096) -> st.SearchStrategy[Case]:
+    """Long tapes decoded from one binary draw: some 5 bytes an event."""
+    return st.binary(min_size=bytes_min, max_size=bytes_max).map(decode)
+
+
+def sample(cases: int, seed: int = 1, bytes_each: int = 600, kinds: dict[str, int] = KINDS) -> Iterator[Case]:
+    """Yield decoded cases from integer arithmetic on a seed: the same ones everywhere."""
+    dice = random.Random(seed)
+    for _ in range(cases):
+        yield decode(dice.getrandbits(8 * bytes_each).to_bytes(bytes_each, "little"), kinds)
+
+
+def busy(events: int, accounts: int = 50, seed: int = 1) -> Case:
+    """Return the tape that lockstep's speed is measured on: two markets, a tenth of price events, the rest mostly orders."""
+    venue = make_venue(Decoded(bytes([0, 1])))
+    dice = random.Random(seed)
+    size = 16 * events + 16 * accounts
+    choices = Decoded(dice.getrandbits(8 * size).to_bytes(size, "little"))
+    weights = {"order": 72, "cancel": 32, "price": 13, "clock": 5, "deposit": 3, "withdraw": 1, "leverage": 2}  # of 128: no bias
+    maker = TapeMaker(choices, venue, accounts, weights)
+    maker.tenths = (1, 0, 2, 0, 1, 3, 0, 8)
+    maker.prologue()
+    while len(maker.rows) < events:
+        maker.step()
+    return Case(venue, maker.events()[:events], ())
+
+
+# ---- what a case reached
+
+REACHES = ("liquidation", "takeover", "conversion", "fund", "bad_debt")
+
+
+def reached(outcomes: np.ndarray) -> set[str]:
+    """Return which ends of the cascade the outcomes show."""
+    assert outcomes.dtype == OUTCOME
+    kind, flow = outcomes["kind"], outcomes["flow"]
+    seen = {
+        "liquidation": np.any((kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.BOOK)),
+        "takeover": np.any(kind == OutcomeKind.TAKEOVER),
+        "conversion": np.any(kind == OutcomeKind.CONVERT),
+        "fund": np.any((kind == OutcomeKind.FLOW) & (flow == Flow.FUND_PAYMENT)),
+        "bad_debt": np.any((kind == OutcomeKind.FLOW) & (flow == Flow.WRITE_OFF)),
+    }
+    return {name for name in REACHES if seen[name]}

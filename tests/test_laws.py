@@ -1,0 +1,374 @@
+"""Each law can fail: with the planted bug of its number an ordinary tape breaks it at a named event, and without it none breaks.
+
+A row is an event; the one that must be named carries the law's name in the right column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from fuzz.mutants import MUTANTS, plant
+from fuzz.strategies import sample
+from fuzz.twin import Lockstep, restore, start, twin_class
+from specs import laws
+from specs.errors import LawBroken, TwinsDiffer
+from specs.model.exchange import Exchange
+from specs.rules import Venue
+from specs.tape import Reason, Seam, SeamKind
+from tests.twins import PLANTABLE, START_NS, index, rows_of, seam_row, small_venue, stages, tape
+
+FUNDED = """
+    0    source coin 100            |
+    0    source usd 1               |
+    0    account 16                 |
+    0    account 17                 |
+    0    deposit 16 USDT 120        |
+    0    deposit 17 USDT 120        |
+"""
+TRADED = (
+    FUNDED
+    + """
+    1    buy 16 COINUSDT 16 @100 #1     |
+    1    sell 17 COINUSDT 16 @100 #2    |
+"""
+)
+FEES = {"fees": {"taker_ppm": 500, "maker_ppm": 200, "liquidation_ppm": 10_000}}
+QUOTER = {
+    "account": 16,
+    "market": "COINUSDT",
+    "levels": 2,
+    "half_spread_ppm": 1_000,
+    "step_ppm": 5_000,
+    "lots": 1,
+    "refill_ns": 1_000_000_000,
+}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What breaks a law: a tape, on a rule book."""
+
+    law: str
+    story: str
+    table: str
+    venue: Venue = field(default_factory=small_venue)
+
+    @property
+    def bug(self) -> int:
+        return int(self.law[1:])
+
+    @property
+    def event(self) -> int:
+        """The number of the row that carries the law's name."""
+        (number,) = (n for n, (_, marks) in enumerate(rows_of(self.table)) if marks == self.law)
+        return number
+
+
+CASES = [
+    Broken(
+        "L1",
+        "the seller of a fill gets one lot less taken away",
+        FUNDED
+        + """
+        1    buy 16 COINUSDT 10 @100 #1     |
+        1    sell 17 COINUSDT 10 @100 #2    | L1
+        """,
+    ),
+    Broken(
+        "L2",
+        "the taker's fee reaches nobody",
+        FUNDED
+        + """
+        1    buy 16 COINUSDT 10 @100 #1     |
+        1    sell 17 COINUSDT 10 @100 #2    | L2
+        """,
+        small_venue(market=FEES),
+    ),
+    Broken(
+        "L3",
+        "an offer at the bid rests beside it",
+        FUNDED
+        + """
+        1    buy 16 COINUSDT 10 @100 #1     |
+        1    sell 17 COINUSDT 10 @100 #2    | L3
+        """,
+    ),
+    Broken(
+        "L4",
+        "who comes second trades first",
+        FUNDED
+        + """
+        1    buy 16 COINUSDT 5 @100 #1      |
+        1    buy 17 COINUSDT 5 @100 #2      | L4
+        1    sell 17 COINUSDT 2 @100 #3     |
+        """,
+    ),
+    Broken(
+        "L5",
+        "a seller gets one tick less than he asked for",
+        FUNDED
+        + """
+        1    buy 16 COINUSDT 5 @100 #1      |
+        1    sell 17 COINUSDT 5 @100.05 #2  | L5
+        """,
+    ),
+    Broken(
+        "L6",
+        "16 lots need 80 of initial margin, 30 lots 300",
+        FUNDED
+        + """
+        1    buy 16 COINUSDT 16 @100 #1     |
+        1    buy 16 COINUSDT 14 @100 #2     | L6
+        """,
+    ),
+    Broken(
+        "L7",
+        "at 97 equity is 72 and maintenance 38.8: safe, but not at twice the maintenance",
+        TRADED
+        + """
+        2    source coin 97                 | L7
+        """,
+    ),
+    Broken(
+        "L8",
+        "the backstop takes 17 lots of a position of 16",
+        TRADED
+        + """
+        2    source coin 93                 | L8
+        """,
+    ),
+    Broken(
+        "L9",
+        "a fund of 1 pays a shortfall of 40",
+        TRADED
+        + """
+        2    source coin 90                 | L9
+        """,
+        small_venue(fund={"capital": 1}),
+    ),
+    Broken(
+        "L10",
+        "the fund pays what 200 USD of collateral would have paid",
+        """
+        0    source coin 100                |
+        0    source usd 1                   |
+        0    account 16                     |
+        0    account 17                     |
+        0    deposit 16 USD 200             |
+        0    deposit 17 USDT 120            |
+        1    buy 16 COINUSDT 16 @100 #1     |
+        1    sell 17 COINUSDT 16 @100 #2    |
+        2    source coin 89                 | L10
+        """,
+        small_venue(fund={"capital": 1_000}),
+    ),
+    Broken(
+        "L12",
+        "16 lots vanish on their way to the backstop",
+        TRADED
+        + """
+        2    source coin 93                 | L12
+        """,
+    ),
+    Broken(
+        "L15",
+        "one round is allowed, the second slice is due, and nobody says so",
+        FUNDED
+        + """
+        0    account 18                     |
+        0    deposit 18 USDT 500            |
+        1    buy 16 COINUSDT 16 @100 #1     |
+        1    sell 17 COINUSDT 16 @100 #2    |
+        1    buy 18 COINUSDT 3 @93 #3       |
+        2    source coin 93                 | L15
+        """,
+        small_venue(limits={"rounds_max": 1}, liquidation={"stages": stages("takeover")}),
+    ),
+    Broken(
+        "L16",
+        "a cancelled bid keeps its margin",
+        FUNDED
+        + """
+        1    buy 16 COINUSDT 5 @99 #1       |
+        1    cancel 16 #1                   | L16
+        """,
+    ),
+    Broken(
+        "L19",
+        "the price falls to 93 and nobody looks at who did nothing",
+        TRADED
+        + """
+        2    source coin 93                 | L19
+        """,
+    ),
+    Broken(
+        "L21",
+        "no price, so the last one stands: it may not liquidate, and collateral that falls makes it due",
+        """
+        0    source coin 100                |
+        0    source usd 1                   |
+        0    account 16                     |
+        0    account 17                     |
+        0    deposit 16 USD 120             |
+        0    deposit 17 USDT 120            |
+        1    buy 16 COINUSDT 16 @100 #1     |
+        1    sell 17 COINUSDT 16 @100 #2    |
+        2    source coin missing            |
+        2    source usd 0.3                 | L21
+        """,
+        small_venue(grades={"too_few_sources": {"liquidate": "defer"}}),
+    ),
+]
+
+
+def breaches(which: str, bug: int, venue: Venue, events: np.ndarray, seams=()) -> list[LawBroken]:
+    """Run a tape event by event and return every breach of every law."""
+    exchange, found, armed = start(which, venue, START_NS, seams, bug), [], {row[0] for row in seams}
+    before = exchange.state()
+    for event in events:
+        outcomes = exchange.apply(event)
+        after = exchange.state()
+        found += laws.breaches(venue, before, event.tobytes(), outcomes, after, armed)
+        before = after
+    return found
+
+
+@pytest.mark.parametrize("which", PLANTABLE)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.law)
+def test_a_planted_bug_breaks_its_law(case: Broken, which):
+    found = breaches(which, case.bug, case.venue, tape(case.venue, case.table))
+    assert case.event in {broken.event for broken in found if broken.law == case.law}, [str(broken) for broken in found]
+    assert min(broken.event for broken in found) == case.event  # nothing is reported before the bug acts
+
+
+@pytest.mark.parametrize("which", ["model", "engine"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.law)
+def test_without_the_bug_no_law_is_broken(case: Broken, which):
+    assert breaches(which, 0, case.venue, tape(case.venue, case.table)) == []
+
+
+@pytest.mark.parametrize("which", PLANTABLE)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.law)
+def test_lockstep_alone_kills_every_planted_bug_too(case: Broken, which):
+    with pytest.raises(TwinsDiffer) as caught:
+        Lockstep(case.venue, START_NS, planted=case.bug, right=which).run(tape(case.venue, case.table), state_every=1)
+    assert caught.value.event == case.event
+
+
+def test_check_raises_and_names_law_and_event():
+    case = CASES[0]
+    exchange, events = start("model", case.venue, START_NS, (), case.bug), tape(case.venue, case.table)
+    exchange.run(events[:-1])
+    before, outcomes = exchange.state(), exchange.apply(events[-1])
+    with pytest.raises(LawBroken, match="law L1 is broken after event 7: the lots of market 0 sum to 1") as caught:
+        laws.check(case.venue, before, events[-1].tobytes(), outcomes, exchange.state())
+    assert (caught.value.law, caught.value.event) == ("L1", 7)
+    laws.check(case.venue, before, events[-1].tobytes(), outcomes, exchange.state(), names=["L3", "L4"])
+
+
+# ---- laws of whole runs
+
+REFUSED = (
+    TRADED
+    + """
+    2    leverage 16 COINUSDT 5         | L13
+    2    clock                          |
+"""
+)
+QUOTED = (
+    FUNDED
+    + """
+    1    clock                          |
+    2    clock                          |
+    3    buy 17 COINUSDT 1 market #1    |
+"""
+)
+
+
+def _rejects_like_a_clock(which, bug: int):
+    venue = small_venue()
+    laws.reject_is_clock(lambda: start(which, venue, START_NS, (), bug), tape(venue, REFUSED))
+
+
+@pytest.mark.parametrize("which", PLANTABLE)
+def test_a_refused_leverage_that_stays_breaks_l13(which):
+    with pytest.raises(LawBroken, match="law L13 is broken after event 8"):
+        _rejects_like_a_clock(which, 13)
+
+
+@pytest.mark.parametrize("which", ["model", "engine"])
+def test_a_reject_is_a_clock(which):
+    _rejects_like_a_clock(which, 0)
+    for case in sample(6, seed=13, bytes_each=300):
+        laws.reject_is_clock(lambda: start(which, case.venue, case.start_ns, case.seams), case.events)  # noqa: B023
+
+
+def _ends_as_the_whole(which, bug: int):
+    venue = small_venue(quoters=[QUOTER])
+    events = tape(venue, QUOTED)
+    laws.same_input_same_digest(
+        lambda: start(which, venue, START_NS, (), bug), lambda blob: restore(which, venue, blob, bug), events, 7
+    )
+
+
+@pytest.mark.parametrize("which", PLANTABLE)
+def test_a_snapshot_that_forgets_a_counter_breaks_l14(which):
+    with pytest.raises(LawBroken, match="law L14 is broken after event 8: the run restored at 7"):
+        _ends_as_the_whole(which, 14)
+
+
+@pytest.mark.parametrize("which", ["model", "engine"])
+def test_whole_chunked_single_and_restored_are_one_run(which):
+    _ends_as_the_whole(which, 0)
+
+
+# ---- the table of laws
+
+
+def test_every_law_that_is_built_can_fail():
+    planted = {case.law for case in CASES} | {"L13", "L14"}
+    assert planted == set(laws.LAWS) == {f"L{bug}" for bug in MUTANTS}
+    for name, law in laws.LAWS.items():
+        assert law.name == name and f"    {name} " in laws.__doc__
+
+
+def test_every_bug_is_a_subclass_and_none_is_the_exchange():
+    assert plant(Exchange, 0) is Exchange is twin_class("model")
+    for bug in MUTANTS:
+        assert issubclass(plant(Exchange, bug), Exchange) and plant(Exchange, bug) is not Exchange
+    with pytest.raises(KeyError):
+        plant(Exchange, 11)
+
+
+def test_a_law_is_lifted_by_the_seam_it_names():
+    """Who forces a trigger closes accounts that are safe: L7 says so unless the seam is armed."""
+    venue = small_venue()
+    seams = (seam_row(Seam.LIQUIDATION_TRIGGER, 16, 2, 9, SeamKind.FORCE_TRUE),)
+    events = tape(venue, TRADED + "2 source coin 99 |")
+    assert breaches("model", 0, venue, events, seams) == []
+    exchange = start("model", venue, START_NS, seams)
+    exchange.run(events[:-1])
+    before, outcomes = exchange.state(), exchange.apply(events[-1])
+    found = {broken.law for broken in laws.breaches(venue, before, events[-1].tobytes(), outcomes, exchange.state())}
+    assert "L7" in found and laws.LAWS["L7"].scope == "unless LIQUIDATION_TRIGGER" and laws.LAWS["L1"].scope == "always"
+
+
+def test_an_events_own_refusal_is_told_from_a_quoters():
+    venue = small_venue(quoters=[QUOTER | {"lots": 100}])
+    exchange = start("model", venue, START_NS)
+    events = tape(venue, FUNDED + "1 clock |\n 1 buy 16 COINUSDT 1 @100.01 #1 |")
+    exchange.run(events[:-2])
+    reasons = [
+        laws.Case(None, {}, laws.event_of(e.tobytes()), laws.outcomes_of(exchange.apply(e)), {}).rejected for e in events[-2:]
+    ]
+    assert reasons == [Reason.NONE, Reason.OFF_TICK]
+
+
+def test_other_indices_do_not_disturb_the_laws():
+    venue = small_venue(
+        indices=[index("COIN", {"kind": "source", "name": "coin"}, 1), index("USD", {"kind": "source", "name": "usd"}, 2)]
+    )
+    assert breaches("model", 0, venue, tape(venue, TRADED.replace("1    ", "3    ") + "5 source coin 80 |\n 9 clock |")) == []

@@ -1,0 +1,270 @@
+"""Tables of events and the outcomes that are expected of them: one row an event, for people who know risk rather than Python.
+
+A row is `time  what happens | outcomes`, time in seconds after the start, prices and money in whole units, quantities in lots:
+
+    0    source coin 100                 |
+    1    clock                           | INDEX COIN 100; MARK COINUSDT 100
+    1    account 16                      | OPENED 16
+    1    deposit 16 USDT 120             | DEPOSIT 120 USDT to 16
+    1    buy 16 COINUSDT 10 @100 #1      | ACCEPTED 16 buy 10 @100 #1
+
+`buy` and `sell` take gtc (default), ioc, post or market; `& 2` at the end of an event says that two more of its batch follow;
+`raw` sets fields of the event by name. A row whose outcomes are `...` says nothing about them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fuzz.strategies import pack
+from fuzz.twin import twin_class
+from specs import rules, units
+from specs.laws import Outcome, outcomes_of
+from specs.tape import (
+    ENGINE_ORDER,
+    EVENT,
+    USERS_FROM,
+    Chart,
+    EventKind,
+    Flag,
+    Flow,
+    Grade,
+    OutcomeKind,
+    Reason,
+    Side,
+    Stage,
+    Tif,
+)
+
+START_NS = 1_000 * units.NS
+PLANTABLE = ["model", pytest.param("engine", marks=pytest.mark.checked)]  # only a checked engine carries planted bugs
+
+
+@pytest.fixture(params=["model", "engine"])
+def twin(request):
+    """The exchange class of each twin in turn. An engine that cannot be imported is an error, not a skip."""
+    return twin_class(request.param)
+
+
+# ---- a small rule book that a row of a table can bend
+
+
+def small_venue(**changes) -> rules.Venue:
+    """Return one perpetual with round numbers: 1 lot = 1 COIN, price in whole USDT to 2 decimals, money to 4.
+
+    `changes` replace rows of the venue; `market` and `collateral_row` replace fields of COINUSDT and of the USD row.
+    """
+    market = {
+        "name": "COINUSDT",
+        "settles_in": "USDT",
+        "index": "COIN",
+        "mark": {"kind": "index"},
+        "price_decimals": 2,
+        "tick_size": 5,
+        "lot": {"decimals": 0},
+        "brackets": [
+            {"notional_max": 2_000, "leverage_max": 20, "maintenance_ppm": 25_000},
+            {"notional_max": 10_000, "leverage_max": 10, "maintenance_ppm": 50_000, "amount": 50},
+        ],
+    } | changes.pop("market", {})
+    collateral = {"asset": "USD", "index": "USD", "weight_ppm": 900_000, "convert_buffer_ppm": 20_000} | changes.pop(
+        "collateral_row", {}
+    )
+    book = {
+        "schema_version": 1,
+        "name": "small",
+        "numeraire": "USDT",
+        "clock": {"gap_max_ns": 100 * units.NS},
+        "assets": [{"name": "USDT", "decimals": 4}, {"name": "USD", "decimals": 4}],
+        "sources": [{"name": name, "price_decimals": 2} for name in ("coin", "coin2", "usd", "ratio")],
+        "indices": [index("COIN", {"kind": "source", "name": "coin"}), index("USD", {"kind": "source", "name": "usd"})],
+        "markets": [market],
+        "collateral": [collateral],
+        "liquidation": {"stages": stages()},
+        "fund": {"capital": 0},
+    }
+    return rules.Venue.model_validate(book | changes)
+
+
+def index(name: str, recipe: dict, every_s: int | None = None, **fields) -> dict:
+    """Return an index row that publishes on update, or every so many seconds."""
+    publish = {"kind": "update"} if every_s is None else {"kind": "interval", "every_ns": every_s * units.NS}
+    return {"name": name, "price_decimals": 2, "publish": publish, "recipe": recipe} | fields
+
+
+def stages(*without: str, **changes) -> list[dict]:
+    """Return the full list of stages, some left out, some changed by name."""
+    rows = {
+        "cancel": {},
+        "book": {"bound": {"kind": "bankruptcy"}},
+        "takeover": {},
+        "convert": {},
+        "fund": {},
+        "write_off": {},
+    }
+    return [{"kind": kind} | fields | changes.get(kind, {}) for kind, fields in rows.items() if kind not in without]
+
+
+# ---- rows to events
+
+
+def _ns(text: str) -> int:
+    return START_NS + units.decimal_to_int(text, 9)
+
+
+def _event(venue: rules.Venue, text: str) -> bytes:
+    """Return the packed event of the left part of a row."""
+    text, _, batch = text.partition("&")
+    time, verb, *words = text.split()
+    fields: dict[str, int] = {"time_ns": _ns(time), "batch_left": int(batch or 0)}
+
+    def number(table: str, name: str) -> int:
+        return int(name) if name.isdigit() else venue.number(table, name)
+
+    def money(asset: str, amount: str) -> dict[str, int]:
+        return {"asset": number("assets", asset), "amount": units.decimal_to_int(amount, 4)}
+
+    if verb == "raw":
+        fields |= {name: int(value, 0) for name, value in (word.split("=") for word in words)}
+    elif verb == "clock":
+        fields["kind"] = EventKind.CLOCK
+    elif verb == "account":
+        fields |= {"kind": EventKind.ACCOUNT, "account": int(words[0]), "ref_id": int(words[0])}
+        options = dict(zip(words[1::2], words[2::2]))
+        if "owner" in options:
+            fields["ref_id"] = int(options["owner"])
+        if "parent" in options:
+            fields |= {"flags": Flag.HAS_PARENT, "qty": int(options["parent"])}
+    elif verb in ("deposit", "withdraw"):
+        fields |= {"kind": EventKind[verb.upper()], "account": int(words[0])} | money(words[1], words[2])
+    elif verb == "leverage":
+        fields |= {
+            "kind": EventKind.LEVERAGE,
+            "account": int(words[0]),
+            "market": number("markets", words[1]),
+            "qty": int(words[2]),
+        }
+    elif verb in ("buy", "sell"):
+        fields |= {
+            "kind": EventKind.ORDER,
+            "account": int(words[0]),
+            "market": number("markets", words[1]),
+            "side": Side[verb.upper()],
+        }
+        fields |= {"qty": int(words[2]), "tif": Tif.GTC}
+        for word in words[3:]:
+            if word[0] == "@":
+                fields["price"] = units.decimal_to_int(word[1:], 2)
+            elif word[0] == "#":
+                fields["ref_id"] = int(word[1:])
+            else:
+                fields["tif"] = {"gtc": Tif.GTC, "ioc": Tif.IOC, "post": Tif.POST_ONLY, "market": Tif.MARKET}[word]
+    elif verb == "cancel":
+        fields |= {"kind": EventKind.CANCEL, "account": int(words[0]), "ref_id": int(words[1].lstrip("#"))}
+    elif verb == "source":
+        fields |= {"kind": EventKind.SOURCE, "source": number("sources", words[0])}
+        fields |= {"flags": Flag.MISSING} if words[1] == "missing" else {"price": units.decimal_to_int(words[1], 2)}
+    else:
+        raise ValueError(f"{verb!r} is no event")
+    return pack(**fields)
+
+
+# ---- outcomes to words
+
+
+def _short(number: int, decimals: int) -> str:
+    text = units.int_to_decimal(number, decimals)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _who(account: int) -> str:
+    return str(account) if account >= USERS_FROM else Chart(account).name
+
+
+def _id(order_id: int) -> str:
+    return f"#e{order_id - ENGINE_ORDER}" if order_id & ENGINE_ORDER else f"#{order_id}"
+
+
+def say(venue: rules.Venue, o: Outcome) -> str:
+    """Return an outcome in words."""
+    price, money, kind = _short(o.price, 2), _short(o.money, 4), OutcomeKind(o.kind)
+    side = {Side.BUY: "buy", Side.SELL: "sell"}.get(o.side, "")
+    at = f" in round {o.round}" if o.round else ""
+    market = venue.markets[o.market].name if o.market < len(venue.markets) and len(venue.markets) > 1 else ""
+    where = f" {market}" if market else ""
+    grade = "" if o.grade == Grade.VALID else f" {Grade(o.grade).name}"
+    asset = venue.assets[o.asset].name if o.asset < len(venue.assets) else str(o.asset)
+    match kind:
+        case OutcomeKind.REJECT:
+            quoted = (
+                f" {o.account} {side} {o.qty} @{price} {_id(o.ref_id)}"
+                if o.ref_id & ENGINE_ORDER and o.reason != Reason.BAD_ORDER_ID
+                else ""
+            )
+            return f"REJECT {Reason(o.reason).name}{quoted}"
+        case OutcomeKind.ACCEPTED:
+            return f"ACCEPTED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)}"
+        case OutcomeKind.FILL:
+            fee = f" fee {money}" if o.money else ""
+            stage = f" {Stage(o.stage).name}" if o.stage else ""
+            return f"FILL{stage} {o.account} {side} {o.qty}{where} @{price} from {o.other} {_id(o.other_id)}{fee}{at}"
+        case OutcomeKind.CANCELLED:
+            return f"CANCELLED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)} {Reason(o.reason).name}{at}"
+        case OutcomeKind.FLOW:
+            return f"{Flow(o.flow).name} {money} {asset} {_who(o.account)} to {_who(o.other)}{at}"
+        case OutcomeKind.INDEX:
+            return f"INDEX {venue.indices[o.ref_id].name} {price} of {o.qty}{grade}{at}"
+        case OutcomeKind.MARK:
+            return f"MARK {venue.markets[o.market].name} {price}{grade}{at}"
+        case OutcomeKind.COLLATERAL:
+            return f"COLLATERAL {asset} {price}{grade}{at}"
+        case OutcomeKind.OPENED:
+            return f"OPENED {o.account}" + (f" owner {o.ref_id}" if o.ref_id != o.account else "")
+        case OutcomeKind.LEVERAGE_SET:
+            return f"LEVERAGE_SET {o.account} {o.qty}{where}"
+        case OutcomeKind.TAKEOVER:
+            held = "long" if o.side == Side.BUY else "short"
+            return f"TAKEOVER {o.account} {held} {o.qty}{where} @{price} cash {money}{at}"
+        case OutcomeKind.CONVERT:
+            return f"CONVERT {o.account} {money} {asset} @{price}{at}"
+        case OutcomeKind.LIQUIDATION | OutcomeKind.CARRIED | OutcomeKind.SUSPENDED | OutcomeKind.FUND_SHORT:
+            return f"{kind.name} {o.account} {money}{at}"
+        case OutcomeKind.RESTORED:
+            return f"RESTORED {o.account} {money} {Reason(o.reason).name}{at}"
+        case OutcomeKind.BOUND:
+            return f"BOUND {o.qty}{at}"
+        case OutcomeKind.QUOTER:
+            return f"{Reason(o.reason).name} {o.account} @{price}"
+    raise AssertionError(kind)
+
+
+# ---- tables
+
+
+def rows_of(table: str) -> list[tuple[str, str]]:
+    """Return (event, expected outcomes) of each row; blank lines and lines that start with -- are for the reader."""
+    lines = [line.strip() for line in table.strip().splitlines()]
+    rows = [line.partition("|") for line in lines if line and not line.startswith("--")]
+    return [(left.strip(), " ".join(right.split())) for left, _, right in rows]
+
+
+def tape(venue: rules.Venue, table: str) -> np.ndarray:
+    """Return the events of a table."""
+    return np.frombuffer(b"".join(_event(venue, left) for left, _ in rows_of(table)), dtype=EVENT)
+
+
+def play(twin, venue: rules.Venue, table: str, seams=()):
+    """Run a table on a twin and compare the outcomes of each row with what it expects; return the exchange."""
+    exchange = twin(venue, START_NS, seams)
+    got = []
+    for left, want in rows_of(table):
+        said = "; ".join(say(venue, o) for o in outcomes_of(exchange.apply(_event(venue, left))))
+        got.append((left, want if want == "..." else said))
+    assert got == rows_of(table)
+    return exchange
+
+
+def seam_row(seam, key: int, begin_s: int, end_s: int, kind, argument: int = 0):
+    """Return one row of a fault schedule, its window in seconds after the start."""
+    return int(seam), key, START_NS + begin_s * units.NS, START_NS + end_s * units.NS, int(kind), argument
