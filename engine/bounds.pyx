@@ -17,7 +17,7 @@ from libc.stdlib cimport qsort
 from libc.string cimport memset
 
 from engine.margin cimport margin_bracket, margin_collateral_value, margin_evaluate
-from engine.money cimport div_ceil, money_abs, money_mul, money_scale, money_t
+from engine.money cimport div_ceil, money_abs, money_mul, money_scale, money_t, muldiv_floor, must
 from engine.records cimport SEAM_LIQUIDATION_TRIGGER, STATUS_NORMAL, USERS_FROM
 from engine.state cimport BOUND_BUCKETS, Evaluation, Position, State
 
@@ -139,5 +139,8 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
             exposed += notional + div_ceil(money_scale(notional, margin_bracket(s, i, 2 * notional).rate_ppm), PPM)
     for i in range(s.collaterals):
         exposed += money_abs(margin_collateral_value(s, i, balances[s.collateral_rules[i].asset]))
-    bound = money_scale(slack, PPM) // exposed // BUCKET_PPM
-    return <uint16_t>bound if bound < BOUND_BUCKETS - 1 else BOUND_BUCKETS - 1
+    if slack >= exposed:
+        return BOUND_BUCKETS - 1  # beyond r = 1, where _move makes new bounds
+    bound = muldiv_floor(slack, PPM, exposed) // BUCKET_PPM  # slack * PPM leaves 128 bits for the largest deposits
+    must(0 <= bound < BOUND_BUCKETS, "a bound has a bucket")
+    return <uint16_t>bound

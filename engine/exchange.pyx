@@ -34,7 +34,7 @@ from engine.records cimport (
     ACT_WITHDRAW, CHART_FUND, CHART_OUTSIDE, CHECKED, ENGINE_ORDER, EV_ACCOUNT, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_LEVERAGE, EV_ORDER,
     EV_SOURCE, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
     GRADE_VALID, LEG_NET, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT, PERMIT_DEFER,
-    PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STATUS_NORMAL, USERS_FROM, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE, WHY_BAD_ORDER_ID,
+    PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STATUS_NORMAL, USERS_FROM, WHY_BAD_AMOUNT, WHY_BAD_LEG, WHY_BAD_LEVERAGE, WHY_BAD_ORDER_ID,
     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_DUPLICATE_ORDER_ID, WHY_GRADE_REFUSED, WHY_IN_LIQUIDATION, WHY_INSUFFICIENT_BALANCE,
     WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_NOT_OWNER, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
     WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_ORDER, WHY_UNKNOWN_SOURCE, WHY_USER, Event, Outcome,
@@ -105,7 +105,7 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
 
 cdef void _reject(State* s, const Event* e, int why) noexcept nogil:
     o = emit(s, OUT_REJECT)
-    o.account, o.market, o.asset = e.account, e.market, e.source if e.kind == EV_SOURCE else e.asset
+    o.account, o.market, o.leg, o.asset = e.account, e.market, e.leg, e.source if e.kind == EV_SOURCE else e.asset
     o.ref_id, o.price, o.qty, o.money_lo, o.money_hi = e.ref_id, e.price, e.qty, e.amount_lo, e.amount_hi
     o.side, o.reason = e.side, why
 
@@ -234,6 +234,8 @@ cdef int _post_order(State* s, const Event* e) noexcept nogil:
         return WHY_BAD_ORDER_ID
     if book_find(s, e.ref_id):
         return WHY_DUPLICATE_ORDER_ID
+    if e.leg != LEG_NET:
+        return WHY_BAD_LEG
     return order_post(s, e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty)
 
 

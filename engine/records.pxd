@@ -19,7 +19,8 @@ cdef struct Event:  # 64 bytes, little-endian, no padding
     uint32_t account  # account id
     uint16_t batch_left  # events of the same time still to come in this batch
     uint16_t source  # row number
-    uint16_t market  # row number
+    uint8_t market  # row number
+    uint8_t leg  # Leg
     uint16_t asset  # row number
     uint8_t kind  # EventKind
     uint8_t side  # Side
@@ -38,7 +39,8 @@ cdef struct Outcome:  # 80 bytes, little-endian, no padding
     uint32_t event  # number of the event that caused it, from 0
     uint32_t account  # account id
     uint32_t other  # account id: maker, payee
-    uint16_t market  # row number
+    uint8_t market  # row number
+    uint8_t leg  # Leg
     uint16_t asset  # row number
     uint16_t round  # of the cascade, 0 outside liquidation
     uint8_t kind  # OutcomeKind
@@ -169,6 +171,7 @@ cpdef enum Reason:
     WHY_WOULD_CROSS = 27
     WHY_UNKNOWN_ORDER = 28
     WHY_NOT_OWNER = 29
+    WHY_BAD_LEG = 30
     WHY_USER = 40
     WHY_IOC_REMAINDER = 41
     WHY_LIQUIDATED = 42

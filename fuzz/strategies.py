@@ -534,6 +534,8 @@ class TapeMaker:
                     order | {"account": 7},
                     order | {"account": 2**32 - 1},
                     order | {"market": 9},
+                    order | {"leg": 1},
+                    order | {"leg": 255},
                     order | {"ref_id": ENGINE_ORDER | 1},
                     order | {"ref_id": 1},
                     order | {"side": 3},

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from specs import units
-from specs.tape import OUTCOME, Flow, Grade, Leg, OutcomeKind, Side, Stage, money_join
+from specs.tape import OUTCOME, Flow, Grade, OutcomeKind, Side, Stage, money_join
 
 LOTS_MAX = 1 << 62  # of all forced lots of a run together: the merge adds them up in 64 bits
 
@@ -131,7 +131,9 @@ def forced_lots(outcomes: np.ndarray, multipliers: Sequence[int], horizon_ns: in
     assert len(lots) == 0 or (lots.min() > 0 and int(lots.astype(object).sum()) < LOTS_MAX), "forced lots out of bounds"
     mark = marks_at(outcomes, rows, market)
     key = (
-        (o["account"].astype(np.uint64) << np.uint64(32)) | (o["market"].astype(np.uint64) << np.uint64(16)) | np.uint64(Leg.NET)
+        (o["account"].astype(np.uint64) << np.uint64(32))
+        | (o["market"].astype(np.uint64) << np.uint64(16))
+        | o["leg"].astype(np.uint64)
     )
     cash, value = [], []
     columns = (takeover, market, lots, side, o["price"], o["money_lo"], o["money_hi"], mark)

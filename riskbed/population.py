@@ -41,7 +41,7 @@ from specs import rules, units
 from specs.errors import SpecError
 from specs.incident import Incident, Move, Paths, Variant
 from specs.rules import Venue
-from specs.tape import EVENT, EventKind, Meta, Series, Side, Tape, Tif, money_split
+from specs.tape import EVENT, EventKind, Leg, Meta, Series, Side, Tape, Tif, money_split
 
 ACCOUNTS_FROM = 100
 QUOTER_FUNDS = 500_000_000  # whole settlement units a quoter account: never the first to fail
@@ -91,7 +91,7 @@ def _event(
 ) -> tuple:
     """Return a row of EVENT; batch_left is filled in by _batched."""
     lo, hi = money_split(money)
-    return (time_ns, ref_id, price, qty, lo, hi, account, 0, source, market, asset, kind, side, tif, 0)
+    return (time_ns, ref_id, price, qty, lo, hi, account, 0, source, market, Leg.NET, asset, kind, side, tif, 0)
 
 
 def _batched(rows: list[tuple]) -> list[tuple]:

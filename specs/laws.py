@@ -353,9 +353,12 @@ class Case:
     def rejected(self) -> Reason:
         """Why the event itself was refused; Reason.NONE if it was not. A quoter's refusals name orders of the venue's own."""
         e, at = self.event, self.event.source if self.event.kind == EventKind.SOURCE else self.event.asset
-        echo = (e.account, e.market, at, e.ref_id, e.price, e.qty, e.side, e.amount)
+        echo = (e.account, e.market, e.leg, at, e.ref_id, e.price, e.qty, e.side, e.amount)
         for o in self.outcomes:
-            if o.kind == OutcomeKind.REJECT and (o.account, o.market, o.asset, o.ref_id, o.price, o.qty, o.side, o.money) == echo:
+            if (
+                o.kind == OutcomeKind.REJECT
+                and (o.account, o.market, o.leg, o.asset, o.ref_id, o.price, o.qty, o.side, o.money) == echo
+            ):
                 return Reason(o.reason)
         return Reason.NONE
 

@@ -61,7 +61,7 @@ class Flag(IntEnum):
 
 
 class Leg(IntEnum):
-    """The third part of a position's key (account, market, leg)."""
+    """The third part of a position's key (account, market, leg). LONG and SHORT come with hedge mode: a BAD_LEG until then."""
 
     NET = 0
     LONG = 1
@@ -103,7 +103,7 @@ class OutcomeKind(IntEnum):
     CONVERT = 13  # account, other = TREASURY, asset, price = conversion price, money = quantity of the asset sold
     RESTORED = 14  # an episode closes: account, money = equity; reason FLAT, ABOVE_TARGET
     CARRIED = 15  # still triggered when its stages ended: account, money = equity
-    SUSPENDED = 16  # triggered, but the grade table defers: account, grade
+    SUSPENDED = 16  # triggered, but the grade table defers or refuses: account, money = equity
     FUND_SHORT = 17  # account, money = what the fund could not pay
     BOUND = 18  # a limit stopped the cascade: qty = accounts carried over
     QUOTER = 19  # account, market, reason QUOTER_EXIT or QUOTER_RETURN, price = reference
@@ -142,6 +142,7 @@ class Reason(IntEnum):
     WOULD_CROSS = 27
     UNKNOWN_ORDER = 28
     NOT_OWNER = 29
+    BAD_LEG = 30
     # of CANCELLED, LIQUIDATION, RESTORED, QUOTER
     USER = 40
     IOC_REMAINDER = 41
@@ -266,7 +267,8 @@ EVENT = np.dtype(
         ("account", "<u4"),
         ("batch_left", "<u2"),  # how many events of the same time still belong to this batch: the cascade runs at 0
         ("source", "<u2"),
-        ("market", "<u2"),
+        ("market", "u1"),
+        ("leg", "u1"),  # Leg: the third part of the position key
         ("asset", "<u2"),
         ("kind", "u1"),
         ("side", "u1"),
@@ -286,7 +288,8 @@ OUTCOME = np.dtype(
         ("event", "<u4"),  # number of the event that caused it; timers belong to the event that moved the time
         ("account", "<u4"),
         ("other", "<u4"),  # the other account
-        ("market", "<u2"),
+        ("market", "u1"),
+        ("leg", "u1"),  # Leg: the third part of the position key
         ("asset", "<u2"),
         ("round", "<u2"),  # of the cascade, 0 outside liquidation
         ("kind", "u1"),

@@ -86,6 +86,7 @@ GATE = (
     102  leverage 16 COINUSDT 20        | LEVERAGE_SET 16 20
     -- orders
     102  raw kind=6 account=16 ref_id=0x8000000000000001 side=1 tif=1 price=10000 qty=1 | REJECT BAD_ORDER_ID
+    102  raw kind=6 account=16 ref_id=2 leg=1 side=1 tif=1 price=10000 qty=1 | REJECT BAD_LEG
     102  buy 16 COINUSDT 1 @90 #1       | ACCEPTED 16 buy 1 @90 #1
     102  buy 17 COINUSDT 1 @90 #1       | REJECT DUPLICATE_ORDER_ID
     102  raw kind=6 account=16 ref_id=2 side=0 tif=1 price=10000 qty=1 | REJECT BAD_SIDE

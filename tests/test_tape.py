@@ -96,7 +96,7 @@ def test_columns_on_disk_are_typed(tmp_path):
     schema = pq.read_schema(tmp_path / "t.parquet")
     assert {f.name: str(f.type) for f in schema} == {
         "time_ns": "int64", "ref_id": "uint64", "price": "int64", "qty": "int64", "amount_lo": "uint64", "amount_hi": "int64",
-        "account": "uint32", "batch_left": "uint16", "source": "uint16", "market": "uint16", "asset": "uint16",
+        "account": "uint32", "batch_left": "uint16", "source": "uint16", "market": "uint8", "leg": "uint8", "asset": "uint16",
         "kind": "uint8", "side": "uint8", "tif": "uint8", "flags": "uint8",
     }  # fmt: skip
     assert pq.ParquetFile(tmp_path / "t.parquet").metadata.row_group(0).column(0).compression == "ZSTD"

@@ -254,6 +254,7 @@ class Exchange:
             OutcomeKind.REJECT,
             account=e.account,
             market=e.market,
+            leg=e.leg,
             asset=asset,
             ref_id=e.ref_id,
             price=e.price,
@@ -354,6 +355,8 @@ class Exchange:
             return Reason.BAD_ORDER_ID
         if e.ref_id in self.orders:
             return Reason.DUPLICATE_ORDER_ID
+        if e.leg != Leg.NET:
+            return Reason.BAD_LEG
         return self._order(e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty)
 
     def _order(self, number: int, market: int, order_id: int, side: int, tif: int, price: int, qty: int) -> Reason:
@@ -577,6 +580,7 @@ class Exchange:
         account=0,
         other=0,
         market=0,
+        leg=Leg.NET,
         asset=0,
         ref_id=0,
         other_id=0,
@@ -604,6 +608,7 @@ class Exchange:
             account,
             other,
             market,
+            leg,
             asset,
             self.round,
             kind,
