@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from engine.exchange import Exchange as Engine
 
+from engine.exchange import Exchange as Engine
 from specs import rules, units
 from specs.model.exchange import Exchange as Model
 from specs.tape import EVENT, USERS_FROM, EventKind, OutcomeKind, Side, Tif, money_split

@@ -6,8 +6,8 @@ A member that no tape reaches is a rule that no lockstep test has seen: this tes
 from collections import Counter
 
 import pytest
-from engine.exchange import Exchange as Engine
 
+from engine.exchange import Exchange as Engine
 from fuzz.strategies import sample
 from specs import rules
 from specs.model.exchange import Exchange as Model

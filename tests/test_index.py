@@ -9,8 +9,8 @@ from decimal import Decimal
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from engine.exchange import Exchange as Engine
 
+from engine.exchange import Exchange as Engine
 from specs import rules, units
 from specs.model.exchange import Exchange as Model
 from specs.tape import EVENT, EventKind, Grade, OutcomeKind
