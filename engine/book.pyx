@@ -1,7 +1,8 @@
 """The book: price-time priority on a paged ladder.
 
-A level is found by tick: page = tick / 4096 in a sorted list of pages allocated on touch, so six decades of price need no cap.
-A page has a bitmap of its live levels and a summary of the bitmap: the best level of a page is two bit scans. Orders of a level
+A level is found by tick: page = tick / 4096 in a sorted list of the pages that have orders, so six decades of price need no cap
+and the best page stands at an end. A page has a bitmap of its live levels and a summary of the bitmap: its best level is two bit
+scans. Emptied pages are used again, so far prices that come and go leave no memory behind. Orders of a level
 are an intrusive queue, oldest first. Ids are any 64-bit numbers: linear probing, backward-shift deletion, at most half full.
 
 Reservations of open orders (lots and lots * price per side) are kept with the position of the account.
@@ -65,38 +66,50 @@ cdef inline Ladder* _ladder(State* s, int market, int side) noexcept nogil:
     return &s.ladders[market * 2 + side - 1]
 
 
-cdef int32_t _page(Ladder* ladder, int64_t number, bint make) noexcept nogil:
-    """Return the place of a page, making it if asked; -1 if absent or if memory ran out."""
+cdef int32_t _page(Ladder* ladder, int64_t number) noexcept nogil:
+    """Return the place of a page, or where it would stand."""
     cdef int32_t low = 0
     cdef int32_t high = ladder.count
     cdef int32_t middle
-    cdef Page* page
-    cdef Page** grown
     while low < high:
         middle = (low + high) >> 1
         if ladder.pages[middle].number < number:
             low = middle + 1
         else:
             high = middle
-    if low < ladder.count and ladder.pages[low].number == number:
-        return low
-    if not make:
-        return -1
+    return low
+
+
+cdef Page* _page_at(State* s, Ladder* ladder, int64_t number) noexcept nogil:
+    """Return a page of the ladder, taking a spare or a new one where there is none."""
+    cdef int32_t at = _page(ladder, number)
+    cdef Page* page
+    cdef Page** grown
+    if at < ladder.count and ladder.pages[at].number == number:
+        return ladder.pages[at]
     if ladder.count == ladder.room:
         grown = <Page**>realloc(ladder.pages, (2 * ladder.room + 8) * sizeof(Page*))
-        if grown == NULL:
-            return -1
+        must(grown != NULL, "memory for the pages of the book")
         ladder.pages, ladder.room = grown, 2 * ladder.room + 8
-    page = <Page*>calloc(1, sizeof(Page))
-    if page == NULL:
-        return -1
+    page = s.spare
+    if page != NULL:
+        s.spare, page.next = page.next, NULL
+    else:
+        page = <Page*>calloc(1, sizeof(Page))
+        must(page != NULL, "memory for a page of the book")
     page.number = number
-    memmove(&ladder.pages[low + 1], &ladder.pages[low], (ladder.count - low) * sizeof(Page*))
-    ladder.pages[low] = page
+    memmove(&ladder.pages[at + 1], &ladder.pages[at], (ladder.count - at) * sizeof(Page*))
+    ladder.pages[at] = page
     ladder.count += 1
-    if ladder.best >= low:
-        ladder.best += 1
-    return low
+    return page
+
+
+cdef void _page_emptied(State* s, Ladder* ladder, int32_t at) noexcept nogil:
+    """Put a page without a live level aside: it is all zeros again but for its number."""
+    cdef Page* page = ladder.pages[at]
+    ladder.count -= 1
+    memmove(&ladder.pages[at], &ladder.pages[at + 1], (ladder.count - at) * sizeof(Page*))
+    page.next, s.spare = s.spare, page
 
 
 cdef inline int _best_level(Page* page, int side) noexcept nogil:
@@ -111,9 +124,9 @@ cdef inline int _best_level(Page* page, int side) noexcept nogil:
 cdef int32_t book_best(State* s, int market, int side) noexcept nogil:
     cdef Ladder* ladder = _ladder(s, market, side)
     cdef Page* page
-    if ladder.best < 0:
+    if not ladder.count:
         return 0
-    page = ladder.pages[ladder.best]
+    page = ladder.pages[ladder.count - 1 if side == SIDE_BUY else 0]
     return page.levels[_best_level(page, side)].head
 
 
@@ -130,15 +143,11 @@ cdef int32_t book_rest(State* s, uint64_t order_id, uint32_t account, int market
     """Put an order at the back of its level and of its account's list; return its place. The caller checked orders_max."""
     cdef Ladder* ladder = _ladder(s, market, side)
     cdef int64_t tick = price // s.market_rules[market].tick_size
-    cdef int32_t at = _page(ladder, tick // PAGE_TICKS, True)
     cdef int slot = <int>(tick % PAGE_TICKS)
+    cdef Page* page = _page_at(s, ladder, tick // PAGE_TICKS)
+    cdef Level* level = &page.levels[slot]
     cdef int32_t place = s.orders_free
-    cdef Page* page
-    cdef Level* level
     cdef Order* order
-    must(at >= 0, "memory for a page of the book")
-    page = ladder.pages[at]
-    level = &page.levels[slot]
     if place:
         s.orders_free = s.orders[place].next
     else:
@@ -161,8 +170,6 @@ cdef int32_t book_rest(State* s, uint64_t order_id, uint32_t account, int market
         level.head = level.tail = place
         page.live[slot >> 6] |= <uint64_t>1 << (slot & 63)
         page.summary |= <uint64_t>1 << (slot >> 6)
-        if ladder.best < 0 or (at > ladder.best if side == SIDE_BUY else at < ladder.best):
-            ladder.best = at
     _account_append(s, place)
     _reserve(s, order, qty)
     map_insert(s, order_id, place)
@@ -207,11 +214,11 @@ cdef void book_remove(State* s, int32_t place) noexcept nogil:
     cdef Order* order = &s.orders[place]
     cdef Ladder* ladder = _ladder(s, order.market, order.side)
     cdef int64_t tick = order.price // s.market_rules[order.market].tick_size
-    cdef int32_t at = _page(ladder, tick // PAGE_TICKS, False)
+    cdef int32_t at = _page(ladder, tick // PAGE_TICKS)
     cdef int slot = <int>(tick % PAGE_TICKS)
     cdef Page* page
     cdef Level* level
-    must(at >= 0, "a resting order has a page")
+    must(at < ladder.count and ladder.pages[at].number == tick // PAGE_TICKS, "a resting order has a page")
     page = ladder.pages[at]
     level = &page.levels[slot]
     account = &s.accounts[order.account]
@@ -227,8 +234,8 @@ cdef void book_remove(State* s, int32_t place) noexcept nogil:
         page.live[slot >> 6] &= ~(<uint64_t>1 << (slot & 63))
         if not page.live[slot >> 6]:
             page.summary &= ~(<uint64_t>1 << (slot >> 6))
-        if not page.summary and at == ladder.best:
-            _next_best(ladder, order.side)
+        if not page.summary:
+            _page_emptied(s, ladder, at)
     if order.account_prev:
         s.orders[order.account_prev].account_next = order.account_next
     else:
@@ -246,23 +253,18 @@ cdef void book_remove(State* s, int32_t place) noexcept nogil:
     s.orders_live -= 1
 
 
-cdef void _next_best(Ladder* ladder, int side) noexcept nogil:
-    """The best page is empty: step to the next page that is not, away from the touch."""
-    cdef int step = -1 if side == SIDE_BUY else 1
-    cdef int32_t at = ladder.best + step
-    while 0 <= at < ladder.count and not ladder.pages[at].summary:
-        at += step
-    ladder.best = at if 0 <= at < ladder.count else -1
-
-
 # ---- memory, snapshot, view
 
 cdef void book_free(State* s) noexcept:
     cdef int i, j
+    cdef Page* page
     for i in range(s.markets * 2):
         for j in range(s.ladders[i].count):
             free(s.ladders[i].pages[j])
         free(s.ladders[i].pages)
+    while s.spare != NULL:
+        page, s.spare = s.spare, s.spare.next
+        free(page)
 
 
 cdef bytes book_save(State* s):
@@ -270,7 +272,6 @@ cdef bytes book_save(State* s):
     parts = []
     for i in range(s.markets * 2):
         parts.append((<char*>&s.ladders[i].count)[: sizeof(int32_t)])
-        parts.append((<char*>&s.ladders[i].best)[: sizeof(int32_t)])
         for j in range(s.ladders[i].count):
             parts.append((<char*>s.ladders[i].pages[j])[: sizeof(Page)])
     return b"".join(parts)
@@ -284,8 +285,7 @@ cdef int book_load(State* s, bytes blob, size_t at) except -1:
     for i in range(s.markets * 2):
         ladder = &s.ladders[i]
         memcpy(&count, data + at, sizeof(int32_t))
-        memcpy(&ladder.best, data + at + sizeof(int32_t), sizeof(int32_t))
-        at += 2 * sizeof(int32_t)
+        at += sizeof(int32_t)
         ladder.pages = <Page**>calloc(count if count else 1, sizeof(Page*))
         if ladder.pages == NULL:
             raise MemoryError()
@@ -296,6 +296,7 @@ cdef int book_load(State* s, bytes blob, size_t at) except -1:
                 raise MemoryError()
             ladder.count = j + 1
             memcpy(ladder.pages[j], data + at, sizeof(Page))
+            ladder.pages[j].next = NULL
             at += sizeof(Page)
     return 0
 
@@ -313,6 +314,8 @@ cdef list book_rows(State* s):
                 page = ladder.pages[at]
                 for i in range(PAGE_TICKS):
                     slot = PAGE_TICKS - 1 - i if side == SIDE_BUY else i
+                    if not page.live[slot >> 6] >> (slot & 63) & 1:
+                        continue
                     place, queue = page.levels[slot].head, 0
                     while place:
                         o = &s.orders[place]

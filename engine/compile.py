@@ -8,7 +8,7 @@ from __future__ import annotations
 from engine import records
 from specs import rules, tape, units
 from specs.errors import SpecError
-from specs.tape import EVENT, OUTCOME, Seam, Stage  # noqa: F401  # what engine/exchange.pyx knows of the records
+from specs.tape import EVENT, OUTCOME, Seam, Stage, seam_rows  # noqa: F401  # what engine/exchange.pyx knows of the records
 
 _KINDS = ["source", "book", "index", "redemption", "product", "weighted", "mean", "median", "floor", "twap"]
 _ACTIONS = len(tape.Action)
@@ -149,21 +149,8 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             for row in venue.quoters
         ],
         "fund_capital": _fits(rules.whole(venue.fund.capital, places), 0, units.MONEY_IN_MAX * units.PPM, "fund capital"),
-        "seams": seam_rows(seams),
+        "seams": tape.seam_rows(seams),
     }
-
-
-def seam_rows(seams) -> list[tuple[int, ...]]:
-    """Return a fault schedule with every field checked."""
-    rows = [tuple(int(x) for x in row) for row in seams]
-    _fits(len(rows), 0, units.SEAM_ROWS_MAX, "rows of the fault schedule")
-    for i, (seam, key, start, end, kind, argument) in enumerate(rows):
-        tape.Seam(seam), tape.SeamKind(kind)
-        _fits(key, 0, tape.SEAM_ANY, f"seam row {i}: key")
-        _fits(start, 0, units.TIMES_MAX_NS, f"seam row {i}: from")
-        _fits(end, start + 1, units.TIMES_MAX_NS, f"seam row {i}: to")
-        _fits(argument, -units.INT64_MAX, units.INT64_MAX, f"seam row {i}: argument")
-    return rows
 
 
 def _weighted_walk(node, weight: int = 0):

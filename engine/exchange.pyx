@@ -47,6 +47,9 @@ from engine.state cimport (
 from engine.compile import EVENT, OUTCOME, Seam, Stage
 from engine.records import BUILD
 
+cdef enum:
+    TIMES_MAX_NS = 4611686018427387904  # 2^62
+
 
 # ---- step 0
 
@@ -69,7 +72,7 @@ cdef void exchange_apply(State* s, const Event* e) noexcept nogil:
 cdef int _time(State* s, const Event* e) noexcept nogil:
     if e.time_ns < s.now:
         return WHY_TIME_WENT_BACK
-    if e.time_ns > s.now + s.gap_max_ns:
+    if e.time_ns > s.now + s.gap_max_ns or e.time_ns > TIMES_MAX_NS:
         return WHY_TIME_GAP
     while s.next_due <= e.time_ns:
         _timer(s, e.time_ns)
@@ -380,6 +383,8 @@ cdef class Exchange:
 
     def run(self, events):
         """Apply a tape, or the next part of one, with the GIL released. events: array of specs.tape.EVENT."""
+        if events.ndim != 1:
+            raise ValueError(f"events have {events.ndim} dimensions, a tape has one")
         rows = np.ascontiguousarray(events, dtype=EVENT)
         cdef const unsigned char[::1] data = memoryview(rows.view(np.uint8).reshape(-1))
         cdef int64_t count = len(rows)

@@ -18,6 +18,7 @@ cdef enum:
     PRICE_MAX = 1000000000000000
     QTY_MAX = 1000000000
     POSITION_MAX = 1000000000000
+    VALUE_MAX = 1000000000000000000
 
 
 cdef inline int64_t _abs(int64_t x) noexcept nogil:
@@ -45,6 +46,8 @@ cdef int order_post(State* s, uint32_t account, int market, uint64_t order_id, i
     if not 1 <= qty <= QTY_MAX:
         return WHY_BAD_QTY
     if price != 0 if tif == TIF_MARKET else not 1 <= price <= PRICE_MAX:
+        return WHY_BAD_PRICE
+    if money_mul(price, rule.multiplier) > VALUE_MAX:
         return WHY_BAD_PRICE
     if price % rule.tick_size:
         return WHY_OFF_TICK

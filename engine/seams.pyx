@@ -39,9 +39,6 @@ cdef bint seam_price(State* s, int seam, uint32_t key, bint there, int64_t* pric
             argument = row.argument
             if row.kind == SEAMKIND_RAMP:
                 argument = PPM + div_floor(money_mul(row.argument, row.to_ns - s.now), row.to_ns - row.from_ns)
-            if not money_fits_int64(argument):
-                there, price[0] = False, 0
-                continue
             scaled = div_floor(money_mul(price[0], <int64_t>argument), PPM)
             there = money_fits_int64(scaled)
             price[0] = <int64_t>scaled if there else 0

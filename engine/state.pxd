@@ -147,12 +147,12 @@ cdef struct Page:
     uint64_t summary  # bit w: word w of live is not 0
     uint64_t live[64]  # bit per level
     Level levels[4096]
+    Page* next  # of the spare pages
 
 cdef struct Ladder:
-    Page** pages  # sorted by number; allocated on touch, kept
+    Page** pages  # those with a live level, sorted by number: the best stands at an end
     int32_t count
     int32_t room
-    int32_t best  # position of the best page with a live level; -1: side empty
 
 cdef struct Source:
     int64_t price
@@ -248,6 +248,7 @@ cdef struct State:
     int32_t* map_orders  # 0: empty
     uint64_t map_mask
     Ladder* ladders  # [market * 2 + (side - 1)]
+    Page* spare  # emptied pages, to be used again
     # prices
     Source* source_states
     Published* index_states

@@ -122,8 +122,6 @@ cdef int _memory(State* s, table) except -1:
     s.map_orders = <int32_t*>_take(s, s.map_mask, sizeof(int32_t))
     s.map_mask -= 1
     s.ladders = <Ladder*>_take(s, s.markets * 2, sizeof(Ladder))
-    for i in range(s.markets * 2):
-        s.ladders[i].best = -1
     s.source_states = <Source*>_take(s, s.sources, sizeof(Source))
     s.index_states = <Published*>_take(s, s.indices, sizeof(Published))
     s.index_used = <int64_t*>_take(s, s.indices, sizeof(int64_t))

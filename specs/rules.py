@@ -31,7 +31,8 @@ class Row(BaseModel):
 
 Name = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
-Ns = Annotated[StrictInt, Field(ge=1, le=units.TIMES_MAX_NS)]
+Ns = Annotated[StrictInt, Field(ge=1, le=units.DURATION_MAX_NS)]
+Interval = Annotated[StrictInt, Field(ge=units.INTERVAL_MIN_NS, le=units.DURATION_MAX_NS)]
 Ppm = Annotated[StrictInt, Field(ge=0, le=units.PPM)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Decimals = Annotated[StrictInt, Field(ge=0, le=units.DECIMALS_MAX)]
@@ -172,7 +173,7 @@ class Publish(Row):
     """interval: every `every_ns`, on the grid of the first event. update: whenever one of its sources is heard or goes stale."""
 
     kind: Literal["interval", "update"]
-    every_ns: Ns | None = None
+    every_ns: Interval | None = None
 
     @model_validator(mode="after")
     def _parameters(self) -> "Publish":
@@ -449,7 +450,7 @@ class Quoter(Row):
     half_spread_ppm: Ppm
     step_ppm: Ppm
     lots: Annotated[StrictInt, Field(ge=1, le=units.QTY_MAX)]
-    refill_ns: Ns
+    refill_ns: Interval
     exit_move_ppm: Ppm = units.PPM
     inventory_max: Annotated[StrictInt, Field(ge=1, le=units.POSITION_MAX)] = units.POSITION_MAX
     return_ns: Ns = 60 * units.NS
@@ -598,13 +599,13 @@ class Venue(Row):
         return self
 
     @staticmethod
-    def _whole(value: int | str, decimals: int, path: tuple) -> None:
+    def _whole(value: int | str, decimals: int, path: tuple, most: int = units.MONEY_IN_MAX * units.PPM) -> None:
         try:
-            money = whole(value, decimals)
+            number = whole(value, decimals)
         except ValueError as error:
             raise At(path, str(error)) from None
-        if money > units.MONEY_IN_MAX * units.PPM:
-            raise At(path, f"{value} is out of bounds")
+        if number > most:
+            raise At(path, f"{value} is out of bounds", f"at most {units.int_to_decimal(most, decimals)}")
 
     def _recipe(self, i: int, index: Index, known) -> None:
         nodes = list(walk_paths(index.recipe, ("indices", i, "recipe")))
@@ -638,7 +639,7 @@ class Venue(Row):
                 places = self.markets[self.number("markets", node.market)].price_decimals
             else:
                 if node.kind == "floor":
-                    self._whole(node.price_min, index.price_decimals, (*at, "price_min"))
+                    self._whole(node.price_min, index.price_decimals, (*at, "price_min"), units.PRICE_MAX)
                 continue
             if places > index.price_decimals:
                 raise At(

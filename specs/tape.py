@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from specs.errors import TapeError
+from specs import units
+from specs.errors import SpecError, TapeError
 
 SCHEMA_VERSION = 1
 
@@ -255,6 +256,28 @@ class SeamKind(IntEnum):
 
 
 SEAM_ANY = 0xFFFFFFFF  # a row's key that matches every key
+
+
+def seam_rows(rows) -> list[tuple[int, int, int, int, int, int]]:
+    """Return a fault schedule as integers, every field in its bounds; both twins take nothing else. Raises SpecError."""
+    checked = [tuple(int(x) for x in row) for row in rows]
+    if len(checked) > units.SEAM_ROWS_MAX:
+        raise SpecError(f"{len(checked)} rows in the fault schedule", remedy=f"at most {units.SEAM_ROWS_MAX}")
+    for i, (seam, key, start, end, kind, argument) in enumerate(checked):
+        decides = seam == Seam.LIQUIDATION_TRIGGER
+        forces = kind in (SeamKind.FORCE_TRUE, SeamKind.FORCE_FALSE)
+        most = units.SEAM_ARGUMENT_MAX if kind in (SeamKind.SCALE, SeamKind.RAMP) else units.INT64_MAX
+        for holds, what in (
+            (seam in Seam._value2member_map_ and kind in SeamKind._value2member_map_, "names no seam or no kind"),
+            (decides == forces, "forces a price, or scales a decision"),
+            (0 <= key <= SEAM_ANY, f"has key {key}"),
+            (0 <= start < end <= units.TIMES_MAX_NS, f"has the window [{start}, {end})"),
+            (abs(argument) <= most, f"has the argument {argument}, beyond {most}"),
+        ):
+            if not holds:
+                raise SpecError(f"row {i} of the fault schedule {what}", remedy="(seam, key, from_ns, to_ns, kind, argument)")
+    return checked
+
 
 EVENT = np.dtype(
     [

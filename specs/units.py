@@ -44,7 +44,10 @@ STAGES_MAX = 16
 NODES_MAX = 64  # of one index recipe
 SAMPLES_MAX = 1 << 16  # of one TWAP or mean basis
 SEAM_ROWS_MAX = 1_024
-TIMES_MAX_NS = 2**62
+TIMES_MAX_NS = 2**62  # the year 2116: later events are refused
+DURATION_MAX_NS = 2**60  # any length in a rule book: a time and a length never leave 64 bits
+INTERVAL_MIN_NS = 1_000_000  # of a timer that comes again: a gap of hours stays a matter of seconds
+SEAM_ARGUMENT_MAX = 10**18  # ppm of SCALE and RAMP
 
 INT128_MAX = 2**127 - 1
 INT64_MAX = 2**63 - 1
@@ -54,6 +57,9 @@ assert POSITION_MAX * VALUE_MAX < INT128_MAX // 10**8  # notional, room for a po
 assert POSITION_MAX * VALUE_MAX * PPM < INT128_MAX  # notional * rate
 assert INT64_MAX * WEIGHT_ONE * SOURCES_MAX < INT128_MAX  # a weighted sum of raw source reads
 assert INT64_MAX * SAMPLES_MAX < INT128_MAX  # the sum of a TWAP
+assert TIMES_MAX_NS + DURATION_MAX_NS < INT64_MAX
+assert (SEAM_ARGUMENT_MAX + PPM) * INT64_MAX < INT128_MAX  # a price through a seam
+assert SEAM_ARGUMENT_MAX * TIMES_MAX_NS < INT128_MAX  # a ramp
 assert INT64_MAX * INT64_MAX < INT128_MAX  # a product of two legs
 assert BALANCE_MAX * PRICE_MAX // 10**COLLATERAL_EXPONENT_MIN * ASSETS_MAX < INT128_MAX  # collateral of one account
 assert MONEY_IN_MAX * PPM < INT128_MAX

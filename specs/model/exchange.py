@@ -115,6 +115,8 @@ class Exchange:
     def run(self, events: np.ndarray) -> None:
         """Apply a tape, or the next part of one."""
         packed = np.ascontiguousarray(events, dtype=EVENT).tobytes()
+        if events.ndim != 1:
+            raise ValueError(f"events have {events.ndim} dimensions, a tape has one")
         for fields in EVENT_STRUCT.iter_unpack(packed):
             self._apply(Event._make(fields))
 
@@ -217,7 +219,7 @@ class Exchange:
     def _time(self, e: Event) -> Reason:
         if e.time_ns < self.now:
             return Reason.TIME_WENT_BACK
-        if e.time_ns > self.now + self.venue.clock.gap_max_ns:
+        if e.time_ns > min(self.now + self.venue.clock.gap_max_ns, units.TIMES_MAX_NS):
             return Reason.TIME_GAP
         while self.next_due is not None and self.next_due <= e.time_ns:
             self._timer()
@@ -369,6 +371,8 @@ class Exchange:
         if not 1 <= qty <= units.QTY_MAX:
             return Reason.BAD_QTY
         if (price != 0) if tif == Tif.MARKET else not 1 <= price <= units.PRICE_MAX:
+            return Reason.BAD_PRICE
+        if price * self.multiplier[market] > units.VALUE_MAX:
             return Reason.BAD_PRICE
         if price % row.tick_size:
             return Reason.OFF_TICK

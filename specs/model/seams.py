@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specs import units
-from specs.tape import SEAM_ANY, Seam, SeamKind
+from specs.tape import SEAM_ANY, Seam, SeamKind, seam_rows
 
 
 class Seams:
@@ -13,7 +13,7 @@ class Seams:
     """
 
     def __init__(self, rows) -> None:
-        self.rows = [tuple(int(x) for x in row) for row in rows]
+        self.rows = seam_rows(rows)
         self.held: list[tuple[bool, int] | None] = [None] * len(self.rows)
         self.fired = [0] * len(self.rows)
 
