@@ -1,6 +1,6 @@
 """The book: price-time priority on a paged ladder.
 
-A level is found by tick: page = tick / 4096 in a sorted list of the pages that have orders, so six decades of price need no cap
+A level is found by tick: page = tick / 256 in a sorted list of the pages that have orders, so six decades of price need no cap
 and the best page stands at an end. A page has a bitmap of its live levels and a summary of the bitmap: its best level is two bit
 scans. Emptied pages are used again, so far prices that come and go leave no memory behind. Orders of a level
 are an intrusive queue, oldest first. Ids are any 64-bit numbers: linear probing, backward-shift deletion, at most half full.

@@ -116,7 +116,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             min(limits.orders_per_account_max, 2**31 - 1),
             limits.rounds_max,
         ),
-        "start_ns": _fits(start_ns, 0, units.TIMES_MAX_NS, "start_ns"),
+        "start_ns": tape.start_time(start_ns),
         "numeraire": numeraire,
         "assets": len(venue.assets),
         "trigger_at_equal": venue.liquidation.trigger == "maintenance_ge_equity",

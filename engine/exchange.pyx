@@ -367,6 +367,7 @@ cdef class Exchange:
     cdef State* s
     cdef object venue
     cdef dict table
+    cdef bint busy
 
     def __cinit__(self, venue, start_ns, seams=(), planted=0):
         if planted and not CHECKED:
@@ -385,7 +386,10 @@ cdef class Exchange:
         """Apply a tape, or the next part of one, with the GIL released. events: array of specs.tape.EVENT."""
         if events.ndim != 1:
             raise ValueError(f"events have {events.ndim} dimensions, a tape has one")
+        self._idle()
         rows = np.ascontiguousarray(events, dtype=EVENT)
+        if rows.ctypes.data % 8:
+            rows = rows.copy()
         cdef const unsigned char[::1] data = memoryview(rows.view(np.uint8).reshape(-1))
         cdef int64_t count = len(rows)
         cdef int64_t i
@@ -394,9 +398,11 @@ cdef class Exchange:
         if count == 0:
             return
         first = <const Event*>&data[0]
+        self.busy = True
         with nogil:
             for i in range(count):
                 exchange_apply(s, first + i)
+        self.busy = False
         self._memory()
 
     def apply(self, event):
@@ -408,9 +414,15 @@ cdef class Exchange:
         if len(packed) != sizeof(Event):
             raise ValueError(f"an event has {sizeof(Event)} bytes, not {len(packed)}")
         memcpy(&e, data, sizeof(Event))
+        self._idle()
         exchange_apply(self.s, &e)
         self._memory()
         return (<char*>(self.s.outcomes + before))[: (self.s.outcomes_count - before) * sizeof(Outcome)]
+
+    cdef _idle(self):
+        """One exchange, one thread: run() lets others go on, and they must leave this state alone."""
+        if self.busy:
+            raise RuntimeError("this exchange is running a tape in another thread")
 
     cdef _memory(self):
         if self.s.failed:
@@ -421,6 +433,7 @@ cdef class Exchange:
         return np.frombuffer(self._packed(), dtype=OUTCOME)
 
     cdef bytes _packed(self):
+        self._idle()
         return (<char*>self.s.outcomes)[: self.s.outcomes_count * sizeof(Outcome)]
 
     def digest(self):
@@ -441,6 +454,7 @@ cdef class Exchange:
 
     def snapshot(self):
         """Return the whole state as bytes; restoring it and running the rest gives the bytes of the whole run."""
+        self._idle()
         body = state_save(self.s)
         return self._frame() + hashlib.blake2b(body, digest_size=16).digest() + body
 
@@ -470,6 +484,7 @@ cdef class Exchange:
         cdef int i, k, n
         cdef uint32_t a
         cdef size_t at
+        self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
             "quoters seams touched due stages"

@@ -85,7 +85,7 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
     cdef Evaluation e
     cdef const Position* p = &s.positions[<size_t>account * s.markets]
     cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
-    cdef money_t notional
+    cdef money_t notional, counted
     cdef int market, row, permit
     e.equity, e.maintenance, e.permit, e.open = balances[s.numeraire], 0, PERMIT_ALLOW, False
     for market in range(s.markets):
@@ -99,8 +99,9 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
                 e.permit = permit
     for row in range(s.collaterals):
         rule = &s.collateral_rules[row]
-        if balances[rule.asset]:
-            e.equity += margin_collateral_value(s, row, balances[rule.asset])
+        counted = margin_collateral_value(s, row, balances[rule.asset]) if balances[rule.asset] else 0
+        if counted:  # collateral that counts for nothing decides nothing
+            e.equity += counted
             permit = margin_collateral_permit(s, row, ACT_LIQUIDATE)
             if permit > e.permit:
                 e.permit = permit

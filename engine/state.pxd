@@ -6,7 +6,7 @@ from engine.records cimport Outcome
 
 cdef enum Limit:
     NODES_MAX = 64  # of one recipe: depth of the reading stack
-    PAGE_TICKS = 4096  # price levels of one page
+    PAGE_TICKS = 256  # price levels of one page: 2 KB, so that an order alone far away costs no more
     BOUND_BUCKETS = 16384  # of 64 ppm each: an account's bound on how far prices may move before it can be liquidatable
 
 cdef enum NodeKind:
@@ -145,8 +145,8 @@ cdef struct Level:
 cdef struct Page:
     int64_t number  # tick / PAGE_TICKS
     uint64_t summary  # bit w: word w of live is not 0
-    uint64_t live[64]  # bit per level
-    Level levels[4096]
+    uint64_t live[4]  # bit per level
+    Level levels[256]
     Page* next  # of the spare pages
 
 cdef struct Ladder:

@@ -1,4 +1,4 @@
-"""Memory of one exchange: taken once when it is made, zeroed, freed with it. Only the outcome buffer grows."""
+"""Memory of one exchange: taken once when it is made, zeroed, freed with it. Outcomes and the pages of the book grow."""
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset

@@ -281,7 +281,10 @@ class Scene:
     def strictest(self, account: int, action: Action, market: int | None = None) -> Permit:
         """Return the strictest permit over the account's positions, its collateral, and one more market."""
         prices = [self.marks[m] for m in self.book.markets if self.qty[account, m] or m == market]
-        prices += [self.collateral[h.asset] for h in self.book.haircuts if self.balance[account, h.asset]]
+        for haircut in self.book.haircuts:
+            price, balance = self.collateral[haircut.asset], self.balance[account, haircut.asset]
+            if balance and (action != Action.LIQUIDATE or haircut.collateral_value(balance, price.last_valid)):
+                prices.append(price)
         return max((self.permit(price, action) for price in prices), default=Permit.ALLOW)
 
     # -- limits of orders without a price of their own

@@ -565,6 +565,7 @@ class Venue(Row):
             for j, row in enumerate(market.brackets):
                 for field in ("notional_max", "amount"):
                     self._whole(getattr(row, field), places, ("markets", i, "brackets", j, field))
+        self._timers()
         seen = set()
         for i, row in enumerate(self.collateral):
             known("assets", row.asset, ("collateral", i, "asset"))
@@ -606,6 +607,20 @@ class Venue(Row):
             raise At(path, str(error)) from None
         if number > most:
             raise At(path, f"{value} is out of bounds", f"at most {units.int_to_decimal(most, decimals)}")
+
+    def _timers(self) -> None:
+        """A step of gap_max_ns runs every timer that falls due in it: as many as can be waited for."""
+        intervals = [
+            (("indices", i, "publish"), row.publish.every_ns) for i, row in enumerate(self.indices) if row.publish.every_ns
+        ]
+        intervals += [(("quoters", i, "refill_ns"), row.refill_ns) for i, row in enumerate(self.quoters)]
+        for path, every_ns in intervals:
+            if self.clock.gap_max_ns // every_ns > units.TIMERS_MAX:
+                raise At(
+                    path,
+                    f"a gap of {self.clock.gap_max_ns} ns would run this timer more than {units.TIMERS_MAX} times",
+                    "a longer interval or a smaller clock.gap_max_ns",
+                )
 
     def _recipe(self, i: int, index: Index, known) -> None:
         nodes = list(walk_paths(index.recipe, ("indices", i, "recipe")))

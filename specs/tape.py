@@ -258,6 +258,13 @@ class SeamKind(IntEnum):
 SEAM_ANY = 0xFFFFFFFF  # a row's key that matches every key
 
 
+def start_time(time_ns: int) -> int:
+    """Return the time of a run's first event, in its bounds. Raises SpecError."""
+    if not 0 <= time_ns <= units.TIMES_MAX_NS:
+        raise SpecError(f"a run cannot start at {time_ns} ns", remedy=f"between 0 and {units.TIMES_MAX_NS}, ns since the epoch")
+    return int(time_ns)
+
+
 def seam_rows(rows) -> list[tuple[int, int, int, int, int, int]]:
     """Return a fault schedule as integers, every field in its bounds; both twins take nothing else. Raises SpecError."""
     checked = [tuple(int(x) for x in row) for row in rows]

@@ -47,6 +47,7 @@ SEAM_ROWS_MAX = 1_024
 TIMES_MAX_NS = 2**62  # the year 2116: later events are refused
 DURATION_MAX_NS = 2**60  # any length in a rule book: a time and a length never leave 64 bits
 INTERVAL_MIN_NS = 1_000_000  # of a timer that comes again: a gap of hours stays a matter of seconds
+TIMERS_MAX = 10**7  # how often one timer may fall due within one gap
 SEAM_ARGUMENT_MAX = 10**18  # ppm of SCALE and RAMP
 
 INT128_MAX = 2**127 - 1

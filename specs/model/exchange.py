@@ -57,6 +57,7 @@ from specs.tape import (
     Tif,
     money_join,
     money_split,
+    start_time,
 )
 
 STALE, PUBLISH, QUOTE = 0, 1, 2  # kinds of timers, in their order at one time
@@ -72,11 +73,16 @@ class Event(namedtuple("Event", EVENT.names)):
         return money_join(self.amount_lo, self.amount_hi)
 
 
+def venue_digest(venue: rules.Venue) -> bytes:
+    """Return what a snapshot knows its rule book by."""
+    return hashlib.blake2b(venue.model_dump_json().encode(), digest_size=16).digest()
+
+
 class Exchange:
     """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file."""
 
     def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:
-        self.venue, self.now = venue, start_ns
+        self.venue, self.now = venue, start_time(start_ns)
         self.seams = Seams(seams)
         self.numeraire = venue.number("assets", venue.numeraire)
         self.ledger = Ledger(len(venue.assets), len(venue.markets), self.numeraire)
@@ -145,6 +151,7 @@ class Exchange:
     def snapshot(self) -> bytes:
         """Return the whole state; restoring it and running the rest gives the bytes of the whole run."""
         state = {name: value for name, value in self.__dict__.items() if name not in ("venue", "indices", "marks", "quoters")}
+        state["rules"] = venue_digest(self.venue)
         state["indices"] = [(index.published, index.samples) for index in self.indices]
         state["marks"] = [(mark.published, mark.basis) for mark in self.marks]
         state["quoters"] = [(quoter.reference, quoter.return_ns) for quoter in self.quoters]
@@ -155,6 +162,8 @@ class Exchange:
         """Return the exchange of a snapshot. `seams` replaces the fault schedule: a fork."""
         exchange = cls(venue, 0)
         state = pickle.loads(blob)
+        if state.pop("rules") != venue_digest(venue):
+            raise ValueError("this snapshot was taken under another rule book")
         for index, (published, samples) in zip(exchange.indices, state.pop("indices")):
             index.published, index.samples = published, samples
         for mark, (published, basis) in zip(exchange.marks, state.pop("marks")):
@@ -645,8 +654,9 @@ class Exchange:
                 permit = max(permit, self.permit(market, Action.LIQUIDATE))
         for haircut in self.haircuts:
             balance = account.balance[haircut.asset]
-            if balance:
-                equity += haircut.collateral_value(balance, self.collateral[haircut.asset].last_valid)
+            counted = haircut.collateral_value(balance, self.collateral[haircut.asset].last_valid) if balance else 0
+            if counted:  # collateral that counts for nothing decides nothing: dust of a dead asset is no shield
+                equity += counted
                 permit = max(permit, self.collateral_permit(haircut.asset, Action.LIQUIDATE))
         return Evaluation(equity, maintenance, held, permit)
 

@@ -54,7 +54,8 @@ class Index:
     """One index: evaluate the recipe from scratch, grade it, publish it."""
 
     def __init__(self, number: int, row: rules.Index, venue: rules.Venue) -> None:
-        self.number, self.row, self.venue = number, row, venue
+        self.number, self.venue = number, venue
+        self.row = row = rules.Index.model_validate(row.model_dump())  # a node a place, also where one object stands twice
         self.published = Published()
         self.nodes = list(rules.walk(row.recipe))
         self.samples = {i: deque(maxlen=node.publications) for i, node in enumerate(self.nodes) if node.kind == "twap"}
