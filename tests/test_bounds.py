@@ -1,5 +1,7 @@
 """What a run may be asked at the edge of its units: the same answer on both twins, or a refusal before anything moves."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from specs import units
 from specs.errors import SpecError
 from specs.model.exchange import Exchange as Model
 from specs.rules import Venue
-from specs.tape import EVENT, EventKind, OutcomeKind, Reason, Seam, SeamKind, Side, Tif, money_split
+from specs.tape import EVENT, EventKind, Flag, OutcomeKind, Reason, Seam, SeamKind, Side, Status, Tif, money_split
 
 START = 10 * units.NS
 TWINS = pytest.mark.parametrize("twin", [Model, Engine], ids=["model", "engine"])
@@ -160,3 +162,93 @@ def test_far_prices_that_come_and_go_leave_no_pages_behind():
     placed = exchange.outcomes()["kind"] == OutcomeKind.ACCEPTED
     assert placed.sum() > 100 and not exchange.state()["orders"]
     assert len(exchange.snapshot()) - empty < len(rows) * 80 + 50_000  # outcomes, and at most a page
+
+
+@TWINS
+def test_a_start_that_cannot_be_is_refused(twin):
+    for start_ns in (-1, units.TIMES_MAX_NS + 1):
+        with pytest.raises(SpecError, match="cannot start at"):
+            twin(venue(), start_ns)
+
+
+@TWINS
+def test_a_snapshot_knows_its_rule_book(twin):
+    exchange = twin(venue(), START)
+    exchange.run(events(*OPENING))
+    assert twin.restore(venue(), exchange.snapshot()).state() == exchange.state()
+    with pytest.raises(ValueError, match="another rule book"):
+        twin.restore(venue(gap_max_ns=units.NS), exchange.snapshot())
+
+
+def test_rows_that_are_not_aligned_are_read_all_the_same():
+    tape = events(*OPENING, order(1, 1_000))
+    shifted = np.frombuffer(b"x" + tape.tobytes(), EVENT, offset=1)
+    straight, skewed = Engine(venue(), START), Engine(venue(), START)
+    straight.run(tape)
+    skewed.run(shifted)
+    assert shifted.ctypes.data % 8 and straight.digest() == skewed.digest()
+
+
+def test_a_run_in_one_thread_is_not_read_from_another():
+    exchange = Engine(venue(), START)
+    tape = np.repeat(events({"kind": EventKind.DEPOSIT, "account": 99}), 3_000_000)
+    runner = threading.Thread(target=exchange.run, args=(tape,))
+    refused = 0
+    runner.start()
+    while runner.is_alive():
+        try:
+            exchange.state()
+        except RuntimeError as error:
+            assert "another thread" in str(error)
+            refused += 1
+    runner.join()
+    assert refused and len(exchange.outcomes()) == len(tape)
+
+
+def test_one_node_that_stands_twice_is_two_nodes():
+    mean = {"kind": "twap", "publications": 3, "of": {"kind": "source", "name": "s"}}
+    twice = venue(recipe={"kind": "mean", "of": [mean, mean]})
+    node = twice.indices[0].recipe.of[0]
+    recipe = twice.indices[0].recipe.model_copy(update={"of": [node, node]})
+    twice = twice.model_copy(update={"indices": [twice.indices[0].model_copy(update={"recipe": recipe})]})
+    twins = [twin(twice, START) for twin in (Model, Engine)]
+    for exchange in twins:
+        exchange.run(events(*({"kind": EventKind.SOURCE, "price": price} for price in (100, 200, 900))))
+    assert twins[0].state() == twins[1].state()
+    assert [int(p) for p in twins[0].outcomes()["price"][twins[0].outcomes()["kind"] == OutcomeKind.INDEX]] == [100, 150, 400]
+
+
+@TWINS
+@pytest.mark.parametrize("weight_ppm, after", [(0, Status.LIQUIDATING), (units.PPM, Status.SUSPENDED)])
+def test_dust_of_a_dead_asset_is_no_shield(twin, weight_ppm, after):
+    """Collateral that counts for nothing defers no takeover; what counts, at a grade that defers, does.
+
+    The debt is then carried, not written off: an account is bankrupt only when flat, converted and negative.
+    """
+    row = venue(decimals=8).model_dump(exclude_defaults=True)
+    row["assets"].append({"name": "C", "decimals": 8})
+    row["sources"].append({"name": "c", "price_decimals": 0})
+    row["indices"].append(
+        {"name": "J", "price_decimals": 2, "publish": {"kind": "update"}, "recipe": {"kind": "source", "name": "c"}}
+    )
+    row["collateral"] = [{"asset": "C", "index": "J", "weight_ppm": weight_ppm}]
+    row["liquidation"] = {"stages": [{"kind": "takeover"}, {"kind": "convert"}, {"kind": "write_off"}]}
+    exchange = twin(Venue.model_validate(row), START)
+    one = 10**8
+    exchange.run(
+        events(
+            {"kind": EventKind.SOURCE, "price": 1_000},
+            {"kind": EventKind.SOURCE, "source": 1, "price": 5},
+            *({"kind": EventKind.ACCOUNT, "account": a, "ref_id": a} for a in (16, 17)),
+            *({"kind": EventKind.DEPOSIT, "account": a, "amount": 1_000 * one} for a in (16, 17)),
+            {"kind": EventKind.DEPOSIT, "account": 16, "asset": 1, "amount": 1},
+            order(1, 1_000, 10, Side.BUY),
+            order(2, 1_000, 10) | {"account": 17},
+            {"kind": EventKind.SOURCE, "source": 1, "flags": Flag.MISSING},
+            {"kind": EventKind.SOURCE, "price": 500},
+        )
+    )
+    assert (exchange.outcomes()["kind"] == OutcomeKind.FILL).sum() == 1
+    assert dict((a, s) for a, _, _, _, s in exchange.state()["accounts"])[16] == after
+    taken = (exchange.outcomes()["kind"] == OutcomeKind.TAKEOVER).sum()
+    assert taken == (1 if after == Status.LIQUIDATING else 0)
