@@ -17,6 +17,7 @@ from specs import laws
 from specs.errors import LawBroken, TwinsDiffer
 from specs.model.exchange import Exchange
 from specs.rules import Venue
+from specs.scene import Case, event_of, outcomes_of
 from specs.tape import Reason, Seam, SeamKind
 from tests.twins import PLANTABLE, START_NS, index, rows_of, seam_row, small_venue, stages, tape
 
@@ -361,9 +362,7 @@ def test_an_events_own_refusal_is_told_from_a_quoters():
     exchange = start("model", venue, START_NS)
     events = tape(venue, FUNDED + "1 clock |\n 1 buy 16 COINUSDT 1 @100.01 #1 |")
     exchange.run(events[:-2])
-    reasons = [
-        laws.Case(None, {}, laws.event_of(e.tobytes()), laws.outcomes_of(exchange.apply(e)), {}).rejected for e in events[-2:]
-    ]
+    reasons = [Case(None, {}, event_of(e.tobytes()), outcomes_of(exchange.apply(e)), {}).rejected for e in events[-2:]]
     assert reasons == [Reason.NONE, Reason.OFF_TICK]
 
 

@@ -20,7 +20,7 @@ import pytest
 from fuzz.strategies import pack
 from fuzz.twin import twin_class
 from specs import rules, units
-from specs.laws import Outcome, outcomes_of
+from specs.scene import Outcome, outcomes_of
 from specs.tape import (
     ENGINE_ORDER,
     EVENT,

@@ -1,0 +1,333 @@
+"""What a law looks at: one event, its outcomes, the tables before and after it, and the venue between two outcomes.
+
+All of it is what both twins show: the tables of `state()`, the packed event and outcomes, the rule book. A `Scene` replays the
+outcomes over the tables before, so that every decision can be judged at the values in force at that moment; equity, margin and
+limits are recomputed there from scratch. A `Case` is one event with its scenes; specs/laws.py judges it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, namedtuple
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from specs import rules, units
+from specs.model.margin import Brackets, Evaluation, Haircut
+from specs.tape import (
+    EVENT,
+    EVENT_STRUCT,
+    OUTCOME,
+    OUTCOME_STRUCT,
+    Action,
+    Chart,
+    EventKind,
+    Grade,
+    OutcomeKind,
+    Permit,
+    Reason,
+    Side,
+    Stage,
+    Status,
+    money_join,
+)
+
+Tables = dict[str, list[tuple[int, ...]]]
+
+Event = namedtuple("Event", EVENT.names + ("amount",))
+Outcome = namedtuple("Outcome", OUTCOME.names + ("money",))
+_EVENT_LO, _OUTCOME_LO = EVENT.names.index("amount_lo"), OUTCOME.names.index("money_lo")
+
+
+def event_of(packed: bytes) -> Event:
+    """Return one event by field names, its amount joined."""
+    fields = EVENT_STRUCT.unpack(packed)
+    return Event(*fields, money_join(*fields[_EVENT_LO : _EVENT_LO + 2]))
+
+
+def outcomes_of(packed: bytes) -> list[Outcome]:
+    """Return packed outcomes by field names, money joined."""
+    return [Outcome(*fields, money_join(*fields[_OUTCOME_LO : _OUTCOME_LO + 2])) for fields in OUTCOME_STRUCT.iter_unpack(packed)]
+
+
+class Book:
+    """A rule book's rows in the form in which margin is computed."""
+
+    def __init__(self, venue: rules.Venue) -> None:
+        self.venue = venue
+        self.numeraire = venue.number("assets", venue.numeraire)
+        self.markets = range(len(venue.markets))
+        self.brackets = [Brackets(venue, row) for row in venue.markets]
+        self.multiplier = [venue.multiplier(row) for row in venue.markets]
+        self.haircuts = [Haircut(venue, row) for row in venue.collateral]
+        self.stages = {Stage[row.kind.upper()]: row for row in venue.liquidation.stages}
+        self.ranks = {stage: rank for rank, stage in enumerate(self.stages)}
+
+
+@dataclass
+class Price:
+    """A mark or a collateral price in force: its grade, and the last number that was VALID."""
+
+    grade: int
+    valid: bool
+    last_valid: int
+
+    def put(self, grade: int, price: int) -> None:
+        self.grade = grade
+        if grade == Grade.VALID:
+            self.valid, self.last_valid = True, price
+
+
+@dataclass
+class Order:
+    market: int
+    side: int
+    price: int
+    account: int
+    qty: int
+
+
+class Scene:
+    """The venue between two outcomes: the tables before the event, moved forward by `apply`, one outcome at a time."""
+
+    def __init__(self, book: Book, tables: Tables) -> None:
+        self.book = book
+        self.balance = defaultdict(int, {(account, asset): money for account, asset, money in tables["balances"]})
+        self.qty = defaultdict(int, {(account, market): lots for account, market, _, lots, _ in tables["positions"]})
+        self.leverage = {(account, market): leverage for account, market, leverage in tables["leverage"]}
+        self.owner = {account: owner for account, owner, *_ in tables["accounts"]}
+        self.status = {row[0]: row[4] for row in tables["accounts"]}
+        self.marks = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["marks"]}
+        self.collateral = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["collateral"]}
+        self.orders: dict[int, Order] = {}
+        self.queues: dict[tuple[int, int, int], list[int]] = defaultdict(list)  # (market, side, price) -> order ids, oldest first
+        for market, side, price, _, order_id, account, qty in tables["orders"]:
+            self._rest(order_id, Order(market, side, price, account, qty))
+
+    # -- forward
+
+    def apply(self, o: Outcome) -> None:
+        """Move the scene by what an outcome says. An outcome about an unknown order moves no order: some law will say so."""
+        if o.kind == OutcomeKind.FLOW:
+            self._pay(o.account, o.other, o.asset, o.money)
+        elif o.kind == OutcomeKind.FILL:
+            lots = o.qty if o.side == Side.BUY else -o.qty
+            self._trade(o.account, o.other, o.market, lots, lots * o.price * self.book.multiplier[o.market])
+            self._pay(o.account, Chart.FEES, self.book.numeraire, o.money)
+            self._take(o.other_id, o.qty)
+            self._take(o.ref_id, o.qty)
+        elif o.kind == OutcomeKind.TAKEOVER:
+            self._trade(o.account, o.other, o.market, -o.qty if o.side == Side.BUY else o.qty, -o.money)
+        elif o.kind == OutcomeKind.CONVERT:
+            self._pay(o.account, o.other, o.asset, o.money)
+        elif o.kind == OutcomeKind.ACCEPTED:
+            self._rest(o.ref_id, Order(o.market, o.side, o.price, o.account, o.qty))
+        elif o.kind == OutcomeKind.CANCELLED:
+            self._take(o.ref_id, o.qty)
+        elif o.kind == OutcomeKind.MARK:
+            self.marks[o.market].put(o.grade, o.price)
+        elif o.kind == OutcomeKind.COLLATERAL:
+            self.collateral[o.asset].put(o.grade, o.price)
+        elif o.kind == OutcomeKind.OPENED:
+            self.owner[o.account], self.status[o.account] = o.ref_id, Status.NORMAL
+        elif o.kind == OutcomeKind.LEVERAGE_SET:
+            self.leverage[o.account, o.market] = o.qty
+        elif o.kind in STATUS_AFTER:
+            self.status[o.account] = STATUS_AFTER[o.kind]
+
+    def _pay(self, source: int, target: int, asset: int, money: int) -> None:
+        self.balance[source, asset] -= money
+        self.balance[target, asset] += money
+
+    def _trade(self, account: int, other: int, market: int, lots: int, cash: int) -> None:
+        """The account gains lots (of any sign) from the other and pays cash for them."""
+        self.qty[account, market] += lots
+        self.qty[other, market] -= lots
+        self._pay(account, other, self.book.numeraire, cash)
+
+    def _rest(self, order_id: int, order: Order) -> None:
+        """An accepted order stands at the back of its queue; what it trades at once is taken off by its fills."""
+        self.orders[order_id] = order
+        self.queues[order.market, order.side, order.price].append(order_id)
+
+    def _take(self, order_id: int, lots: int) -> None:
+        order = self.orders.get(order_id)
+        if order is None:
+            return
+        order.qty -= lots
+        if order.qty <= 0:
+            del self.orders[order_id]
+            queue = self.queues[order.market, order.side, order.price]
+            queue.remove(order_id)
+            if not queue:
+                del self.queues[order.market, order.side, order.price]
+
+    def first(self, market: int, side: int) -> int | None:
+        """Return the id of the order that trades first on a side: best price, then oldest."""
+        prices = [price for at, on, price in self.queues if (at, on) == (market, side)]
+        if not prices:
+            return None
+        return self.queues[market, side, max(prices) if side == Side.BUY else min(prices)][0]
+
+    # -- margin at the prices in force
+
+    def value(self, market: int) -> int:
+        """Return money per lot at the last valid mark."""
+        return self.marks[market].last_valid * self.book.multiplier[market]
+
+    def cash(self, account: int) -> int:
+        return self.balance[account, self.book.numeraire]
+
+    def held(self, account: int) -> list[int]:
+        """Return the markets in which the account has a position."""
+        return [market for market in self.book.markets if self.qty[account, market]]
+
+    def maintenance(self, account: int, market: int) -> int:
+        return self.book.brackets[market].maintenance(abs(self.qty[account, market]) * self.value(market))
+
+    def evaluate(self, account: int) -> Evaluation:
+        """Return haircut equity, maintenance, whether a position is open, and the strictest permit to liquidate."""
+        held = self.held(account)
+        equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in held)
+        for haircut in self.book.haircuts:
+            equity += haircut.collateral_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
+        maintenance = sum(self.maintenance(account, m) for m in held)
+        return Evaluation(equity, maintenance, bool(held), self.strictest(account, Action.LIQUIDATE))
+
+    def triggered(self, account: int) -> bool:
+        """Return whether the account must be liquidated: a debt, or maintenance against equity while it holds a position."""
+        e = self.evaluate(account)
+        reached = (
+            e.maintenance >= e.equity
+            if self.book.venue.liquidation.trigger == "maintenance_ge_equity"
+            else e.maintenance > e.equity
+        )
+        return e.equity < 0 or (e.open and reached)
+
+    def requirement(self, account: int, market: int, order: Order | None = None, at_mark: bool = False) -> int:
+        """Return the initial margin of position and open orders on the worse side, `order` counted as open.
+
+        A side: the initial margin of the position with all its orders filled, plus what those fills would lose at once.
+        """
+        value, multiplier, needs = self.value(market), self.book.multiplier[market], []
+        leverage = self.leverage.get((account, market)) or self.book.venue.markets[market].leverage_default
+        for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
+            mine = [o for o in self.orders.values() if (o.account, o.market, o.side) == (account, market, side)]
+            lots, cost = sum(o.qty for o in mine), sum(o.qty * o.price for o in mine) * multiplier
+            if order is not None and order.side == side:
+                lots += order.qty
+                cost += order.qty * (value if at_mark else order.price * multiplier)
+            notional = abs(self.qty[account, market] + sign * lots) * value
+            needs.append(self.book.brackets[market].initial(notional, leverage) + max(0, sign * (cost - lots * value)))
+        return max(needs)
+
+    def requirements(self, account: int) -> int:
+        return sum(self.requirement(account, market) for market in self.book.markets)
+
+    def conversion_equity(self, account: int) -> int:
+        """Return what the account is worth with its collateral sold to the treasury: the margin that bankruptcy uses up."""
+        equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in self.held(account))
+        for haircut in self.book.haircuts:
+            equity += haircut.conversion_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
+        return equity
+
+    def converted(self, account: int) -> bool:
+        """Return whether no collateral is left to sell."""
+        return not any(self.balance[account, haircut.asset] for haircut in self.book.haircuts)
+
+    # -- grades
+
+    def permit(self, price: Price, action: Action) -> Permit:
+        return self.book.venue.grades.permit(Grade(price.grade), action) if price.valid else Permit.REFUSE
+
+    def strictest(self, account: int, action: Action, market: int | None = None) -> Permit:
+        """Return the strictest permit over the account's positions, its collateral, and one more market."""
+        prices = [self.marks[m] for m in self.book.markets if self.qty[account, m] or m == market]
+        for haircut in self.book.haircuts:
+            price, balance = self.collateral[haircut.asset], self.balance[account, haircut.asset]
+            if balance and (action != Action.LIQUIDATE or haircut.collateral_value(balance, price.last_valid)):
+                prices.append(price)
+        return max((self.permit(price, action) for price in prices), default=Permit.ALLOW)
+
+    # -- limits of orders without a price of their own
+
+    def market_limit(self, market: int, side: int) -> int:
+        """Return the worst price of a MARKET order: market_bound_ppm from the mark, on tick, inside the bound."""
+        return self._away(market, side, self.book.venue.markets[market].market_bound_ppm)
+
+    def _away(self, market: int, side: int, ppm: int) -> int:
+        mark, tick = self.marks[market].last_valid, self.book.venue.markets[market].tick_size
+        if side == Side.BUY:
+            return units.div_floor(mark * (units.PPM + ppm), units.PPM * tick) * tick
+        return max(units.div_ceil(mark * (units.PPM - ppm), units.PPM * tick) * tick, tick)
+
+    def slice_limit(self, account: int, market: int, side: int) -> int:
+        """Return the worst price of a slice: ppm from the mark, or where the position's share of the margin is used up."""
+        bound = self.book.stages[Stage.BOOK].bound
+        if bound.kind == "mark":
+            return self._away(market, side, bound.ppm)
+        qty, tick = self.qty[account, market], self.book.venue.markets[market].tick_size
+        need, total = self.maintenance(account, market), self.evaluate(account).maintenance
+        margin = max(0, self.conversion_equity(account))
+        share = units.muldiv_ceil(margin, need, total) if need < total else margin
+        per_tick = abs(qty) * self.book.multiplier[market] * tick
+        if qty > 0:
+            return max(units.div_ceil(qty * self.value(market) - share, per_tick) * tick, tick)
+        return units.div_floor(-qty * self.value(market) + share, per_tick) * tick
+
+
+STATUS_AFTER = {
+    OutcomeKind.LIQUIDATION: Status.LIQUIDATING,
+    OutcomeKind.SUSPENDED: Status.SUSPENDED,
+    OutcomeKind.RESTORED: Status.NORMAL,
+}
+
+
+@dataclass
+class Case:
+    """One event: the tables before it, its outcomes, the tables after it."""
+
+    book: Book
+    before: Tables
+    event: Event
+    outcomes: list[Outcome]
+    after: Tables
+    armed: Collection[int] = ()  # seams with a row in the run's fault schedule
+
+    def walk(self) -> Iterator[tuple[Scene, Outcome]]:
+        """Yield each outcome with the scene just before it."""
+        scene = Scene(self.book, self.before)
+        for o in self.outcomes:
+            yield scene, o
+            scene.apply(o)
+
+    @cached_property
+    def end(self) -> Scene:
+        """The scene after the last outcome: what the outcomes say the state must be."""
+        scene = Scene(self.book, self.before)
+        for o in self.outcomes:
+            scene.apply(o)
+        return scene
+
+    @cached_property
+    def final(self) -> Scene:
+        """The scene of the tables after: what the state is."""
+        return Scene(self.book, self.after)
+
+    @cached_property
+    def rejected(self) -> Reason:
+        """Why the event itself was refused; Reason.NONE if it was not. A quoter's refusals name orders of the venue's own."""
+        e, at = self.event, self.event.source if self.event.kind == EventKind.SOURCE else self.event.asset
+        echo = (e.account, e.market, e.leg, at, e.ref_id, e.price, e.qty, e.side, e.amount)
+        for o in self.outcomes:
+            if (
+                o.kind == OutcomeKind.REJECT
+                and (o.account, o.market, o.leg, o.asset, o.ref_id, o.price, o.qty, o.side, o.money) == echo
+            ):
+                return Reason(o.reason)
+        return Reason.NONE
+
+    @property
+    def settled(self) -> bool:
+        """Whether the event ended in a cascade: it closed its batch, and time did move."""
+        return self.event.batch_left == 0 and self.rejected not in (Reason.TIME_WENT_BACK, Reason.TIME_GAP)
