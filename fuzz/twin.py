@@ -1,4 +1,4 @@
-"""Lockstep: two exchanges run one tape, and after every event their outcomes are the same bytes.
+"""Lockstep: two exchanges run one tape, and after every event their outcomes are the same bytes; or two whole runs are compared.
 
 The twins are the model and the engine; any two classes with the same facade will do (a model against a broken model, say).
 The per-event path is the fast path: a slice of bytes against a slice of bytes costs well under a microsecond, so nothing is
@@ -84,6 +84,39 @@ def state_difference(model: State, engine: State) -> tuple[str, Any, Any]:
             if len(row) != len(other):
                 return f"{table}[{row[:keys]}]", row, other
     raise AssertionError("the states are equal")
+
+
+def first_difference(model: Any, engine: Any, events: int) -> tuple[int, str, Any, Any] | None:
+    """Return (event, field, model's value, engine's value) of the first difference of two exchanges that ran the same events.
+
+    All their outcomes first, then their states after the last of the `events`; None if they are equal. The fields are named as
+    Lockstep names them.
+    """
+    ours, theirs = model.outcomes(), engine.outcomes()
+    if ours.tobytes() != theirs.tobytes():
+        event, said, other = _event_that_differs(ours, theirs)
+        return event, *outcome_difference(said, other)
+    left, right = model.state(), engine.state()
+    return (max(events - 1, 0), *state_difference(left, right)) if left != right else None
+
+
+def _event_that_differs(model: np.ndarray, engine: np.ndarray) -> tuple[int, bytes, bytes]:
+    """Return the first event whose outcomes differ, and what either side says to it, packed."""
+    common = min(len(model), len(engine))
+    unlike = np.flatnonzero(model[:common] != engine[:common])
+    row = int(unlike[0]) if len(unlike) else common
+    event = min(int(side["event"][row]) for side in (model, engine) if row < len(side))
+    first = row
+    while first and model["event"][first - 1] == event:
+        first -= 1
+
+    def said(side: np.ndarray) -> bytes:
+        last = row
+        while last < len(side) and side["event"][last] == event:
+            last += 1
+        return side[first:last].tobytes()
+
+    return event, said(model), said(engine)
 
 
 def twin_class(which):

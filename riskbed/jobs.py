@@ -9,15 +9,16 @@ import importlib
 import multiprocessing
 import signal
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from fuzz.twin import first_difference
 from riskbed import make_whole as making
 from riskbed.labels import Forced, forced_lots
 from specs.errors import RiskbedError
 from specs.rules import Venue
-from specs.tape import OUTCOME, USERS_FROM, EventKind, Flag, Flow, OutcomeKind, money_join
+from specs.tape import USERS_FROM, EventKind, Flag, Flow, OutcomeKind, money_join
 
 WORKERS = 2
 
@@ -162,24 +163,7 @@ def compare_twins(job: Job) -> Compared:
     model, engine = (exchange_of(twin)(job.venue, job.start_ns, job.seams) for twin in ("model", "engine"))
     model.run(events)
     engine.run(events)
-    return Compared(job.name, len(events), difference(model, engine, len(events)))
-
-
-def difference(model: Any, engine: Any, events: int) -> tuple[int, str, object, object] | None:
-    """Return (event, field, model's, engine's) of the first difference, or None."""
-    ours, theirs = model.outcomes(), engine.outcomes()
-    if ours.tobytes() != theirs.tobytes():
-        for mine, other in zip(ours, theirs, strict=False):
-            if mine.tobytes() != other.tobytes():
-                name = next(name for name in OUTCOME.names if mine[name] != other[name])
-                return min(int(mine["event"]), int(other["event"])), f"outcome.{name}", int(mine[name]), int(other[name])
-        longer = ours if len(ours) > len(theirs) else theirs
-        return int(longer["event"][min(len(ours), len(theirs))]), "number of outcomes", len(ours), len(theirs)
-    mine, other = model.state(), engine.state()
-    for table in mine:
-        if mine[table] != other.get(table):
-            return events - 1, f"state.{table}", mine[table][:3], (other.get(table) or [])[:3]
-    return None
+    return Compared(job.name, len(events), first_difference(model, engine, len(events)))
 
 
 # ---- workers

@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -120,42 +119,16 @@ def test_twins_that_differ_are_our_own_fault(tmp_path: Path, monkeypatch: pytest
     class Pool:
         def submit(self, function, job):
             future = replaying.Future()
-            future.set_result(jobs.Compared(job.name, 9, (7, "outcome.price", 1, 2)))
+            future.set_result(jobs.Compared(job.name, 9, (7, "outcome[0].price", 1, 2)))
             return future
 
         def shutdown(self, **_):
             pass
 
     monkeypatch.setattr(jobs, "processes", Pool)
-    with pytest.raises(TwinsDiffer, match=r"event 7 in outcome\.price: model 1, engine 2"):
+    with pytest.raises(TwinsDiffer, match=r"event 7 in outcome\[0\]\.price: model 1, engine 2"):
         replay(options(QUICK, out=tmp_path / "runs", lockstep=10))
     assert not (tmp_path / "runs").exists()
-
-
-class Twin:
-    def __init__(self, outcomes: np.ndarray, state: dict) -> None:
-        self._outcomes, self._state = outcomes, state
-
-    def outcomes(self) -> np.ndarray:
-        return self._outcomes
-
-    def state(self) -> dict:
-        return self._state
-
-
-def test_the_first_difference_is_named(done: Replay) -> None:
-    rows = done.ran["broken"].outcomes[:50]
-    other = rows.copy()
-    other["qty"][30] += 1
-    assert jobs.difference(Twin(rows, {}), Twin(rows.copy(), {}), 9) is None
-    assert jobs.difference(Twin(rows, {}), Twin(other, {}), 9) == (
-        int(rows["event"][30]),
-        "outcome.qty",
-        int(rows["qty"][30]),
-        int(other["qty"][30]),
-    )
-    assert jobs.difference(Twin(rows, {}), Twin(rows[:40], {}), 9) == (int(rows["event"][40]), "number of outcomes", 50, 40)
-    assert jobs.difference(Twin(rows, {"a": [(1,)]}), Twin(rows, {"a": [(2,)]}), 9) == (8, "state.a", [(1,)], [(2,)])
 
 
 # ---- the same everywhere

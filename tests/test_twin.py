@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from fuzz.strategies import busy
-from fuzz.twin import COLUMNS, Lockstep, state_difference
+from fuzz.twin import COLUMNS, Lockstep, first_difference, state_difference
 from specs.errors import LawBroken, TwinsDiffer
 from specs.model.exchange import Exchange
 from specs.tape import OUTCOME, OUTCOME_STRUCT, Seam, SeamKind
@@ -153,6 +154,60 @@ def test_rows_and_tables_that_one_twin_lacks_are_named():
     assert state_difference(model, {"positions": model["positions"]}) == ("clock", "there", "absent")
     wide = {"positions": [(16, 0, 0, 5, 500, 1), (17, 0, 0, -5, -500)], "clock": [(1, 2, 3)]}
     assert state_difference(model, wide)[0] == "positions[(16, 0, 0)]"
+
+
+# ---- two whole runs: the same first difference as in lockstep
+
+
+class Whole:
+    """A run of EVENTS on a twin, with what apply() said as its outcomes."""
+
+    def __init__(self, twin: type[Exchange], events: np.ndarray = EVENTS) -> None:
+        exchange = twin(VENUE, START_NS, SEAMS)
+        said = exchange.outcomes().tobytes() + b"".join(exchange.apply(event) for event in events)
+        self.outcomes, self.state = lambda: np.frombuffer(said, OUTCOME), exchange.state
+
+
+def differs(twin: type[Exchange]) -> tuple:
+    event, field, model, engine = first_difference(Whole(Exchange), Whole(twin), len(EVENTS))
+    mirrored = first_difference(Whole(twin), Whole(Exchange), len(EVENTS))
+    assert (mirrored[0], *mirrored[2:]) == (event, engine, model)
+    return event, field, model, engine
+
+
+def test_equal_runs_have_no_difference():
+    assert first_difference(Whole(Exchange), Whole(Exchange), len(EVENTS)) is None
+    assert first_difference(Whole(Exchange, EVENTS[:0]), Whole(Exchange, EVENTS[:0]), 0) is None
+
+
+@pytest.mark.parametrize("column", range(len(OUTCOME.names)), ids=OUTCOME.names)
+def test_each_field_of_a_runs_outcomes_is_compared(column):
+    for outcome in (0, 1):
+        twin = flipping(FILL, outcome=outcome, column=column)
+        error = run(twin)
+        if OUTCOME.names[column] == "event":  # then an outcome of the event before, or after, stands there
+            assert differs(twin)[0] == min(FILL, FILL ^ 1) and "absent" in differs(twin)
+        else:
+            assert differs(twin) == (error.event, error.field, error.model, error.engine)
+
+
+@pytest.mark.parametrize("event", [FILL, int(Whole(Exchange).outcomes()["event"][-1])])  # in the middle, and at the end
+@pytest.mark.parametrize("which", [0, -1])
+def test_an_outcome_that_a_run_lacks_is_named(event, which):
+    class Silent(Exchange):
+        def apply(self, packed):
+            said = super().apply(packed)
+            rows = [said[i : i + OUTCOME.itemsize] for i in range(0, len(said), OUTCOME.itemsize)]
+            return b"".join(row for i, row in enumerate(rows) if i != which % len(rows) or self.events - 1 != event)
+
+    error = run(Silent)
+    assert differs(Silent) == (error.event, error.field, error.model, error.engine)
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_the_states_that_runs_end_in_are_compared(table):
+    error = run(flipping(LAST, table=table))
+    assert differs(flipping(LAST, table=table)) == (error.event, error.field, error.model, error.engine)
 
 
 def test_the_first_outcomes_are_compared_too():
