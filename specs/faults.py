@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
 from specs import units
 from specs.errors import SpecError
 from specs.load import near
 from specs.rules import At, Name, Row, Text, Venue
 from specs.tape import SEAM_ANY, USERS_FROM, Seam, SeamKind
+from specs.window import HalfOpenWindow
 
 MAGNITUDE_MAX = 10**12  # ppm: a factor of a million, ten times beyond anything recorded
 EXPONENT_MAX = 18
@@ -56,30 +57,15 @@ def _row_number(venue: Venue, table: str, name: str, path: tuple) -> int:
     return known.index(name)
 
 
-class Fault(Row):
-    """What every fault has: a name to toggle it by and a window [from, to)."""
+class _Toggled(Row):
+    """Apart from Fault, so that the id comes before the window: fields stand in the order of the bases, the last one first."""
 
     id: Name
     enabled: StrictBool = True
-    from_time: AwareDatetime = Field(alias="from")
-    to_time: AwareDatetime = Field(alias="to")
 
-    @property
-    def from_ns(self) -> int:
-        return units.instant_to_ns(self.from_time)
 
-    @property
-    def to_ns(self) -> int:
-        return units.instant_to_ns(self.to_time)
-
-    @model_validator(mode="after")
-    def _window(self) -> Fault:
-        for key, time_ns in (("from", self.from_ns), ("to", self.to_ns)):
-            if not 0 <= time_ns <= units.TIMES_MAX_NS:
-                raise At((key,), "the time is out of range", f"from 1970 to {units.ns_to_instant(units.TIMES_MAX_NS)[:4]}")
-        if self.to_ns <= self.from_ns:
-            raise At(("to",), "the window is empty: it does not end after it begins", "half-open [from, to): a later 'to'")
-        return self
+class Fault(HalfOpenWindow, _Toggled):
+    """What every fault has: a name to toggle it by and a window [from, to)."""
 
     def check(self, venue: Venue) -> None:
         """Raise At if the fault names something the venue does not have."""

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field, StrictInt, StringConstraints, model_v
 from specs import units
 from specs.faults import Plan
 from specs.rules import At, Name, Node, Ns, Row, Text, Venue
+from specs.window import Window
 
 MINUTE_NS = 60 * units.NS
 MINUTES_MAX = 1_440
@@ -24,27 +25,6 @@ Move = Literal["recorded", "true_move"]
 Figure = Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
 Figures = Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?( (0|[1-9][0-9]*)(\.[0-9]+)?)*$")]
 """Figures in a row, a blank between them."""
-
-
-class Window(Row):
-    """[from, to]: both ends belong to it."""
-
-    from_time: AwareDatetime = Field(alias="from")
-    to_time: AwareDatetime = Field(alias="to")
-
-    @property
-    def from_ns(self) -> int:
-        return units.instant_to_ns(self.from_time)
-
-    @property
-    def to_ns(self) -> int:
-        return units.instant_to_ns(self.to_time)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Window:
-        if self.to_ns < self.from_ns:
-            raise At(("to",), "the window ends before it begins", "a later 'to'")
-        return self
 
 
 class MinuteSeries(Row):

@@ -243,6 +243,7 @@ def change(old: str, new: str) -> str:
         ('window: {from: "2025-10-10T21:00:00Z"', 'window: {from: "2025-10-10T21:00:30Z"', "minute"),
         ('from: "2025-10-10T21:36:00Z"', "from: 2025-10-10T21:36:00", "no time zone"),
         ('from: "2025-10-10T21:36:00Z"', 'from: "2025-10-10T20:36:00Z"', "not within"),
+        ('to: "2025-10-10T22:16:00Z"', 'to: "2025-10-10T21:35:59Z"', r":7:44: window\.to: the window ends before it begins"),
         ('horizon: "2025-10-10T22:16:00Z"', 'horizon: "2025-10-10T23:16:00Z"', "horizon"),
         ('broken: "binance-spot:USDEUSDT"', 'broken: "synthetic:BTCUSDT"', "no minute series"),
         ('by: {kind: source, name: "uniswap-v3:USDEUSDT"}', 'by: {kind: source, name: "uniswap-v2:USDEUSDT"}', "uniswap-v3"),
