@@ -16,4 +16,4 @@ cdef void map_insert(State* s, uint64_t order_id, int32_t order) noexcept nogil
 cdef void book_free(State* s) noexcept
 cdef bytes book_save(State* s)
 cdef int book_load(State* s, bytes blob, size_t at) except -1
-cdef list book_rows(State* s)  # (market, side, price, place, order_id, account, qty), bids down, asks up
+cdef list book_rows(State* s)  # (market, side, price, place, order_id, account, qty, reduce_only), bids down, asks up

@@ -157,7 +157,7 @@ cdef int32_t book_rest(State* s, uint64_t order_id, uint32_t account, int market
     s.orders_live += 1
     order = &s.orders[place]
     order.order_id, order.price, order.qty, order.account = order_id, price, qty, account
-    order.market, order.side = market, side
+    order.market, order.side, order.reduce_only = market, side, 0
     order.next, order.prev = 0, level.tail
     if PLANTED(s.planted, 4) and level.head:
         order.next, order.prev = level.head, 0
@@ -319,6 +319,6 @@ cdef list book_rows(State* s):
                     place, queue = page.levels[slot].head, 0
                     while place:
                         o = &s.orders[place]
-                        rows.append((market, side, o.price, queue, o.order_id, o.account, o.qty))
+                        rows.append((market, side, o.price, queue, o.order_id, o.account, o.qty, o.reduce_only))
                         place, queue = o.next, queue + 1
     return rows

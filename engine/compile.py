@@ -80,6 +80,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 median,
                 market.mark.basis_samples if median else 0,
                 median and market.mark.republish_on_fill,
+                *_funding(market.funding),
             )
         )
         for row in market.brackets:
@@ -121,7 +122,10 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "assets": len(venue.assets),
         "trigger_at_equal": venue.liquidation.trigger == "maintenance_ge_equity",
         "order_row": ["ratio", "deficit", "account"].index(venue.liquidation.order),
+        "fund_net": venue.fund.measure == "net",
+        "one": rules.whole(1, places),
         "permits": [[int(venue.grades.permit(grade, action)) for action in tape.Action] for grade in tape.Grade],
+        "state_permits": [[int(venue.states.permit(state, action)) for action in tape.Action] for state in tape.MarketState],
         "markets": markets,
         "basis_from": basis_from,
         "brackets": brackets,
@@ -165,9 +169,9 @@ def _weighted_walk(node, weight: int = 0):
 
 
 def _node(venue: rules.Venue, index: rules.Index, node, weight: int, samples: int) -> tuple[int, ...]:
-    """Return (kind, parts, ref, scale, argument, weight, samples_from)."""
+    """Return (kind, parts, ref, scale, argument, weight, samples_from, clamp)."""
     parts = len(node.of) if isinstance(getattr(node, "of", None), list) else 1 if getattr(node, "of", None) is not None else 0
-    ref, scale, argument = 0, 1, 0
+    ref, scale, argument, clamp = 0, 1, 0, False
     if node.kind in ("source", "redemption"):
         ref = venue.number("sources", node.name if node.kind == "source" else node.ratio)
         scale = _scale(index.price_decimals - venue.sources[ref].price_decimals, index.name)
@@ -182,14 +186,28 @@ def _node(venue: rules.Venue, index: rules.Index, node, weight: int, samples: in
         argument = _fits(rules.whole(node.price_min, index.price_decimals), 0, units.INT64_MAX, f"{index.name}: floor")
     elif node.kind == "twap":
         argument = node.publications
-    return _KINDS.index(node.kind), parts, ref, scale, argument, weight, samples
+    elif node.kind == "weighted" and node.outlier is not None:
+        ref, argument, clamp = node.outlier.parts_min, node.outlier.ppm, node.outlier.policy == "clamp_to_median"
+    return _KINDS.index(node.kind), parts, ref, scale, argument, weight, samples, clamp
+
+
+def _funding(row: rules.Funding | None) -> tuple[int, ...]:
+    """Return (every_ns, interest, damp, cap), the rates in ppb; all 0 without funding."""
+    return (row.every_ns, row.interest_ppb, row.damp_ppb, row.cap_ppb) if row else (0, 0, 0, 0)
 
 
 def _stage(row, places: int) -> tuple[int, ...]:
-    """Return (kind, bound is bankruptcy, bound ppm, restore, capped, notional cap)."""
-    kind = int(tape.Stage[row.kind.upper()])
-    if row.kind == "book":
-        return kind, row.bound.kind == "bankruptcy", getattr(row.bound, "ppm", 0), row.quantity == "restore", False, 0
-    if row.kind == "takeover" and row.notional_max is not None:
-        return kind, False, 0, False, True, rules.whole(row.notional_max, places)
-    return kind, False, 0, False, False, 0
+    """Return (kind, bound is bankruptcy, bound ppm, restore, capped, notional cap, whether the fund counts, its limit)."""
+    kind, bound = int(tape.Stage[row.kind.upper()]), getattr(row, "bound", None)
+    cap = getattr(row, "notional_max", None)
+    limit = getattr(row, "fund_min", getattr(row, "fund_max", None))
+    return (
+        kind,
+        bound is not None and bound.kind == "bankruptcy",
+        getattr(bound, "ppm", 0),
+        getattr(row, "quantity", "") == "restore",
+        cap is not None,
+        rules.whole(cap, places) if cap is not None else 0,
+        limit is not None,
+        rules.whole(limit, places) if limit is not None else 0,
+    )

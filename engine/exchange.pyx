@@ -3,7 +3,7 @@
     0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
-    2 post     order -> match -> fills -> ledger; deposit, withdraw, leverage, cancel, account
+    2 post     order -> match -> fills -> ledger; cancel, account, deposit, withdraw, leverage, transfer, mode, auto-add, state
     3 price    sources -> index -> mark -> published {price, grade}; collateral
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
@@ -21,27 +21,29 @@ from libc.string cimport memcpy
 
 from engine import compile as rule_table
 from engine.bounds cimport bounds_scan, sort_numbers
+from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_transfer, is_user
 from engine.book cimport book_find, book_rows
+from engine.funding cimport funding_next, funding_sample, funding_settle
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
 from engine.liquidation cimport liquidation_round, liquidation_select
-from engine.margin cimport margin_evaluate, margin_requirement, margin_requirements, margin_strictest
+from engine.margin cimport margin_has_requirements, margin_requirement, margin_state_permit
 from engine.mark cimport mark_publish
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
 from engine.orders cimport order_cancel, order_post
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
-    ACT_WITHDRAW, CHART_FUND, CHART_OUTSIDE, CHECKED, ENGINE_ORDER, EV_ACCOUNT, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_LEVERAGE, EV_ORDER,
-    EV_SOURCE, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
-    GRADE_VALID, LEG_NET, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT, PERMIT_DEFER,
+    ACT_CANCEL, CHART_FUND, CHART_OUTSIDE, CHECKED, ENGINE_ORDER, EV_ACCOUNT, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_LEVERAGE, EV_ORDER,
+    EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLAG_REDUCE_ONLY, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
+    GRADE_VALID, LEG_NET, MARKET_HALTED, OUT_STATE_SET, WHY_BAD_STATE, WHY_MARKET_STATE, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT, PERMIT_DEFER,
     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STATUS_NORMAL, USERS_FROM, WHY_BAD_AMOUNT, WHY_BAD_LEG, WHY_BAD_LEVERAGE, WHY_BAD_ORDER_ID,
-    WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_DUPLICATE_ORDER_ID, WHY_GRADE_REFUSED, WHY_IN_LIQUIDATION, WHY_INSUFFICIENT_BALANCE,
+    WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_DUPLICATE_ORDER_ID, WHY_IN_LIQUIDATION,
     WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_NOT_OWNER, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
     WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_ORDER, WHY_UNKNOWN_SOURCE, WHY_USER, Event, Outcome,
 )
 from engine.seams cimport seam_price
 from engine.state cimport (
-    TIMER_PUBLISH, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
+    TIMER_PUBLISH, TIMER_QUOTE, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
 )
 
 from engine.compile import EVENT, OUTCOME, Seam, Stage
@@ -98,9 +100,12 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
     elif timer.kind == TIMER_PUBLISH:
         timer.time_ns = due + s.index_rules[timer.number].every_ns
         s.due_index |= <uint64_t>1 << timer.number
-    else:
+    elif timer.kind == TIMER_QUOTE:
         timer.time_ns = due + s.quoter_rules[timer.number].refill_ns
         quoter_refill(s, timer.number)
+    else:
+        timer.time_ns = funding_next(s, timer.number, due)
+        funding_settle(s, timer.number)
     _cascade(s)
 
 
@@ -130,11 +135,15 @@ cdef int _post(State* s, const Event* e) noexcept nogil:
         return _post_withdraw(s, e)
     if e.kind == EV_LEVERAGE:
         return _post_leverage(s, e)
+    if e.kind == EV_TRANSFER:
+        return accounts_transfer(s, e)
+    if e.kind == EV_MODE:
+        return accounts_mode(s, e)
+    if e.kind == EV_AUTO_ADD:
+        return accounts_auto_add_set(s, e)
+    if e.kind == EV_STATE:
+        return _post_state(s, e)
     return WHY_UNKNOWN_KIND
-
-
-cdef inline bint _is_user(State* s, uint64_t account) noexcept nogil:
-    return USERS_FROM <= account < <uint64_t>s.accounts_high and s.accounts[account].opened
 
 
 cdef int _post_account(State* s, const Event* e) noexcept nogil:
@@ -142,7 +151,7 @@ cdef int _post_account(State* s, const Event* e) noexcept nogil:
         return WHY_UNKNOWN_ACCOUNT
     if s.accounts[e.account].opened:
         return WHY_DUPLICATE_ACCOUNT
-    if e.flags & FLAG_HAS_PARENT and not (e.qty > 0 and _is_user(s, e.qty) and s.accounts[e.qty].owner == e.ref_id):
+    if e.flags & FLAG_HAS_PARENT and not (e.qty > 0 and is_user(s, e.qty) and s.accounts[e.qty].owner == e.ref_id):
         return WHY_BAD_OWNER
     if e.ref_id > <uint64_t>0xFFFFFFFF:
         return WHY_BAD_OWNER
@@ -159,7 +168,7 @@ cdef int _post_account(State* s, const Event* e) noexcept nogil:
 
 cdef int _post_deposit(State* s, const Event* e) noexcept nogil:
     cdef money_t amount = money_join(e.amount_lo, e.amount_hi)
-    if not _is_user(s, e.account):
+    if not is_user(s, e.account):
         return WHY_UNKNOWN_ACCOUNT
     if e.asset >= s.assets:
         return WHY_UNKNOWN_ASSET
@@ -170,43 +179,25 @@ cdef int _post_deposit(State* s, const Event* e) noexcept nogil:
 
 
 cdef int _post_withdraw(State* s, const Event* e) noexcept nogil:
-    """A withdrawal leaves the wallet at or above 0 and equity at or above initial margin."""
     cdef money_t amount = money_join(e.amount_lo, e.amount_hi)
-    cdef money_t* balance
-    cdef money_t wallet
-    cdef bint enough
-    cdef int i
-    if not _is_user(s, e.account):
+    cdef int why
+    if not is_user(s, e.account):
         return WHY_UNKNOWN_ACCOUNT
     if e.asset >= s.assets:
         return WHY_UNKNOWN_ASSET
     if not 0 < amount <= MONEY_IN_MAX:
         return WHY_BAD_AMOUNT
-    if s.accounts[e.account].status != STATUS_NORMAL:
-        return WHY_IN_LIQUIDATION
-    if margin_strictest(s, e.account, ACT_WITHDRAW, -1) >= PERMIT_DEFER:
-        return WHY_GRADE_REFUSED
-    balance = &s.balances[<size_t>e.account * s.assets + e.asset]
-    wallet = balance[0]
-    if e.asset == s.numeraire:
-        for i in range(s.markets):
-            wallet += s.positions[<size_t>e.account * s.markets + i].entry
-    if wallet < amount:
-        return WHY_INSUFFICIENT_BALANCE
-    balance[0] -= amount
-    enough = margin_evaluate(s, e.account).equity >= margin_requirements(s, e.account)
-    balance[0] += amount
-    if not enough:
-        return WHY_INSUFFICIENT_MARGIN
-    ledger_flow(s, FLOW_WITHDRAWAL, e.account, CHART_OUTSIDE, e.asset, amount)
-    return WHY_NONE
+    why = accounts_may_give(s, e.account, e.asset, amount)
+    if not why:
+        ledger_flow(s, FLOW_WITHDRAWAL, e.account, CHART_OUTSIDE, e.asset, amount)
+    return why
 
 
 cdef int _post_leverage(State* s, const Event* e) noexcept nogil:
     cdef money_t need
     cdef int64_t before
     cdef bint ignored
-    if not _is_user(s, e.account):
+    if not is_user(s, e.account):
         return WHY_UNKNOWN_ACCOUNT
     if e.market >= s.markets:
         return WHY_UNKNOWN_MARKET
@@ -219,7 +210,7 @@ cdef int _post_leverage(State* s, const Event* e) noexcept nogil:
     need = margin_requirement(s, e.account, e.market, 0, 0, 0, &ignored)
     p.leverage = e.qty
     if margin_requirement(s, e.account, e.market, 0, 0, 0, &ignored) > need:
-        if margin_evaluate(s, e.account).equity < margin_requirements(s, e.account):
+        if not margin_has_requirements(s, e.account):
             if not PLANTED(s.planted, 13):
                 p.leverage = before
             return WHY_INSUFFICIENT_MARGIN
@@ -229,7 +220,7 @@ cdef int _post_leverage(State* s, const Event* e) noexcept nogil:
 
 
 cdef int _post_order(State* s, const Event* e) noexcept nogil:
-    if not _is_user(s, e.account):
+    if not is_user(s, e.account):
         return WHY_UNKNOWN_ACCOUNT
     if e.market >= s.markets:
         return WHY_UNKNOWN_MARKET
@@ -239,19 +230,32 @@ cdef int _post_order(State* s, const Event* e) noexcept nogil:
         return WHY_DUPLICATE_ORDER_ID
     if e.leg != LEG_NET:
         return WHY_BAD_LEG
-    return order_post(s, e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty)
+    return order_post(s, e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty, e.flags & FLAG_REDUCE_ONLY != 0)
 
 
 cdef int _post_cancel(State* s, const Event* e) noexcept nogil:
     cdef int32_t place
-    if not _is_user(s, e.account):
+    if not is_user(s, e.account):
         return WHY_UNKNOWN_ACCOUNT
     place = book_find(s, e.ref_id)
     if not place:
         return WHY_UNKNOWN_ORDER
     if s.orders[place].account != e.account:
         return WHY_NOT_OWNER
+    if margin_state_permit(s, s.orders[place].market, ACT_CANCEL) >= PERMIT_DEFER:
+        return WHY_MARKET_STATE
     order_cancel(s, place, WHY_USER, 0)
+    return WHY_NONE
+
+
+cdef int _post_state(State* s, const Event* e) noexcept nogil:
+    if e.market >= s.markets:
+        return WHY_UNKNOWN_MARKET
+    if not 0 <= e.qty <= <int64_t>MARKET_HALTED:
+        return WHY_BAD_STATE
+    s.market_states[e.market], s.due_state = <unsigned char>e.qty, True
+    o = emit(s, OUT_STATE_SET)
+    o.market, o.qty = e.market, e.qty
     return WHY_NONE
 
 
@@ -296,7 +300,8 @@ cdef void _cascade(State* s) noexcept nogil:
     cdef int count, i
     cdef bint changed
     while True:
-        changed = _publish(s)
+        changed = _publish(s) or s.due_state
+        s.due_state = False
         count = liquidation_select(s, _scan(s, changed))
         if not count:
             break
@@ -331,6 +336,8 @@ cdef bint _publish(State* s) noexcept nogil:
     s.due_index = 0
     for i in range(s.markets):
         due = sampled >> s.market_rules[i].index & 1
+        if due and s.market_rules[i].funding_every_ns:
+            funding_sample(s, i)
         if (due or s.due_mark >> i & 1) and mark_publish(s, i, due):
             changed = True
             o = emit(s, OUT_MARK)
@@ -487,7 +494,7 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages"
+            "quoters seams touched due stages states funding"
         ).split()}
         tables["clock"].append((s.now, s.events, s.engine_orders))
         for a in range(s.accounts_high):
@@ -496,7 +503,7 @@ cdef class Exchange:
                 continue
             user = a >= USERS_FROM
             if user:
-                tables["accounts"].append((a, account.owner, account.has_parent, account.parent, account.status))
+                tables["accounts"].append((a, account.owner, account.has_parent, account.parent, account.status, account.auto_add))
             for i in range(s.assets):
                 if s.balances[<size_t>a * s.assets + i]:
                     tables["balances"].append((a, i, s.balances[<size_t>a * s.assets + i]))
@@ -524,6 +531,10 @@ cdef class Exchange:
             for k, value in enumerate(self._ring(mark.basis_from, mark.basis.count, mark.basis.head, s.market_rules[i].basis_samples)):
                 tables["basis"].append((i, k, value))
         tables["collateral"] = sorted((s.collateral_rules[i].asset, *_published(&s.collateral_states[i])) for i in range(s.collaterals))
+        for i in range(s.markets):
+            tables["states"].append((i, s.market_states[i]))
+            if s.market_rules[i].funding_every_ns:
+                tables["funding"].append((i, s.funding_states[i].index, s.funding_states[i].premium, s.funding_states[i].samples))
         for i in range(s.timers_count):
             if s.timers[i].armed:
                 tables["timers"].append((s.timers[i].kind, s.timers[i].number, s.timers[i].time_ns))
@@ -535,6 +546,8 @@ cdef class Exchange:
             tables["seams"].append((i, int(row.held), int(row.held_there), row.held_price, row.fired))
         tables["touched"] = sorted((s.touched[i],) for i in range(s.touched_count))
         tables["due"] = [(0, i) for i in range(s.indices) if s.due_index >> i & 1] + [(1, i) for i in range(s.markets) if s.due_mark >> i & 1]
+        if s.due_state:
+            tables["due"].append((2, 0))
         tables["stages"] = [(int(stage), s.stages_visited[<int>int(stage)]) for stage in Stage if stage]
         return tables
 

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t
 
 from engine.book cimport book_mid
-from engine.money cimport div_floor, money_fits_int64, money_mul, money_scale, money_t
+from engine.money cimport div_ceil, div_floor, money_abs, money_fits_int64, money_mul, money_scale, money_t
 from engine.records cimport (
     GRADE_INVALID, GRADE_STALE, GRADE_TOO_FEW_SOURCES, GRADE_VALID, SEAM_INDEX_PUBLISH, SEAM_SOURCE_READ,
 )
@@ -13,6 +13,7 @@ from engine.state cimport (
 )
 
 cdef enum:
+    PPM = 1000000
     PRICE_MAX = 1000000000000000
 
 cdef struct Read:
@@ -149,9 +150,8 @@ cdef Read _product(const IndexRule* rule, const Read* left, const Read* right) n
 
 cdef Read _together(const Node* node, const Read* parts) noexcept nogil:
     """Weighted sum, mean or median of the usable parts."""
-    cdef int64_t[NODES_MAX] prices
+    cdef int64_t[NODES_MAX] prices  # of the usable parts, ascending
     cdef money_t total = 0
-    cdef int64_t weight = 0
     cdef int count = 0
     cdef int used = 0
     cdef int i, j
@@ -163,11 +163,7 @@ cdef Read _together(const Node* node, const Read* parts) noexcept nogil:
             invalid = invalid or parts[i].reading == READ_INVALID
             continue
         used += parts[i].used
-        if node.kind == NODE_WEIGHTED:
-            total += money_mul(parts[i].price, parts[i].weight)
-            weight += parts[i].weight
-        else:
-            total += parts[i].price
+        total += parts[i].price
         j = count  # insertion sort: a recipe has a handful of parts
         while j > 0 and prices[j - 1] > parts[i].price:
             prices[j] = prices[j - 1]
@@ -177,11 +173,45 @@ cdef Read _together(const Node* node, const Read* parts) noexcept nogil:
     if count == 0:
         return _none(READ_STALE if stale else READ_INVALID if invalid else READ_MISSING, 0)
     if node.kind == NODE_WEIGHTED:
-        return _bounded(div_floor(total, weight), used) if weight else _none(READ_MISSING, 0)
+        return _weighted(node, parts, count, _median(prices, count))
     if node.kind == NODE_MEAN:
         return _bounded(div_floor(total, count), used)
-    if count % 2:
-        return _bounded(prices[count // 2], used)
-    total = prices[count // 2 - 1]
-    total += prices[count // 2]
-    return _bounded(div_floor(total, 2), used)
+    return _bounded(_median(prices, count), used)
+
+
+cdef int64_t _median(const int64_t* prices, int count) noexcept nogil:
+    """Of an even number the mean of the middle two, rounded down."""
+    cdef money_t middle = prices[count // 2]
+    if count % 2 == 0:
+        middle += prices[count // 2 - 1]
+        middle = div_floor(middle, 2)
+    return <int64_t>middle
+
+
+cdef Read _weighted(const Node* node, const Read* parts, int count, int64_t median) noexcept nogil:
+    """sum(weight * price) / sum(weight) of the usable parts, under the outlier row."""
+    cdef money_t width = money_scale(money_abs(median), node.argument)
+    cdef money_t total = 0
+    cdef money_t price
+    cdef int64_t weight = 0
+    cdef int outliers = 0
+    cdef int used = 0
+    cdef int everything = 0
+    cdef int i
+    cdef bint banded = node.ref != 0 and count >= node.ref
+    for i in range(node.parts):
+        if parts[i].reading != READ_OK:
+            continue
+        price = parts[i].price
+        everything += parts[i].used
+        if banded and money_scale(money_abs(price - median), PPM) > width:
+            outliers += 1
+            if not node.clamp:
+                continue
+            price = div_floor(money_scale(median, PPM) + width, PPM) if price > median else div_ceil(money_scale(median, PPM) - width, PPM)
+        total += money_scale(price, parts[i].weight)
+        weight += parts[i].weight
+        used += parts[i].used
+    if not node.clamp and outliers > 1:
+        return _bounded(median, everything)
+    return _bounded(div_floor(total, weight), used) if weight else _none(READ_MISSING, 0)

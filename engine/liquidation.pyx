@@ -6,18 +6,20 @@ collateral converted. Nothing rounds in favour of the account that is being liqu
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport qsort
 
-from engine.fund cimport fund_pay
+from engine.accounts cimport accounts_auto_add
+from engine.adl cimport adl_run
+from engine.fund cimport fund_measure, fund_pay
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
     conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
     margin_maintenance, margin_permit, margin_position,
 )
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil
-from engine.orders cimport order_cancel, order_match, order_next_id
+from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
 from engine.records cimport (
     ACT_CONVERT, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
     FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_RESTORED, OUT_SUSPENDED,
-    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_LIQUIDATION_TRIGGER, SIDE_BUY, SIDE_SELL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
+    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_LIQUIDATION_TRIGGER, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, WHY_ABOVE_TARGET,
     WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, Outcome,
 )
@@ -47,10 +49,15 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
     cdef int i
     cdef uint32_t account
     cdef Evaluation e
+    cdef bint verdict
     for i in range(count):
         account = s.scan[i]
         e = margin_evaluate(s, account)
-        if not liquidation_triggered(s, account, &e):
+        verdict = liquidation_triggered(s, account, &e)
+        if verdict and accounts_auto_add(s, account, &e):
+            e = margin_evaluate(s, account)
+            verdict = liquidation_triggered(s, account, &e)
+        if not verdict:
             if s.accounts[account].status != STATUS_NORMAL:
                 s.accounts[account].status = STATUS_NORMAL
                 _say(s, OUT_RESTORED, account, e.equity, WHY_ABOVE_TARGET if e.open else WHY_FLAT)
@@ -139,6 +146,9 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
         elif rule.kind == STAGE_TAKEOVER and e.open and liquidation_triggered(s, account, &e):
             _enter(s, STAGE_TAKEOVER)
             _takeover(s, account, rule)
+        elif rule.kind == STAGE_ADL and e.open and liquidation_triggered(s, account, &e):
+            _enter(s, STAGE_ADL)
+            adl_run(s, account, rule)
         elif rule.kind == STAGE_CONVERT and short_of and not PLANTED(s.planted, 10):
             _enter(s, STAGE_CONVERT)
             _convert(s, account)
@@ -248,9 +258,9 @@ cdef void _takeover(State* s, uint32_t account, const StageRule* rule) noexcept 
         qty = s.positions[<size_t>account * s.markets + market].qty
         if not qty or margin_permit(s, market, ACT_TAKEOVER) >= PERMIT_DEFER:
             continue
-        value = s.marks[market].value
-        if rule.capped and money_abs(money_scale(value, s.positions[<size_t>CHART_BACKSTOP * s.markets + market].qty + qty)) > rule.notional_max:
+        if not seam_decision(s, SEAM_TAKEOVER_ACCEPT, market, _accepts(s, market, qty, rule)):
             continue
+        value = s.marks[market].value
         share = _share(s, account, margin_position(s, account, market), margin_evaluate(s, account).maintenance)
         lots = qty if qty > 0 else -qty
         gross = money_scale(value, lots)
@@ -265,6 +275,15 @@ cdef void _takeover(State* s, uint32_t account, const StageRule* rule) noexcept 
         o.qty, o.price, o.flow = lots, s.marks[market].published.last_valid, FLOW_TAKEOVER
         share = money_scale(value, qty) - share
         o.money_lo, o.money_hi = money_lo(share), money_hi(share)
+        order_trim(s, account, market)
+
+
+cdef bint _accepts(State* s, int market, int64_t qty, const StageRule* rule) noexcept nogil:
+    """The backstop may take the lots: within its cap, and the fund has enough behind it."""
+    cdef int64_t held = s.positions[<size_t>CHART_BACKSTOP * s.markets + market].qty
+    if rule.capped and money_abs(money_scale(s.marks[market].value, held + qty)) > rule.notional_max:
+        return False
+    return not rule.fund_counts or fund_measure(s) >= rule.fund_limit
 
 
 cdef void _convert(State* s, uint32_t account) noexcept nogil:

@@ -11,7 +11,11 @@ cdef money_t margin_position(State* s, uint32_t account, int market) noexcept no
 cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil  # of all markets
 cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil
-cdef int margin_permit(State* s, int market, int action) noexcept nogil
+cdef bint margin_has_requirements(State* s, uint32_t account) noexcept nogil  # equity at or above them
+cdef money_t margin_wallet(State* s, uint32_t account, int asset) noexcept nogil  # without what open positions cost
+cdef int margin_grade_permit(State* s, int market, int action) noexcept nogil
+cdef int margin_state_permit(State* s, int market, int action) noexcept nogil
+cdef int margin_permit(State* s, int market, int action) noexcept nogil  # the stricter of the two
 cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil
 cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil  # market -1: none
 cdef int64_t conversion_price(const CollateralRule* rule, int64_t price) noexcept nogil

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor
-from engine.records cimport ACT_LIQUIDATE, PERMIT_ALLOW, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL
+from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL
 from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Position, Published, State
 
 cdef enum:
@@ -68,6 +68,20 @@ cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:
     return total
 
 
+cdef bint margin_has_requirements(State* s, uint32_t account) noexcept nogil:
+    return margin_evaluate(s, account).equity >= margin_requirements(s, account)
+
+
+cdef money_t margin_wallet(State* s, uint32_t account, int asset) noexcept nogil:
+    """A balance without what open positions cost or brought: derived, it moves no money."""
+    cdef money_t wallet = s.balances[<size_t>account * s.assets + asset]
+    cdef int i
+    if asset == s.numeraire:
+        for i in range(s.markets):
+            wallet += s.positions[<size_t>account * s.markets + i].entry
+    return wallet
+
+
 cdef money_t _collateral_value(const CollateralRule* rule, money_t balance, int64_t price) noexcept nogil:
     """balance * price down, * weight down; a debt * liability weight, away from 0."""
     if balance >= 0:
@@ -109,6 +123,17 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
 
 
 cdef int margin_permit(State* s, int market, int action) noexcept nogil:
+    """What the grade of a mark and the state of its market allow together."""
+    cdef int grade = margin_grade_permit(s, market, action)
+    cdef int state = margin_state_permit(s, market, action)
+    return grade if grade > state else state
+
+
+cdef int margin_state_permit(State* s, int market, int action) noexcept nogil:
+    return s.state_permits[s.market_states[market]][action]
+
+
+cdef int margin_grade_permit(State* s, int market, int action) noexcept nogil:
     """What the grade of a mark allows; without a mark that was ever valid nothing is."""
     cdef const Published* p = &s.marks[market].published
     if PLANTED(s.planted, 21) and action == ACT_LIQUIDATE:
@@ -124,12 +149,15 @@ cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil:
 
 
 cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil:
-    """The strictest permit over the account's positions, its collateral, and the market of an order."""
+    """The strictest grade's permit over the account's positions, its collateral, and the market of an order.
+
+    The states of the markets in which it holds a position count for a withdrawal.
+    """
     cdef int strictest = PERMIT_ALLOW
     cdef int i, permit
     for i in range(s.markets):
         if i == market or s.positions[<size_t>account * s.markets + i].qty:
-            permit = margin_permit(s, i, action)
+            permit = margin_permit(s, i, action) if action == ACT_WITHDRAW else margin_grade_permit(s, i, action)
             if permit > strictest:
                 strictest = permit
     for i in range(s.collaterals):

@@ -3,13 +3,13 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.book cimport book_best, book_reduce, book_remove, book_rest
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
-from engine.margin cimport margin_evaluate, margin_requirement, margin_requirements, margin_strictest
+from engine.margin cimport margin_evaluate, margin_requirement, margin_requirements, margin_state_permit, margin_strictest
 from engine.money cimport div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t
 from engine.records cimport (
     ACT_OPEN, ACT_REDUCE, CHART_FEES, ENGINE_ORDER, FLOW_FEE, FLOW_TRADE, OUT_ACCEPTED, OUT_CANCELLED, OUT_FILL, PERMIT_DEFER, PLANTED,
     SIDE_BUY, SIDE_SELL, STAGE_BOOK, STAGE_NONE, STATUS_LIQUIDATING, TIF_GTC, TIF_MARKET, TIF_POST_ONLY, Outcome, WHY_BAD_PRICE, WHY_BAD_QTY,
     WHY_BAD_SIDE, WHY_BAD_TIF, WHY_BOOK_FULL, WHY_EXCEEDS_BRACKETS, WHY_GRADE_REFUSED, WHY_IN_LIQUIDATION, WHY_INSUFFICIENT_MARGIN,
-    WHY_IOC_REMAINDER, WHY_NONE, WHY_OFF_TICK, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_TOO_MANY_ORDERS, WHY_WOULD_CROSS,
+    WHY_IOC_REMAINDER, WHY_MARKET_STATE, WHY_NONE, WHY_NOT_REDUCING, WHY_REDUCE_ONLY, WHY_OFF_TICK, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_TOO_MANY_ORDERS, WHY_WOULD_CROSS,
 )
 from engine.state cimport MarketRule, Order, Position, State, emit
 
@@ -31,13 +31,15 @@ cdef inline bint _reaches(State* s, int side, int64_t limit, int64_t price) noex
     return limit >= price if side == SIDE_BUY else limit <= price
 
 
-cdef int order_post(State* s, uint32_t account, int market, uint64_t order_id, int side, int tif, int64_t price, int64_t qty) noexcept nogil:
+cdef int order_post(
+    State* s, uint32_t account, int market, uint64_t order_id, int side, int tif, int64_t price, int64_t qty, bint reduce_only
+) noexcept nogil:
     """Gate and post one order of a user or a quoter; return the Reason of a refusal, which changed nothing."""
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef int64_t worse, other, filled, limit
     cdef money_t notional
-    cdef int32_t opposite
+    cdef int32_t opposite, place
     cdef int why
     if side != SIDE_BUY and side != SIDE_SELL:
         return WHY_BAD_SIDE
@@ -60,6 +62,8 @@ cdef int order_post(State* s, uint32_t account, int market, uint64_t order_id, i
     worse, other = _abs(p.qty + p.buy_lots), _abs(p.qty - p.sell_lots)
     if (worse if worse > other else other) + qty > POSITION_MAX:
         return WHY_POSITION_LIMIT
+    if reduce_only and qty > _closable(p.qty, side):
+        return WHY_NOT_REDUCING
     why = _margin_gate(s, account, market, side, tif, price, qty)
     if why:
         return why
@@ -74,7 +78,9 @@ cdef int order_post(State* s, uint32_t account, int market, uint64_t order_id, i
     if filled == qty:
         return WHY_NONE
     if tif == TIF_GTC or tif == TIF_POST_ONLY:
-        book_rest(s, order_id, account, market, side, price, qty - filled)
+        place = book_rest(s, order_id, account, market, side, price, qty - filled)
+        s.orders[place].reduce_only = reduce_only
+        s.reduce_only_seen = s.reduce_only_seen or reduce_only
     else:
         o = _say(s, OUT_CANCELLED, account, market, order_id, side, price, qty - filled)
         o.reason = WHY_IOC_REMAINDER
@@ -99,6 +105,8 @@ cdef int _margin_gate(State* s, uint32_t account, int market, int side, int tif,
     cdef money_t need = margin_requirement(s, account, market, 0, 0, 0, &ignored)
     cdef money_t need_with = margin_requirement(s, account, market, side, qty, cost, &exceeded)
     cdef money_t fee, needs
+    if margin_state_permit(s, market, ACT_OPEN if need_with > need else ACT_REDUCE) >= PERMIT_DEFER:
+        return WHY_MARKET_STATE
     if margin_strictest(s, account, ACT_OPEN if need_with > need else ACT_REDUCE, market) >= PERMIT_DEFER:
         return WHY_GRADE_REFUSED
     if need_with <= need:
@@ -177,7 +185,37 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
     if maker_fee:
         ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, s.numeraire, maker_fee)
     book_reduce(s, place, lots)
+    order_trim(s, taker, market)
+    order_trim(s, maker_account, market)
     return cash
+
+
+cdef inline int64_t _closable(int64_t held, int side) noexcept nogil:
+    """The lots of a position that an order of that side closes."""
+    cdef int64_t lots = held if side == SIDE_SELL else -held
+    return lots if lots > 0 else 0
+
+
+cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil:
+    """Cut the account's reduce-only orders, oldest first, each to what is left of its position."""
+    cdef int64_t held, left, cut
+    cdef int32_t place, following
+    if not s.reduce_only_seen or PLANTED(s.planted, 22):
+        return
+    held = s.positions[<size_t>account * s.markets + market].qty
+    place = s.accounts[account].orders_head
+    while place:
+        following = s.orders[place].account_next
+        if s.orders[place].reduce_only and s.orders[place].market == market:
+            left = _closable(held, s.orders[place].side)
+            cut = s.orders[place].qty - left
+            if left == 0:
+                order_cancel(s, place, WHY_REDUCE_ONLY, s.stage)
+            elif cut > 0:
+                o = _say(s, OUT_CANCELLED, account, market, s.orders[place].order_id, s.orders[place].side, s.orders[place].price, cut)
+                o.reason = WHY_REDUCE_ONLY
+                book_reduce(s, place, cut)
+        place = following
 
 
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil:

@@ -1,10 +1,11 @@
 """One refill of a quoter: cancel what rests, then quote again around the index unless the move or the inventory is too large."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+from engine.margin cimport margin_state_permit
 from engine.money cimport div_ceil, div_floor, money_abs, money_mul, money_scale
 from engine.orders cimport order_cancel, order_next_id, order_post
 from engine.records cimport (
-    GRADE_VALID, OUT_QUOTER, OUT_REJECT, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
+    ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
     WHY_QUOTER_RETURN,
 )
 from engine.state cimport Published, Quoter, QuoterRule, State, emit
@@ -30,7 +31,7 @@ cdef void quoter_refill(State* s, int number) noexcept nogil:
         if s.orders[place].market == rule.market:
             order_cancel(s, place, WHY_QUOTER_REFILL, STAGE_NONE)
         place = following
-    if index.grade != GRADE_VALID:
+    if margin_state_permit(s, rule.market, ACT_OPEN) >= PERMIT_DEFER or index.grade != GRADE_VALID:
         return
     if quoter.away:
         if s.now < quoter.return_ns:
@@ -53,7 +54,7 @@ cdef void quoter_refill(State* s, int number) noexcept nogil:
 cdef void _quote(State* s, const QuoterRule* rule, int side, int64_t price) noexcept nogil:
     """Place one quote through the gate; a refusal is a REJECT outcome."""
     cdef uint64_t order_id = order_next_id(s)
-    cdef int why = order_post(s, rule.account, rule.market, order_id, side, TIF_POST_ONLY, price, rule.lots)
+    cdef int why = order_post(s, rule.account, rule.market, order_id, side, TIF_POST_ONLY, price, rule.lots, False)
     if why:
         o = emit(s, OUT_REJECT)
         o.account, o.market, o.ref_id, o.side, o.price, o.qty, o.reason = rule.account, rule.market, order_id, side, price, rule.lots, why

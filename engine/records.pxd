@@ -13,7 +13,7 @@ cdef struct Event:  # 64 bytes, little-endian, no padding
     int64_t time_ns  # ns since the epoch, UTC
     uint64_t ref_id  # order id; owner of an account
     int64_t price  # price units of the market, or of the source
-    int64_t qty  # lots; leverage (times); parent (account id)
+    int64_t qty  # lots; leverage (times); another account; a state or a setting
     uint64_t amount_lo  # money, 10^-decimals of the asset: low half
     int64_t amount_hi  # high half, with the sign
     uint32_t account  # account id
@@ -53,7 +53,7 @@ cdef struct Outcome:  # 80 bytes, little-endian, no padding
 
 cdef extern from * nogil:
     """
-    #define RISKBED_SCHEMA_VERSION 1
+    #define RISKBED_SCHEMA_VERSION 2
     #define RISKBED_USERS_FROM 16u
     #define RISKBED_ENGINE_ORDER ((uint64_t)1 << 63)
     #define RISKBED_SEAM_ANY 0xFFFFFFFFu
@@ -78,6 +78,10 @@ cpdef enum EventKind:
     EV_ORDER = 6
     EV_CANCEL = 7
     EV_SOURCE = 8
+    EV_TRANSFER = 9
+    EV_MODE = 10
+    EV_AUTO_ADD = 11
+    EV_STATE = 12
 
 
 cpdef enum Side:
@@ -97,6 +101,7 @@ cpdef enum Tif:
 cpdef enum Flag:
     FLAG_MISSING = 1
     FLAG_HAS_PARENT = 2
+    FLAG_REDUCE_ONLY = 4
 
 
 cpdef enum Leg:
@@ -138,6 +143,11 @@ cpdef enum OutcomeKind:
     OUT_FUND_SHORT = 17
     OUT_BOUND = 18
     OUT_QUOTER = 19
+    OUT_MOVED = 20
+    OUT_FUNDING = 21
+    OUT_ADL = 22
+    OUT_STATE_SET = 23
+    OUT_AUTO_ADD_SET = 24
 
 
 cpdef enum Reason:
@@ -172,11 +182,22 @@ cpdef enum Reason:
     WHY_UNKNOWN_ORDER = 28
     WHY_NOT_OWNER = 29
     WHY_BAD_LEG = 30
+    WHY_NOT_RELATED = 31
+    WHY_BAD_STATE = 32
+    WHY_MARKET_STATE = 33
+    WHY_HAS_ORDERS = 34
+    WHY_NO_POSITION = 35
+    WHY_NOT_FLAT = 36
+    WHY_NOT_REDUCING = 37
+    WHY_BAD_SETTING = 38
     WHY_USER = 40
     WHY_IOC_REMAINDER = 41
     WHY_LIQUIDATED = 42
     WHY_QUOTER_REFILL = 43
     WHY_OWN_ORDER = 44
+    WHY_OWN_LEG = 45
+    WHY_REDUCE_ONLY = 46
+    WHY_DELEVERAGED = 47
     WHY_MAINTENANCE = 50
     WHY_FLAT = 51
     WHY_ABOVE_TARGET = 52
@@ -198,6 +219,15 @@ cpdef enum Action:
     ACT_LIQUIDATE = 3
     ACT_TAKEOVER = 4
     ACT_CONVERT = 5
+    ACT_ADL = 6
+    ACT_FUNDING = 7
+    ACT_CANCEL = 8
+
+
+cpdef enum MarketState:
+    MARKET_OPEN = 0
+    MARKET_REDUCE_ONLY = 1
+    MARKET_HALTED = 2
 
 
 cpdef enum Permit:
@@ -215,6 +245,7 @@ cpdef enum Stage:
     STAGE_CONVERT = 4
     STAGE_FUND = 5
     STAGE_WRITE_OFF = 6
+    STAGE_ADL = 7
 
 
 cpdef enum Flow:
@@ -230,6 +261,12 @@ cpdef enum Flow:
     FLOW_CONVERT_CASH = 9
     FLOW_FUND_PAYMENT = 10
     FLOW_WRITE_OFF = 11
+    FLOW_TRANSFER = 12
+    FLOW_AUTO_ADD = 13
+    FLOW_MODE = 14
+    FLOW_FUNDING_PAID = 15
+    FLOW_FUNDING_RECEIVED = 16
+    FLOW_ADL = 17
 
 
 cpdef enum Status:
@@ -244,6 +281,10 @@ cpdef enum Seam:
     SEAM_MARK_PUBLISH = 2
     SEAM_COLLATERAL_PRICE = 3
     SEAM_LIQUIDATION_TRIGGER = 4
+    SEAM_TAKEOVER_ACCEPT = 5
+    SEAM_ADL_TRIGGER = 6
+    SEAM_ADL_RANK = 7
+    SEAM_FUNDING_RATE = 8
 
 
 cpdef enum SeamKind:

@@ -16,7 +16,7 @@ cdef enum Reading:
     READ_OK, READ_MISSING, READ_STALE, READ_INVALID
 
 cdef enum TimerKind:
-    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE
+    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND
 
 # ---- rules
 
@@ -37,6 +37,10 @@ cdef struct MarketRule:
     int32_t index
     int32_t brackets_from
     int32_t brackets_count
+    int64_t funding_every_ns  # 0: no funding
+    int64_t interest_ppb
+    int64_t damp_ppb
+    int64_t cap_ppb
     int32_t basis_samples  # 0: the mark is the index
     bint mark_median
     bint republish_on_fill
@@ -48,12 +52,13 @@ cdef struct SourceRule:
 
 cdef struct Node:
     int64_t scale  # price units of the index per unit of the part read
-    int64_t argument  # floor: least price; twap: publications
+    int64_t argument  # floor: least price; twap: publications; weighted: ppm of the outlier band
     int64_t weight  # of this node in a weighted parent, 10^-8
     int64_t samples_from  # twap: start of its ring in State.samples
     int32_t kind
     int32_t parts  # how many readings it takes from the stack
-    int32_t ref  # source, index or market number
+    int32_t ref  # source, index or market number; weighted: from how many usable parts there is a band, 0: never
+    bint clamp  # weighted: an outlier counts at the edge of the band; else its weight is 0
 
 cdef struct IndexRule:
     int64_t every_ns  # 0: publishes on update
@@ -73,11 +78,13 @@ cdef struct CollateralRule:
 
 cdef struct StageRule:
     money_t notional_max
+    money_t fund_limit  # takeover: the least, adl: the most that the fund may have
     int64_t bound_ppm
     int32_t kind  # Stage
     bint bound_is_bankruptcy
     bint restore
     bint capped
+    bint fund_counts
 
 cdef struct QuoterRule:
     int64_t half_spread_ppm
@@ -115,6 +122,7 @@ cdef struct Account:
     uint8_t has_parent
     uint8_t status
     uint8_t touched
+    uint8_t auto_add  # of a sub-account: its parent adds margin before it is liquidated
     uint8_t watched  # in State.watched: looked at whenever a price changes
 
 cdef struct Position:
@@ -137,6 +145,7 @@ cdef struct Order:
     int32_t account_prev
     uint16_t market
     uint8_t side
+    uint8_t reduce_only
 
 cdef struct Level:
     int32_t head  # oldest order, 0: none
@@ -179,6 +188,16 @@ cdef struct Mark:
     Ring basis
     int64_t basis_from
 
+cdef struct Funding:
+    money_t index  # cumulative, 10^-9 money per lot
+    money_t premium  # sum of the interval's samples, ppb
+    int64_t samples
+
+cdef struct Candidate:  # a counterparty of ADL
+    int64_t score  # ppb
+    int64_t capacity  # lots
+    uint32_t account
+
 cdef struct Quoter:
     int64_t reference
     int64_t return_ns
@@ -213,7 +232,8 @@ cdef struct State:
     StageRule* stage_rules
     QuoterRule* quoter_rules
     SeamRow* seam_rows
-    uint8_t permits[4][8]  # [grade][action]
+    uint8_t permits[4][16]  # [grade][action]
+    uint8_t state_permits[4][16]  # [MarketState][action]
     int64_t gap_max_ns
     int32_t markets
     int32_t assets
@@ -232,6 +252,8 @@ cdef struct State:
     int32_t rounds_max
     int32_t order_row  # 0 ratio, 1 deficit, 2 account
     bint trigger_at_equal
+    bint fund_net  # the fund is measured with the backstop
+    money_t one  # a whole unit of the numeraire
     uint32_t armed  # bit per seam with a row
     int64_t samples_count
     # accounts
@@ -244,6 +266,7 @@ cdef struct State:
     int32_t orders_free  # head of the free list, chained by next
     int32_t orders_high
     int32_t orders_live
+    bint reduce_only_seen  # no reduce-only order ever rested: nothing to trim
     uint64_t* map_keys
     int32_t* map_orders  # 0: empty
     uint64_t map_mask
@@ -258,17 +281,20 @@ cdef struct State:
     Mark* marks
     Published* collateral_states  # by collateral row
     Quoter* quoter_states
+    Funding* funding_states  # by market
+    uint8_t* market_states  # MarketState
     Timer* timers  # in the order (kind, number)
     int32_t timers_count
     int64_t next_due  # no timer is due before
     uint64_t due_index  # bit per index
     uint64_t due_mark  # bit per market
+    bint due_state  # a market changed its state: everybody is looked at
     # the run
     int64_t now
     int64_t events
     int64_t event
     int64_t engine_orders
-    int64_t stages_visited[8]
+    int64_t stages_visited[16]
     int32_t round
     int32_t stage
     uint32_t* touched
@@ -284,6 +310,7 @@ cdef struct State:
     int64_t work  # accounts looked at since the bounds were made
     bint bounds_ready
     Pick* picks
+    Candidate* candidates
     int32_t picks_room
     Outcome* outcomes
     int64_t outcomes_count

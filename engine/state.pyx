@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from engine.book cimport book_free, book_load, book_save, map_insert
+from engine.funding cimport funding_next
 from engine.money cimport must
 from engine.records cimport USERS_FROM, Outcome
 
@@ -36,15 +37,20 @@ cdef int _rules(State* s, table) except -1:
     (s.gap_max_ns, s.accounts_max, s.orders_max, s.orders_per_account_max, s.rounds_max) = table["limits"]
     s.numeraire, s.assets = table["numeraire"], table["assets"]
     s.trigger_at_equal, s.order_row = table["trigger_at_equal"], table["order_row"]
+    s.fund_net, s.one = table["fund_net"], table["one"]
     for i, row in enumerate(table["permits"]):
         for j, permit in enumerate(row):
             s.permits[i][j] = permit
+    for i, row in enumerate(table["state_permits"]):
+        for j, permit in enumerate(row):
+            s.state_permits[i][j] = permit
     s.markets = len(table["markets"])
     s.market_rules = <MarketRule*>_take(s, s.markets, sizeof(MarketRule))
     for i, row in enumerate(table["markets"]):
         r = &s.market_rules[i]
         (r.tick_size, r.multiplier, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
-         r.brackets_from, r.brackets_count, r.mark_median, r.basis_samples, r.republish_on_fill) = row
+         r.brackets_from, r.brackets_count, r.mark_median, r.basis_samples, r.republish_on_fill,
+         r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb) = row
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
     for i, row in enumerate(table["brackets"]):
@@ -62,7 +68,7 @@ cdef int _rules(State* s, table) except -1:
     s.nodes = <Node*>_take(s, s.nodes_count, sizeof(Node))
     for i, row in enumerate(table["nodes"]):
         n = &s.nodes[i]
-        (n.kind, n.parts, n.ref, n.scale, n.argument, n.weight, n.samples_from) = row
+        (n.kind, n.parts, n.ref, n.scale, n.argument, n.weight, n.samples_from, n.clamp) = row
     s.samples_count = table["samples"]
     s.collaterals = len(table["collateral"])
     s.collateral_rules = <CollateralRule*>_take(s, s.collaterals, sizeof(CollateralRule))
@@ -73,7 +79,7 @@ cdef int _rules(State* s, table) except -1:
     s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
     for i, row in enumerate(table["stages"]):
         t = &s.stage_rules[i]
-        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max) = row
+        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit) = row
     s.quoters = len(table["quoters"])
     s.quoter_rules = <QuoterRule*>_take(s, s.quoters, sizeof(QuoterRule))
     for i, row in enumerate(table["quoters"]):
@@ -110,6 +116,7 @@ cdef int _memory(State* s, table) except -1:
     s.bucket_end = <int32_t*>_take(s, BOUND_BUCKETS, sizeof(int32_t))
     s.reference = <int64_t*>_take(s, s.markets + s.collaterals, sizeof(int64_t))
     s.picks = <Pick*>_take(s, slots, sizeof(Pick))
+    s.candidates = <Candidate*>_take(s, slots, sizeof(Candidate))
     s.accounts_high = USERS_FROM
     for i in range(<int32_t>USERS_FROM):
         s.accounts[i].owner, s.accounts[i].opened = i, 1
@@ -129,6 +136,8 @@ cdef int _memory(State* s, table) except -1:
     s.marks = <Mark*>_take(s, s.markets, sizeof(Mark))
     s.collateral_states = <Published*>_take(s, s.collaterals, sizeof(Published))
     s.quoter_states = <Quoter*>_take(s, s.quoters, sizeof(Quoter))
+    s.funding_states = <Funding*>_take(s, s.markets, sizeof(Funding))
+    s.market_states = <uint8_t*>_take(s, s.markets, sizeof(uint8_t))
     s.samples = <int64_t*>_take(s, s.samples_count, sizeof(int64_t))
     for i in range(s.indices):
         s.index_states[i].grade = 2  # TOO_FEW_SOURCES until the first publication
@@ -145,9 +154,9 @@ cdef int _memory(State* s, table) except -1:
 
 
 cdef int _timers(State* s) except -1:
-    """One timer slot per source, interval index and quoter, in the order (kind, number)."""
+    """One timer slot per source, index, quoter and market, in the order (kind, number)."""
     cdef int i, n = 0
-    s.timers_count = s.sources + s.indices + s.quoters
+    s.timers_count = s.sources + s.indices + s.quoters + s.markets
     s.timers = <Timer*>_take(s, s.timers_count, sizeof(Timer))
     s.next_due = INT64_MAX
     for i in range(s.sources):
@@ -161,6 +170,11 @@ cdef int _timers(State* s) except -1:
     for i in range(s.quoters):
         s.timers[n].kind, s.timers[n].number = TIMER_QUOTE, i
         s.timers[n].armed, s.timers[n].time_ns = True, s.now + s.quoter_rules[i].refill_ns
+        n += 1
+    for i in range(s.markets):
+        s.timers[n].kind, s.timers[n].number = TIMER_FUND, i
+        if s.market_rules[i].funding_every_ns:
+            s.timers[n].armed, s.timers[n].time_ns = True, funding_next(s, i, s.now)
         n += 1
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < s.next_due:
@@ -179,6 +193,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map_keys, <size_t>s.map_orders, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
+        <size_t>s.candidates, <size_t>s.funding_states, <size_t>s.market_states,
         <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
         <size_t>s.outcomes,
     ]:
@@ -256,6 +271,8 @@ cdef list _blocks(State* s):
         (<size_t>s.marks, s.markets * sizeof(Mark)),
         (<size_t>s.collateral_states, s.collaterals * sizeof(Published)),
         (<size_t>s.quoter_states, s.quoters * sizeof(Quoter)),
+        (<size_t>s.funding_states, s.markets * sizeof(Funding)),
+        (<size_t>s.market_states, s.markets * sizeof(uint8_t)),
         (<size_t>s.timers, s.timers_count * sizeof(Timer)),
         (<size_t>s.touched, s.touched_count * sizeof(uint32_t)),
         (<size_t>s.outcomes, s.outcomes_count * sizeof(Outcome)),
@@ -280,9 +297,10 @@ cdef int state_load(State* s, bytes blob) except -1:
     cdef int i
     memcpy(&saved, data, sizeof(State))
     s.accounts_high, s.orders_free, s.orders_high, s.orders_live = saved.accounts_high, saved.orders_free, saved.orders_high, saved.orders_live
-    s.next_due, s.due_index, s.due_mark = saved.next_due, saved.due_index, saved.due_mark
+    s.next_due, s.due_index, s.due_mark, s.due_state = saved.next_due, saved.due_index, saved.due_mark, saved.due_state
     s.now, s.events, s.event, s.engine_orders = saved.now, saved.events, saved.event, saved.engine_orders
     memcpy(s.stages_visited, saved.stages_visited, sizeof(saved.stages_visited))
+    s.reduce_only_seen = saved.reduce_only_seen
     s.round, s.stage, s.touched_count, s.armed = saved.round, saved.stage, saved.touched_count, saved.armed
     s.outcomes_count = saved.outcomes_count
     if s.outcomes_room < saved.outcomes_count:

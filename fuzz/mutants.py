@@ -144,7 +144,7 @@ class BoundIsSilent(Exchange):
 class CancelledStaysReserved(Exchange):
     """16: a cancelled order stays reserved."""
 
-    def cancel_order(self, order, reason, stage=Stage.NONE):
+    def cancel_order(self, order, reason, stage=None):
         super().cancel_order(order, reason, stage)
         self.ledger.accounts[order.account].orders[order.order_id] = order
 

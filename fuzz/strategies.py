@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from specs import rules, units
 from specs.tape import (
+    DECISIONS,
     ENGINE_ORDER,
     EVENT,
     EVENT_STRUCT,
@@ -28,6 +29,7 @@ from specs.tape import (
     EventKind,
     Flag,
     Flow,
+    MarketState,
     OutcomeKind,
     Seam,
     SeamKind,
@@ -109,6 +111,10 @@ def _recipes(source: str, other: str, market: str) -> list[dict]:
         {"kind": "median", "of": [first, second, book]},
         {"kind": "mean", "of": [first, second]},
         {"kind": "weighted", "of": [first, second], "weights": [60_000_000, 40_000_000]},
+        {"kind": "weighted", "of": [first, second, book], "weights": [50_000_000, 30_000_000, 20_000_000]}
+        | {"outlier": {"policy": "zero_weight", "ppm": 20_000}},
+        {"kind": "weighted", "of": [first, second, book], "weights": [20_000_000, 30_000_000, 50_000_000]}
+        | {"outlier": {"policy": "clamp_to_median", "ppm": 5_000, "parts_min": 2}},
         {"kind": "twap", "of": first, "publications": 3},
         {"kind": "floor", "of": first, "price_min": "0.95"},
         {"kind": "redemption", "ratio": "ratio", "underlying": first},
@@ -149,9 +155,28 @@ _BRACKETS = [
 _HUGE_BRACKETS = [{"notional_max": 10**24, "leverage_max": 20, "maintenance_ppm": 25_000}]  # for quantities at their bounds
 _GRADES = [
     {},
-    {action: "last_valid" for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert")},
-    {"reduce": "last_valid", "liquidate": "last_valid", "takeover": "defer", "convert": "defer"},
+    {action: "last_valid" for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding")},
+    {"reduce": "last_valid", "liquidate": "last_valid", "takeover": "defer", "convert": "defer", "adl": "last_valid"},
     {"open": "last_valid", "reduce": "last_valid", "liquidate": "defer"},
+]
+_STATES = [
+    {},
+    {
+        "halted": {
+            "open": "refuse",
+            "reduce": "refuse",
+            "cancel": "refuse",
+            "withdraw": "refuse",
+            "liquidate": "defer",
+            "funding": "refuse",
+        }
+    },
+    {"halted": {"open": "refuse", "liquidate": "allow", "takeover": "refuse", "adl": "defer"}},
+]
+_FUNDINGS = [
+    None,
+    {"every_ns": 60 * units.NS, "interest_ppb": 100_000, "damp_ppb": 500_000, "cap_ppb": 20_000_000},
+    {"every_ns": 60 * units.NS, "interest_ppb": -3_333, "cap_ppb": units.FUNDING_RATE_MAX_PPB},
 ]
 _FEES = [
     {"liquidation_ppm": 12_500, "taker_ppm": 500, "maker_ppm": 200},
@@ -181,17 +206,19 @@ def _market(choices: Choices, name: str, index: str) -> dict:
         "leverage_default": pick(choices, (20, 20, 20, 20, 5)),
         "market_bound_ppm": pick(choices, (300_000, 20_000)),
         "brackets": pick(choices, (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS)),
+        "funding": pick(choices, _FUNDINGS),
     }
 
 
 def _stages(choices: Choices) -> list[dict]:
     """Return a list of stages: any of them may be absent, except the end."""
     bound = pick(choices, ({"kind": "bankruptcy"}, {"kind": "mark", "ppm": 50_000}))
-    takeover = pick(choices, ({}, {}, {"notional_max": 3_000}))
+    takeover = pick(choices, ({}, {"notional_max": 3_000}, {"fund_min": 25}, {"notional_max": 0}))
     rows = [
         {"kind": "cancel"},
         {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))},
         {"kind": "takeover"} | takeover,
+        {"kind": "adl"} | pick(choices, ({}, {"fund_max": 15}, {})),
         {"kind": "convert"},
         {"kind": "fund"},
     ]
@@ -253,13 +280,14 @@ def make_venue(choices: Choices) -> rules.Venue:
             },
             {"asset": "COIN", "index": "BASE", "weight_ppm": 900_000, "convert_buffer_ppm": pick(choices, (50_000, 0))},
         ][: pick(choices, (1, 2, 0))],
+        "states": pick(choices, _STATES),
         "grades": {name: pick(choices, _GRADES) for name in ("stale", "too_few_sources", "invalid")},
         "liquidation": {
             "trigger": pick(choices, ("maintenance_ge_equity", "maintenance_gt_equity")),
             "order": pick(choices, ("ratio", "deficit", "account")),
             "stages": _stages(choices),
         },
-        "fund": {"capital": pick(choices, (20, 0, 1_000_000))},
+        "fund": {"capital": pick(choices, (20, 0, 1_000_000)), "measure": pick(choices, ("cash", "net"))},
         "quoters": [
             {
                 "account": USERS_FROM + pick(choices, (0, 1)),
@@ -292,9 +320,16 @@ KINDS = {  # kind of step: its share of the tape
     "withdraw": 3,
     "leverage": 3,
     "batch": 4,
+    "close": 5,
+    "transfer": 2,
+    "mode": 3,
+    "isolated": 5,
+    "auto_add": 2,
+    "state": 2,
+    "wait": 1,
     "bad": 3,
     "edge": 2,
-    "account": 1,
+    "account": 2,
 }
 EDGES = KINDS | {"edge": 36, "trade": 40}  # for tapes that live at the bounds of units.py
 _NEEDED = {"trade", "price"}  # never switched off
@@ -327,6 +362,7 @@ class TapeMaker:
         self.now = START_NS
         self.prices = [10_000 if source.name.startswith("coin") else 100 for source in venue.sources]
         self.ids: list[tuple[int, int]] = []  # (account, order id), the latest last
+        self.children: list[tuple[int, int]] = []  # (sub-account, parent)
         self.worth: dict[int, int] = {}  # whole numeraire deposited by account
         self.traded = 0  # the market of the last pair
         self.tenths = TENTHS
@@ -347,6 +383,8 @@ class TapeMaker:
             account = USERS_FROM + n
             self.put(kind=EventKind.ACCOUNT, account=account, ref_id=account if n != 2 else USERS_FROM)
             self.fund(account)
+        if self.choices.below(3) != 2:
+            self.isolate()
         self.now += 2 * units.NS  # every index has published
 
     def fund(self, account: int) -> None:
@@ -384,11 +422,21 @@ class TapeMaker:
         ticks = pick(self.choices, (0, 1, -1, 2, -2, 4, -4, 10))
         return max(tick, (price // tick + (ticks if side == Side.SELL else -ticks)) * tick)
 
-    def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int) -> None:
+    def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int, flags: int = 0) -> None:
         order_id, self.next_id = self.next_id, self.next_id + 1
         self.ids.append((account, order_id))
         price = 0 if tif == Tif.MARKET else price
-        self.put(kind=EventKind.ORDER, account=account, market=market, ref_id=order_id, side=side, tif=tif, price=price, qty=qty)
+        fields = {"account": account, "market": market, "ref_id": order_id, "side": side, "tif": tif, "price": price, "qty": qty}
+        self.put(kind=EventKind.ORDER, flags=flags, **fields)
+
+    def close(self) -> None:
+        """A reduce-only order of somebody who traded: on either side, so that some are refused."""
+        market, price, tick = self._market(self.traded)
+        side, account = pick(self.choices, (Side.SELL, Side.BUY)), self._who()
+        lots = pick(self.choices, (1, self._lots(market, account), 2))
+        self._send(
+            account, market, side, pick(self.choices, (Tif.GTC, Tif.IOC)), self._near(price, tick, side), lots, Flag.REDUCE_ONLY
+        )
 
     def order(self) -> None:
         account, (market, price, tick) = self._who(), self._market()
@@ -470,6 +518,58 @@ class TapeMaker:
     def leverage(self) -> None:
         market = self.choices.below(len(self.venue.markets))
         self.put(kind=EventKind.LEVERAGE, account=self._who(), market=market, qty=pick(self.choices, (20, 10, 3, 1, 21, 0)))
+
+    def _family(self) -> tuple[int, int]:
+        """Return a sub-account and its parent, if there are any; else two accounts of one owner, or of two."""
+        below, above = pick(self.choices, self.children or [(self._who(), self._who())])
+        return pick(self.choices, ((above, below), (below, above)))
+
+    def transfer(self) -> None:
+        account, other = self._family()
+        asset, amount = pick(self.choices, (0, 0, 1, 2)), pick(self.choices, (20 * ONE, 5 * ONE, 1, 10**9 * ONE))
+        self.put(kind=EventKind.TRANSFER, account=account, qty=other, asset=asset, amount=amount)
+
+    def mode(self) -> None:
+        """A position moves between cross and isolated, with margin: enough, too little or none."""
+        account, other = self._family()
+        market, amount = self._market(self.traded)[0], pick(self.choices, (60 * ONE, 25 * ONE, 0, 10**9 * ONE))
+        self.put(kind=EventKind.MODE, account=account, qty=other, market=market, amount=amount)
+
+    def isolated(self) -> None:
+        """A sub-account opens a position against somebody, and may hand it to its parent."""
+        if not self.children:
+            self.isolate()
+        account, parent = self.children[-1]
+        market, price, tick = self._market()
+        other, side = USERS_FROM + 1 + self.choices.below(self.accounts - 1), pick(self.choices, (Side.BUY, Side.SELL))
+        self.worth.setdefault(account, 30)
+        price, lots, self.traded = max(tick, price // tick * tick), self._lots(market, account), market
+        self._send(other, market, side, Tif.GTC, price, lots)
+        self._send(account, market, Side.SELL if side == Side.BUY else Side.BUY, Tif.IOC, price, lots)
+        if self.choices.below(3) == 2:
+            amount = pick(self.choices, (0, 5 * ONE, 25 * ONE))
+            self.put(kind=EventKind.MODE, account=account, qty=parent, market=market, amount=amount)
+
+    def auto_add(self) -> None:
+        account, _ = pick(self.choices, self.children or [(self._who(), 0)])
+        self.put(kind=EventKind.AUTO_ADD, account=account, qty=pick(self.choices, (1, 1, 0, 2)))
+
+    def state(self) -> None:
+        market = self.choices.below(len(self.venue.markets))
+        self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, (MarketState.HALTED, 1, 0, 0, 3)))
+
+    def wait(self) -> None:
+        """Let a minute pass, so that funding is due."""
+        self.now += 40 * units.NS
+        self.clock()
+
+    def isolate(self) -> None:
+        """A sub-account of the first account, with auto-add, and half of what its parent may give."""
+        account = USERS_FROM + self.accounts
+        self.children.append((account, USERS_FROM))
+        self.put(kind=EventKind.ACCOUNT, account=account, ref_id=USERS_FROM, flags=Flag.HAS_PARENT, qty=USERS_FROM)
+        self.put(kind=EventKind.AUTO_ADD, account=account, qty=1)
+        self.put(kind=EventKind.TRANSFER, account=USERS_FROM, qty=account, amount=30 * ONE)
 
     def account(self) -> None:
         account = USERS_FROM + self.choices.below(self.accounts + 2)
@@ -562,6 +662,15 @@ class TapeMaker:
                     {"kind": EventKind.ACCOUNT, "account": 96, "ref_id": 1},
                     {"kind": EventKind.ACCOUNT, "account": 95, "ref_id": 5, "flags": int(Flag.HAS_PARENT), "qty": -16},
                     {"kind": EventKind.LEVERAGE, "account": USERS_FROM, "market": 64, "qty": 2},
+                    {"kind": EventKind.TRANSFER, "account": USERS_FROM, "qty": USERS_FROM, "amount": 1},
+                    {"kind": EventKind.TRANSFER, "account": USERS_FROM, "qty": -1, "amount": 1},
+                    {"kind": EventKind.TRANSFER, "account": USERS_FROM, "qty": USERS_FROM + 2, "asset": 77, "amount": 1},
+                    {"kind": EventKind.TRANSFER, "account": USERS_FROM, "qty": USERS_FROM + 2, "amount": 2**126},
+                    {"kind": EventKind.MODE, "account": USERS_FROM, "qty": USERS_FROM + 1, "market": 9},
+                    {"kind": EventKind.MODE, "account": USERS_FROM, "qty": 2**40},
+                    {"kind": EventKind.MODE, "account": USERS_FROM, "qty": USERS_FROM + self.accounts, "amount": -1},
+                    {"kind": EventKind.STATE, "market": 9},
+                    {"kind": EventKind.STATE, "qty": -1},
                 ),
             )
         )
@@ -575,13 +684,14 @@ def make_seams(choices: Choices, venue: rules.Venue) -> list[SeamRow]:
         keys = {
             Seam.SOURCE_READ: len(venue.sources),
             Seam.INDEX_PUBLISH: len(venue.indices),
-            Seam.MARK_PUBLISH: len(venue.markets),
             Seam.COLLATERAL_PRICE: len(venue.assets),
             Seam.LIQUIDATION_TRIGGER: 4,
+            Seam.ADL_RANK: 4,
         }
-        key = choices.below(keys[seam] + 1)
-        key = SEAM_ANY if key == keys[seam] else key + (USERS_FROM if seam == Seam.LIQUIDATION_TRIGGER else 0)
-        if seam == Seam.LIQUIDATION_TRIGGER:
+        room = keys.get(seam, len(venue.markets))
+        key = choices.below(room + 1)
+        key = SEAM_ANY if key == room else key + (USERS_FROM if seam in (Seam.LIQUIDATION_TRIGGER, Seam.ADL_RANK) else 0)
+        if seam in DECISIONS:
             kind, argument = pick(choices, (SeamKind.FORCE_TRUE, SeamKind.FORCE_FALSE)), 0
         else:
             kind, argument = pick(
@@ -699,7 +809,7 @@ def busy(events: int, accounts: int = 50, seed: int = 1) -> Case:
 
 # ---- what a case reached
 
-REACHES = ("liquidation", "takeover", "conversion", "fund", "bad_debt")
+REACHES = ("liquidation", "takeover", "adl", "conversion", "fund", "bad_debt")
 
 
 def reached(outcomes: np.ndarray) -> set[str]:
@@ -709,6 +819,7 @@ def reached(outcomes: np.ndarray) -> set[str]:
     seen = {
         "liquidation": np.any((kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.BOOK)),
         "takeover": np.any(kind == OutcomeKind.TAKEOVER),
+        "adl": np.any(kind == OutcomeKind.ADL),
         "conversion": np.any(kind == OutcomeKind.CONVERT),
         "fund": np.any((kind == OutcomeKind.FLOW) & (flow == Flow.FUND_PAYMENT)),
         "bad_debt": np.any((kind == OutcomeKind.FLOW) & (flow == Flow.WRITE_OFF)),

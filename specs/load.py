@@ -110,7 +110,6 @@ class Document(NamedTuple):
             words.append(next((label for label in labels if isinstance(label, str)), str(step)))
         return ".".join(words)
 
-
     def problem(self, path: Loc, problem: str, remedy: str) -> Problem:
         """Return what is wrong with the value at a path, by its path and its place."""
         where = self.dotted(path)
@@ -145,6 +144,7 @@ def _unit(path: Loc) -> str:
 
 
 # ---- text -> plain values
+
 
 def _plain(text: str, path: Loc) -> tuple[object, str, str]:
     """Return (value, problem, remedy) of a plain scalar; problem is "" when it may stand."""
@@ -511,6 +511,7 @@ def load_text(text: str, model: type[Model], name: str = "<text>", check: Callab
 
 
 # ---- files
+
 
 def read_text(path: Path) -> str:
     """Return the text of a file a person named, or raise SpecError: missing, a folder, unreadable, too large, not UTF-8."""

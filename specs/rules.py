@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Union
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
 from specs import units
-from specs.tape import USERS_FROM, Action, Grade, Permit
+from specs.tape import USERS_FROM, Action, Grade, MarketState, Permit
 
 
 class At(ValueError):
@@ -112,12 +112,25 @@ class ProductNode(Row):
     of: Annotated[list["Node"], Field(min_length=2, max_length=2)]
 
 
+class Outlier(Row):
+    """What a weighted index does with a part that stands more than ppm from the median of its usable parts.
+
+    zero_weight: its weight is 0; if more than one part is an outlier the median is the index. clamp_to_median: it counts as the
+    nearest price inside the band. Fewer than parts_min usable parts: every part counts as it is.
+    """
+
+    policy: Literal["zero_weight", "clamp_to_median"]
+    ppm: Ppm
+    parts_min: Annotated[StrictInt, Field(ge=1, le=units.NODES_MAX)] = 3
+
+
 class WeightedNode(Row):
     """sum(weight x price) / sum(weight) over the usable parts, rounded down. Weights in 10^-8, sum 1 within one unit a part."""
 
     kind: Literal["weighted"]
     of: Annotated[list["Node"], Field(min_length=1)]
     weights: list[Annotated[StrictInt, Field(ge=0, le=units.WEIGHT_ONE)]]
+    outlier: Outlier | None = None
 
     @model_validator(mode="after")
     def _sum(self) -> "WeightedNode":
@@ -234,6 +247,23 @@ class Fees(Row):
     liquidation_ppm: Ppm = 0
 
 
+Ppb = Annotated[StrictInt, Field(ge=0, le=units.FUNDING_RATE_MAX_PPB)]
+
+
+class Funding(Row):
+    """Longs pay shorts (a negative rate: the other way round) every `every_ns`, at whole multiples of it since the epoch.
+
+    rate = clamp(P + clamp(interest - P, -damp, damp), -cap, cap), ppb of the notional at the mark. P is the mean premium of the
+    interval, (mid of the book - index) / index in ppb, sampled at each publication of the index, both rounded down; without a
+    sample it is 0. What an account pays is rounded up; the remainders are the funding residue's.
+    """
+
+    every_ns: Annotated[StrictInt, Field(ge=units.FUNDING_INTERVAL_MIN_NS, le=units.DURATION_MAX_NS)]
+    interest_ppb: Annotated[StrictInt, Field(ge=-units.FUNDING_RATE_MAX_PPB, le=units.FUNDING_RATE_MAX_PPB)] = 0
+    damp_ppb: Ppb = 0
+    cap_ppb: Ppb = units.FUNDING_RATE_MAX_PPB
+
+
 class Market(Row):
     """A linear perpetual: one lot is worth price x multiplier money units of the settlement asset."""
 
@@ -249,6 +279,7 @@ class Market(Row):
     leverage_default: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)] = 20
     market_bound_ppm: Ppm = 300_000
     brackets: Annotated[list[Bracket], Field(min_length=1, max_length=units.BRACKETS_MAX)]
+    funding: Funding | None = None
 
     @staticmethod
     def _money(value: int | str, path: tuple) -> int:
@@ -312,7 +343,8 @@ class Collateral(Row):
 
 
 Permits = dict[
-    Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert"], Literal["allow", "last_valid", "defer", "refuse"]
+    Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding"],
+    Literal["allow", "last_valid", "defer", "refuse"],
 ]
 
 
@@ -341,6 +373,30 @@ class Grades(Row):
                         "last_valid, defer or refuse",
                     )
         return self
+
+
+StatePermits = dict[
+    Literal["open", "reduce", "cancel", "withdraw", "liquidate", "takeover", "adl", "funding"],
+    Literal["allow", "defer", "refuse"],
+]
+
+
+class States(Row):
+    """What is allowed in a market that is not open; an action that a row does not name is allowed. STATE events switch.
+
+    open, reduce, cancel: orders of this market. withdraw: of accounts that hold a position in it. Of what is deferred or refused
+    to a liquidation the account is suspended; a funding interval is skipped.
+    """
+
+    reduce_only: StatePermits = {"open": "refuse"}
+    halted: StatePermits = {"open": "refuse", "reduce": "refuse", "liquidate": "defer", "takeover": "defer", "adl": "defer"}
+
+    def permit(self, state: MarketState, action: Action) -> Permit:
+        """Return the permit of an action in a market of that state."""
+        if state == MarketState.OPEN:
+            return Permit.ALLOW
+        row = {MarketState.REDUCE_ONLY: self.reduce_only, MarketState.HALTED: self.halted}[state]
+        return Permit[row.get(action.name.lower(), "allow").upper()]
 
 
 class BoundBankruptcy(Row):
@@ -374,12 +430,30 @@ class BookStage(Row):
 class TakeoverStage(Row):
     """The backstop takes what is left, at the bankruptcy price but never beyond the mark.
 
-    notional_max (whole numeraire): what the backstop may hold in the market after it; absent: no cap.
+    notional_max (whole numeraire): what the backstop may hold in the market after it; absent: no cap. fund_min (whole
+    numeraire): it takes nothing while the fund, by its measure, has less.
     """
 
     kind: Literal["takeover"]
     price: Literal["bankruptcy"] = "bankruptcy"
     notional_max: Whole | None = None
+    fund_min: Whole | None = None
+
+
+class AdlStage(Row):
+    """Auto-deleveraging: what neither book nor backstop took is closed against winners on the other side.
+
+    First against the owner's own opposite positions, at the mark: no value moves. Then at the bankruptcy price down a queue of
+    the other side: by score, highest first, of equals the lower account id; each closes what it holds, or what its equity can
+    bear at that price. score binance: max(0, unrealised profit) / max(1, wallet) x maintenance / equity. A counterparty's orders
+    in the market are cancelled. fund_max (whole numeraire): entered only while the fund, by its measure, has at most this;
+    absent: always.
+    """
+
+    kind: Literal["adl"]
+    score: Literal["binance"] = "binance"
+    price: Literal["bankruptcy"] = "bankruptcy"
+    fund_max: Whole | None = None
 
 
 class ConvertStage(Row):
@@ -402,9 +476,9 @@ class WriteOffStage(Row):
 
 
 StageRow = Annotated[
-    Union[CancelStage, BookStage, TakeoverStage, ConvertStage, FundStage, WriteOffStage], Field(discriminator="kind")
+    Union[CancelStage, BookStage, TakeoverStage, AdlStage, ConvertStage, FundStage, WriteOffStage], Field(discriminator="kind")
 ]
-_STAGE_ORDER = ["cancel", "book", "takeover", "convert", "fund", "write_off"]
+_STAGE_ORDER = ["cancel", "book", "takeover", "adl", "convert", "fund", "write_off"]
 
 
 class Liquidation(Row):
@@ -431,9 +505,14 @@ class Liquidation(Row):
 
 
 class Fund(Row):
-    """capital: what the insurance fund holds at the start, whole numeraire."""
+    """capital: what the insurance fund holds at the start, whole numeraire.
+
+    measure: what stages compare with a threshold: cash, the fund's balance; net, that and the backstop's cash and positions at
+    the marks. What it pays is always cash.
+    """
 
     capital: Whole = 0
+    measure: Literal["cash", "net"] = "cash"
 
 
 class Quoter(Row):
@@ -498,6 +577,7 @@ class Venue(Row):
     markets: Annotated[list[Market], Field(min_length=1, max_length=units.MARKETS_MAX)]
     collateral: list[Collateral] = []
     grades: Grades = Grades()
+    states: States = States()
     liquidation: Liquidation
     fund: Fund = Fund()
     quoters: Annotated[list[Quoter], Field(max_length=units.QUOTERS_MAX)] = []
@@ -593,8 +673,9 @@ class Venue(Row):
                 raise At(("quoters", i, "account"), f"account {row.account} quotes {row.market} twice")
         self._whole(self.fund.capital, self.decimals(self.numeraire), ("fund", "capital"))
         for i, stage in enumerate(self.liquidation.stages):
-            if stage.kind == "takeover" and stage.notional_max is not None:
-                self._whole(stage.notional_max, self.decimals(self.numeraire), ("liquidation", "stages", i, "notional_max"))
+            for field in ("notional_max", "fund_min", "fund_max"):
+                if getattr(stage, field, None) is not None:
+                    self._whole(getattr(stage, field), self.decimals(self.numeraire), ("liquidation", "stages", i, field))
         for i, row in enumerate(self.assumed):
             self._assumed(i, row.path)
         return self
@@ -614,6 +695,9 @@ class Venue(Row):
             (("indices", i, "publish"), row.publish.every_ns) for i, row in enumerate(self.indices) if row.publish.every_ns
         ]
         intervals += [(("quoters", i, "refill_ns"), row.refill_ns) for i, row in enumerate(self.quoters)]
+        intervals += [
+            (("markets", i, "funding", "every_ns"), row.funding.every_ns) for i, row in enumerate(self.markets) if row.funding
+        ]
         for path, every_ns in intervals:
             if self.clock.gap_max_ns // every_ns > units.TIMERS_MAX:
                 raise At(

@@ -23,6 +23,7 @@ from specs.tape import (
     Chart,
     EventKind,
     Grade,
+    MarketState,
     OutcomeKind,
     Permit,
     Reason,
@@ -101,7 +102,10 @@ class Scene:
         self.collateral = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["collateral"]}
         self.orders: dict[int, Order] = {}
         self.queues: dict[tuple[int, int, int], list[int]] = defaultdict(list)  # (market, side, price) -> order ids, oldest first
-        for market, side, price, _, order_id, account, qty in tables["orders"]:
+        self.states = dict(tables["states"])
+        self.auto_add = {row[0]: bool(row[5]) for row in tables["accounts"]}
+        self.parent = {row[0]: row[3] for row in tables["accounts"] if row[2]}
+        for market, side, price, _, order_id, account, qty, _ in tables["orders"]:
             self._rest(order_id, Order(market, side, price, account, qty))
 
     # -- forward
@@ -116,7 +120,7 @@ class Scene:
             self._pay(o.account, Chart.FEES, self.book.numeraire, o.money)
             self._take(o.other_id, o.qty)
             self._take(o.ref_id, o.qty)
-        elif o.kind == OutcomeKind.TAKEOVER:
+        elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED):
             self._trade(o.account, o.other, o.market, -o.qty if o.side == Side.BUY else o.qty, -o.money)
         elif o.kind == OutcomeKind.CONVERT:
             self._pay(o.account, o.other, o.asset, o.money)
@@ -132,6 +136,10 @@ class Scene:
             self.owner[o.account], self.status[o.account] = o.ref_id, Status.NORMAL
         elif o.kind == OutcomeKind.LEVERAGE_SET:
             self.leverage[o.account, o.market] = o.qty
+        elif o.kind == OutcomeKind.AUTO_ADD_SET:
+            self.auto_add[o.account] = bool(o.qty)
+        elif o.kind == OutcomeKind.STATE_SET:
+            self.states[o.market] = o.qty
         elif o.kind in STATUS_AFTER:
             self.status[o.account] = STATUS_AFTER[o.kind]
 
@@ -240,14 +248,27 @@ class Scene:
     def permit(self, price: Price, action: Action) -> Permit:
         return self.book.venue.grades.permit(Grade(price.grade), action) if price.valid else Permit.REFUSE
 
+    def state_permit(self, market: int, action: Action) -> Permit:
+        return self.book.venue.states.permit(MarketState(self.states[market]), action)
+
+    def market_permit(self, market: int, action: Action) -> Permit:
+        """Return what the grade of a mark and the state of its market allow together."""
+        return max(self.permit(self.marks[market], action), self.state_permit(market, action))
+
     def strictest(self, account: int, action: Action, market: int | None = None) -> Permit:
-        """Return the strictest permit over the account's positions, its collateral, and one more market."""
-        prices = [self.marks[m] for m in self.book.markets if self.qty[account, m] or m == market]
+        """Return the strictest permit over the account's positions, its collateral, and one more market.
+
+        States count beside grades where a position is at stake: for a withdrawal and for a liquidation.
+        """
+        markets = [m for m in self.book.markets if self.qty[account, m] or m == market]
+        prices = [self.marks[m] for m in markets]
         for haircut in self.book.haircuts:
             price, balance = self.collateral[haircut.asset], self.balance[account, haircut.asset]
             if balance and (action != Action.LIQUIDATE or haircut.collateral_value(balance, price.last_valid)):
                 prices.append(price)
-        return max((self.permit(price, action) for price in prices), default=Permit.ALLOW)
+        states = markets if action in (Action.WITHDRAW, Action.LIQUIDATE) else []
+        permits = [self.permit(price, action) for price in prices] + [self.state_permit(m, action) for m in states]
+        return max(permits, default=Permit.ALLOW)
 
     # -- limits of orders without a price of their own
 

@@ -22,7 +22,7 @@ import numpy as np
 from specs import units
 from specs.errors import SpecError, TapeError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class EventKind(IntEnum):
@@ -33,9 +33,13 @@ class EventKind(IntEnum):
     DEPOSIT = 3  # account, asset, amount
     WITHDRAW = 4  # account, asset, amount
     LEVERAGE = 5  # account, market, qty = chosen leverage
-    ORDER = 6  # account, market, ref_id = order id, side, tif, price (0 for MARKET), qty
+    ORDER = 6  # account, market, ref_id = order id, side, tif, price (0 for MARKET), qty; REDUCE_ONLY
     CANCEL = 7  # account, ref_id = order id
     SOURCE = 8  # source, price; MISSING: the source says it has no price
+    TRANSFER = 9  # account, qty = the other account of the same owner, asset, amount
+    MODE = 10  # cross <-> isolated: account, qty = its parent or sub-account, market, amount = margin that goes with the position
+    AUTO_ADD = 11  # account (a sub-account), qty = 1 on, 0 off: its parent adds margin before it is liquidated
+    STATE = 12  # market, qty = MarketState
 
 
 class Side(IntEnum):
@@ -59,6 +63,7 @@ class Flag(IntEnum):
 
     MISSING = 1  # a SOURCE event without a price
     HAS_PARENT = 2  # an ACCOUNT event of a sub-account
+    REDUCE_ONLY = 4  # an ORDER that may never be larger than the position it closes
 
 
 class Leg(IntEnum):
@@ -108,6 +113,15 @@ class OutcomeKind(IntEnum):
     FUND_SHORT = 17  # account, money = what the fund could not pay
     BOUND = 18  # a limit stopped the cascade: qty = accounts carried over
     QUOTER = 19  # account, market, reason QUOTER_EXIT or QUOTER_RETURN, price = reference
+    MOVED = (
+        20  # a position changed its account: account = from, other = to, market, side = of the position, qty, money = entry value
+    )
+    FUNDING = 21  # market, price = rate, ppb, money = cumulative funding after it; reason if the interval was skipped
+    ADL = (
+        22  # account, other = counterparty, market, side = of account's position, qty, price = mark, money = cash to the account
+    )
+    STATE_SET = 23  # market, qty = MarketState
+    AUTO_ADD_SET = 24  # account, qty
 
 
 class Reason(IntEnum):
@@ -144,12 +158,23 @@ class Reason(IntEnum):
     UNKNOWN_ORDER = 28
     NOT_OWNER = 29
     BAD_LEG = 30
+    NOT_RELATED = 31  # a transfer to another owner; a mode switch to an account that is neither parent nor sub-account
+    BAD_STATE = 32
+    MARKET_STATE = 33  # the market's state refuses it
+    HAS_ORDERS = 34
+    NO_POSITION = 35
+    NOT_FLAT = 36
+    NOT_REDUCING = 37  # a reduce-only order that is not on the closing side, or larger than the position
+    BAD_SETTING = 38
     # of CANCELLED, LIQUIDATION, RESTORED, QUOTER
     USER = 40
     IOC_REMAINDER = 41
     LIQUIDATED = 42
     QUOTER_REFILL = 43
     OWN_ORDER = 44  # a resting order that its owner's own liquidation order met
+    OWN_LEG = 45  # of ADL: the owner's other account held the opposite position
+    REDUCE_ONLY = 46  # a reduce-only order is cut to what is left of its position
+    DELEVERAGED = 47  # an order of a counterparty of ADL
     MAINTENANCE = 50
     FLAT = 51
     ABOVE_TARGET = 52
@@ -175,6 +200,17 @@ class Action(IntEnum):
     LIQUIDATE = 3
     TAKEOVER = 4
     CONVERT = 5
+    ADL = 6
+    FUNDING = 7
+    CANCEL = 8  # of a market's state only
+
+
+class MarketState(IntEnum):
+    """Of a market. What each allows is a row of the rule book; an open market allows everything."""
+
+    OPEN = 0
+    REDUCE_ONLY = 1
+    HALTED = 2
 
 
 class Permit(IntEnum):
@@ -192,6 +228,7 @@ class Stage(IntEnum):
     CONVERT = 4
     FUND = 5
     WRITE_OFF = 6
+    ADL = 7
 
 
 class Flow(IntEnum):
@@ -209,9 +246,16 @@ class Flow(IntEnum):
     CONVERT_CASH = 9  # its price
     FUND_PAYMENT = 10
     WRITE_OFF = 11
+    TRANSFER = 12
+    AUTO_ADD = 13
+    MODE = 14  # the entry value of a position that changes its account
+    FUNDING_PAID = 15  # the backstop pays and receives funding as a user does
+    FUNDING_RECEIVED = 16
+    ADL = 17  # the cash of a deleveraging
 
 
 USER = "user"
+HOLDER = "holder"  # a user or the backstop: who can hold a position
 FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.DEPOSIT: ("OUTSIDE", USER),
     Flow.WITHDRAWAL: (USER, "OUTSIDE"),
@@ -224,6 +268,12 @@ FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.CONVERT_CASH: ("TREASURY", USER),
     Flow.FUND_PAYMENT: ("FUND", USER),
     Flow.WRITE_OFF: ("BAD_DEBT", USER),
+    Flow.TRANSFER: (USER, USER),
+    Flow.AUTO_ADD: (USER, USER),
+    Flow.MODE: (USER, USER),
+    Flow.FUNDING_PAID: (HOLDER, "FUNDING_RESIDUE"),
+    Flow.FUNDING_RECEIVED: ("FUNDING_RESIDUE", HOLDER),
+    Flow.ADL: (USER, USER),
 }
 
 
@@ -243,6 +293,14 @@ class Seam(IntEnum):
     MARK_PUBLISH = 2  # key: market
     COLLATERAL_PRICE = 3  # key: asset
     LIQUIDATION_TRIGGER = 4  # key: account
+    TAKEOVER_ACCEPT = 5  # key: market
+    ADL_TRIGGER = 6  # key: market
+    ADL_RANK = 7  # key: account; the score, parts per billion
+    FUNDING_RATE = 8  # key: market; ppb
+
+
+DECISIONS = frozenset({Seam.LIQUIDATION_TRIGGER, Seam.TAKEOVER_ACCEPT, Seam.ADL_TRIGGER})
+"""Seams that decide; the others read a number."""
 
 
 class SeamKind(IntEnum):
@@ -271,7 +329,7 @@ def seam_rows(rows) -> list[tuple[int, int, int, int, int, int]]:
     if len(checked) > units.SEAM_ROWS_MAX:
         raise SpecError(f"{len(checked)} rows in the fault schedule", remedy=f"at most {units.SEAM_ROWS_MAX}")
     for i, (seam, key, start, end, kind, argument) in enumerate(checked):
-        decides = seam == Seam.LIQUIDATION_TRIGGER
+        decides = seam in DECISIONS
         forces = kind in (SeamKind.FORCE_TRUE, SeamKind.FORCE_FALSE)
         most = units.SEAM_ARGUMENT_MAX if kind in (SeamKind.SCALE, SeamKind.RAMP) else units.INT64_MAX
         for holds, what in (
@@ -291,7 +349,7 @@ EVENT = np.dtype(
         ("time_ns", "<i8"),
         ("ref_id", "<u8"),  # order id; owner of an account
         ("price", "<i8"),
-        ("qty", "<i8"),  # lots; leverage; parent account
+        ("qty", "<i8"),  # lots; leverage; another account; a state or a setting
         ("amount_lo", "<u8"),
         ("amount_hi", "<i8"),
         ("account", "<u4"),

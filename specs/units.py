@@ -49,6 +49,10 @@ DURATION_MAX_NS = 2**60  # any length in a rule book: a time and a length never 
 INTERVAL_MIN_NS = 1_000_000  # of a timer that comes again: a gap of hours stays a matter of seconds
 TIMERS_MAX = 10**7  # how often one timer may fall due within one gap
 SEAM_ARGUMENT_MAX = 10**18  # ppm of SCALE and RAMP
+PPB = 1_000_000_000
+FUNDING_RATE_MAX_PPB = 10**8  # of one interval: 10 %
+FUNDING_INTERVAL_MIN_NS = 60 * NS
+SCORE_MAX_PPB = 10**18  # of an ADL score: a profit of 10^9 times the wallet ranks as high as any larger one
 
 INT128_MAX = 2**127 - 1
 INT64_MAX = 2**63 - 1
@@ -64,6 +68,11 @@ assert SEAM_ARGUMENT_MAX * TIMES_MAX_NS < INT128_MAX  # a ramp
 assert INT64_MAX * INT64_MAX < INT128_MAX  # a product of two legs
 assert BALANCE_MAX * PRICE_MAX // 10**COLLATERAL_EXPONENT_MIN * ASSETS_MAX < INT128_MAX  # collateral of one account
 assert MONEY_IN_MAX * PPM < INT128_MAX
+# cumulative funding, and what a position pays of it
+assert FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) < INT128_MAX
+assert POSITION_MAX * FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) // PPB < INT128_MAX
+assert PRICE_MAX * PPB * TIMERS_MAX < INT128_MAX  # the sum of premium samples of one interval
+assert SCORE_MAX_PPB < INT64_MAX
 
 
 def div_floor(a: int, b: int) -> int:

@@ -11,13 +11,15 @@ from specs.tape import Side
 
 
 class Order:
-    """A live order. qty is what is left of it, in lots."""
+    """A live order. qty is what is left of it, in lots. reduce_only: never larger than the position it closes."""
 
-    __slots__ = ("order_id", "account", "market", "side", "price", "qty")
+    __slots__ = ("order_id", "account", "market", "side", "price", "qty", "reduce_only")
 
-    def __init__(self, order_id: int, account: int, market: int, side: int, price: int, qty: int) -> None:
+    def __init__(
+        self, order_id: int, account: int, market: int, side: int, price: int, qty: int, reduce_only: bool = False
+    ) -> None:
         self.order_id, self.account, self.market = order_id, account, market
-        self.side, self.price, self.qty = side, price, qty
+        self.side, self.price, self.qty, self.reduce_only = side, price, qty, reduce_only
 
 
 class Book:

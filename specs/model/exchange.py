@@ -3,7 +3,7 @@
     0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
-    2 post     order -> match -> fills -> ledger; deposit, withdraw, leverage, cancel, account
+    2 post     order -> match -> fills -> ledger; cancel, account, deposit, withdraw, leverage, transfer, mode, auto-add, state
     3 price    sources -> index -> mark -> published {price, grade}; collateral
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
@@ -24,8 +24,9 @@ from collections import namedtuple
 import numpy as np
 
 from specs import rules, units
-from specs.model import liquidation
+from specs.model import accounts, liquidation
 from specs.model.book import Book, Order
+from specs.model.funding import Funding
 from specs.model.index import Index, Published, Source, grade_of
 from specs.model.ledger import Account, Ledger
 from specs.model.margin import Brackets, Evaluation, Haircut
@@ -47,6 +48,7 @@ from specs.tape import (
     Flow,
     Grade,
     Leg,
+    MarketState,
     OutcomeKind,
     Permit,
     Reason,
@@ -60,7 +62,7 @@ from specs.tape import (
     start_time,
 )
 
-STALE, PUBLISH, QUOTE = 0, 1, 2  # kinds of timers, in their order at one time
+STALE, PUBLISH, QUOTE, FUND = 0, 1, 2, 3  # kinds of timers, in their order at one time
 
 
 class Event(namedtuple("Event", EVENT.names)):
@@ -98,14 +100,19 @@ class Exchange:
         self.quoters = [Quoter(i, row, venue) for i, row in enumerate(venue.quoters)]
         self.last_price: list[int | None] = [None] * len(venue.markets)
         self.value = [0] * len(venue.markets)  # money per lot at the last valid mark
+        self.states = [MarketState.OPEN] * len(venue.markets)
+        self.funding = {i: Funding(i, row.funding) for i, row in enumerate(venue.markets) if row.funding}
         self.due_index: set[int] = set()
         self.due_mark: set[int] = set()
+        self.due_state = False  # a market's state changed: whom it suspended or may resume is looked at again
         self.timers: dict[tuple[int, int], int] = {}
         for i, row in enumerate(venue.indices):
             if row.publish.kind == "interval":
                 self.timers[PUBLISH, i] = start_ns + row.publish.every_ns
         for i, row in enumerate(venue.quoters):
             self.timers[QUOTE, i] = start_ns + row.refill_ns
+        for i, funding in self.funding.items():
+            self.timers[FUND, i] = funding.next_due(start_ns)
         self.next_due = min(self.timers.values(), default=None)
         self.events = self.engine_orders = 0
         self.event = self.round = 0
@@ -150,10 +157,15 @@ class Exchange:
 
     def snapshot(self) -> bytes:
         """Return the whole state; restoring it and running the rest gives the bytes of the whole run."""
-        state = {name: value for name, value in self.__dict__.items() if name not in ("venue", "indices", "marks", "quoters")}
+        state = {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("venue", "indices", "marks", "quoters", "funding")
+        }
         state["rules"] = venue_digest(self.venue)
         state["indices"] = [(index.published, index.samples) for index in self.indices]
         state["marks"] = [(mark.published, mark.basis) for mark in self.marks]
+        state["funding"] = [(funding.index, funding.premium, funding.samples) for funding in self.funding.values()]
         state["quoters"] = [(quoter.reference, quoter.return_ns) for quoter in self.quoters]
         return pickle.dumps(state)
 
@@ -168,6 +180,8 @@ class Exchange:
             index.published, index.samples = published, samples
         for mark, (published, basis) in zip(exchange.marks, state.pop("marks")):
             mark.published, mark.basis = published, basis
+        for funding, (index, premium, samples) in zip(exchange.funding.values(), state.pop("funding")):
+            funding.index, funding.premium, funding.samples = index, premium, samples
         for quoter, (reference, return_ns) in zip(exchange.quoters, state.pop("quoters")):
             quoter.reference, quoter.return_ns = reference, return_ns
         exchange.__dict__.update(state)
@@ -183,12 +197,12 @@ class Exchange:
         maybe = lambda x: (int(x is not None), x if x is not None else 0)  # noqa: E731
         return {
             "clock": [(self.now, self.events, self.engine_orders)],
-            "accounts": [(a.number, a.owner, *maybe(a.parent), int(a.status)) for a in users],
+            "accounts": [(a.number, a.owner, *maybe(a.parent), int(a.status), int(a.auto_add)) for a in users],
             "leverage": [(a.number, m, x) for a in users for m, x in enumerate(a.leverage) if x],
             "balances": [(a.number, i, x) for a in accounts for i, x in enumerate(a.balance) if x],
             "positions": [(a.number, m, int(Leg.NET), x, a.entry[m]) for a in accounts for m, x in enumerate(a.qty) if x],
             "orders": [
-                (m, int(o.side), o.price, place, o.order_id, o.account, o.qty)
+                (m, int(o.side), o.price, place, o.order_id, o.account, o.qty, int(o.reduce_only))
                 for m, book in enumerate(self.books)
                 for place, o in book.orders()
             ],
@@ -199,6 +213,8 @@ class Exchange:
             "marks": [(m.number, *published(m.published), *maybe(self.last_price[m.number])) for m in self.marks],
             "basis": [(m.number, k, v) for m in self.marks for k, v in enumerate(m.basis)],
             "collateral": [(asset, *published(p)) for asset, p in sorted(self.collateral.items())],
+            "states": [(m, int(state)) for m, state in enumerate(self.states)],
+            "funding": [(m, f.index, f.premium, f.samples) for m, f in self.funding.items()],
             "timers": [(*key, self.timers[key]) for key in sorted(self.timers)],
             "quoters": [(q.number, *maybe(q.reference), *maybe(q.return_ns)) for q in self.quoters],
             "seams": [
@@ -206,7 +222,7 @@ class Exchange:
                 for i, h in enumerate(self.seams.held)
             ],
             "touched": [(n,) for n in sorted(self.ledger.touched)],
-            "due": [(0, i) for i in sorted(self.due_index)] + [(1, m) for m in sorted(self.due_mark)],
+            "due": [(0, i) for i in sorted(self.due_index)] + [(1, m) for m in sorted(self.due_mark)] + [(2, 0)] * self.due_state,
             "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
         }
 
@@ -245,9 +261,12 @@ class Exchange:
         elif kind == PUBLISH:
             self.timers[kind, number] = time_ns + self.venue.indices[number].publish.every_ns
             self.due_index.add(number)
-        else:
+        elif kind == QUOTE:
             self.timers[kind, number] = time_ns + self.venue.quoters[number].refill_ns
             self.quoters[number].refill(self)
+        else:
+            self.timers[kind, number] = self.funding[number].next_due(time_ns)
+            self.funding[number].settle(self)
         self.next_due = min(self.timers.values(), default=None)
         self._cascade()
 
@@ -279,7 +298,7 @@ class Exchange:
         post = self._POST.get(e.kind)
         return post(self, e) if post else Reason.UNKNOWN_KIND
 
-    def _user(self, number: int) -> Account | None:
+    def user(self, number: int) -> Account | None:
         return self.ledger.accounts.get(number) if number >= USERS_FROM else None
 
     def _post_clock(self, e: Event) -> Reason:
@@ -292,7 +311,7 @@ class Exchange:
             return Reason.DUPLICATE_ACCOUNT
         parent = None
         if e.flags & Flag.HAS_PARENT:
-            above = self._user(e.qty)
+            above = self.user(e.qty)
             if above is None or above.owner != e.ref_id:
                 return Reason.BAD_OWNER
             parent = e.qty
@@ -303,7 +322,7 @@ class Exchange:
         return Reason.NONE
 
     def _post_deposit(self, e: Event) -> Reason:
-        account = self._user(e.account)
+        account = self.user(e.account)
         if account is None:
             return Reason.UNKNOWN_ACCOUNT
         if e.asset >= len(self.venue.assets):
@@ -314,31 +333,33 @@ class Exchange:
         return Reason.NONE
 
     def _post_withdraw(self, e: Event) -> Reason:
-        """A withdrawal leaves the wallet at or above 0 and equity at or above initial margin."""
-        account = self._user(e.account)
+        account = self.user(e.account)
         if account is None:
             return Reason.UNKNOWN_ACCOUNT
         if e.asset >= len(self.venue.assets):
             return Reason.UNKNOWN_ASSET
         if not 0 < e.amount <= units.MONEY_IN_MAX:
             return Reason.BAD_AMOUNT
+        reason = self.may_give(account, e.asset, e.amount)
+        if not reason:
+            self.flow(Flow.WITHDRAWAL, e.account, Chart.OUTSIDE, e.asset, e.amount)
+        return reason
+
+    def may_give(self, account: Account, asset: int, amount: int) -> Reason:
+        """A withdrawal or a transfer leaves the wallet at or above 0 and equity at or above initial margin."""
         if account.status != Status.NORMAL:
             return Reason.IN_LIQUIDATION
-        if self._strictest(account, Action.WITHDRAW, None) >= Permit.DEFER:
+        if self.strictest(account, Action.WITHDRAW, None) >= Permit.DEFER:
             return Reason.GRADE_REFUSED
-        wallet = account.balance[e.asset] + (sum(account.entry) if e.asset == self.numeraire else 0)
-        if wallet < e.amount:
+        if self.wallet(account, asset) < amount:
             return Reason.INSUFFICIENT_BALANCE
-        account.balance[e.asset] -= e.amount
-        enough = self.evaluate(account).equity >= sum(self.requirement(account, m)[0] for m in range(len(self.books)))
-        account.balance[e.asset] += e.amount
-        if not enough:
-            return Reason.INSUFFICIENT_MARGIN
-        self.flow(Flow.WITHDRAWAL, e.account, Chart.OUTSIDE, e.asset, e.amount)
-        return Reason.NONE
+        account.balance[asset] -= amount
+        enough = self.has_margin(account)
+        account.balance[asset] += amount
+        return Reason.NONE if enough else Reason.INSUFFICIENT_MARGIN
 
     def _post_leverage(self, e: Event) -> Reason:
-        account = self._user(e.account)
+        account = self.user(e.account)
         if account is None:
             return Reason.UNKNOWN_ACCOUNT
         if e.market >= len(self.books):
@@ -350,15 +371,14 @@ class Exchange:
         before = account.leverage[e.market]
         need = self.requirement(account, e.market)[0]
         account.leverage[e.market] = e.qty
-        needs = [self.requirement(account, m)[0] for m in range(len(self.books))]
-        if needs[e.market] > need and self.evaluate(account).equity < sum(needs):
+        if self.requirement(account, e.market)[0] > need and not self.has_margin(account):
             account.leverage[e.market] = before
             return Reason.INSUFFICIENT_MARGIN
         self.emit(OutcomeKind.LEVERAGE_SET, account=e.account, market=e.market, qty=e.qty)
         return Reason.NONE
 
     def _post_order(self, e: Event) -> Reason:
-        if self._user(e.account) is None:
+        if self.user(e.account) is None:
             return Reason.UNKNOWN_ACCOUNT
         if e.market >= len(self.books):
             return Reason.UNKNOWN_MARKET
@@ -368,9 +388,11 @@ class Exchange:
             return Reason.DUPLICATE_ORDER_ID
         if e.leg != Leg.NET:
             return Reason.BAD_LEG
-        return self._order(e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty)
+        return self._order(e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty, bool(e.flags & Flag.REDUCE_ONLY))
 
-    def _order(self, number: int, market: int, order_id: int, side: int, tif: int, price: int, qty: int) -> Reason:
+    def _order(
+        self, number: int, market: int, order_id: int, side: int, tif: int, price: int, qty: int, reduce_only: bool = False
+    ) -> Reason:
         """Gate and post one order of a user or a quoter."""
         account, row = self.ledger.accounts[number], self.venue.markets[market]
         if side not in (Side.BUY, Side.SELL):
@@ -395,7 +417,9 @@ class Exchange:
         worse = max(abs(account.qty[market] + buy_lots), abs(account.qty[market] - sell_lots))
         if worse + qty > units.POSITION_MAX:
             return Reason.POSITION_LIMIT
-        order = Order(order_id, number, market, side, price, qty)
+        if reduce_only and qty > self._closable(account, market, side):
+            return Reason.NOT_REDUCING
+        order = Order(order_id, number, market, side, price, qty, reduce_only)
         reason = self._margin_gate(account, order, tif)
         if reason:
             return reason
@@ -431,7 +455,9 @@ class Exchange:
         need, _ = self.requirement(account, market)
         need_with, exceeded = self.requirement(account, market, order, at_mark=tif == Tif.MARKET)
         action = Action.OPEN if need_with > need else Action.REDUCE
-        if self._strictest(account, action, market) >= Permit.DEFER:
+        if self.state_permit(market, action) >= Permit.DEFER:
+            return Reason.MARKET_STATE
+        if self.strictest(account, action, market) >= Permit.DEFER:
             return Reason.GRADE_REFUSED
         if action == Action.REDUCE:
             return Reason.NONE
@@ -452,13 +478,15 @@ class Exchange:
         )
 
     def _post_cancel(self, e: Event) -> Reason:
-        if self._user(e.account) is None:
+        if self.user(e.account) is None:
             return Reason.UNKNOWN_ACCOUNT
         order = self.orders.get(e.ref_id)
         if order is None:
             return Reason.UNKNOWN_ORDER
         if order.account != e.account:
             return Reason.NOT_OWNER
+        if self.state_permit(order.market, Action.CANCEL) >= Permit.DEFER:
+            return Reason.MARKET_STATE
         self.cancel_order(order, Reason.USER)
         return Reason.NONE
 
@@ -474,6 +502,16 @@ class Exchange:
         self._heard(e.source)
         return Reason.NONE
 
+    def _post_state(self, e: Event) -> Reason:
+        if e.market >= len(self.books):
+            return Reason.UNKNOWN_MARKET
+        if e.qty not in MarketState._value2member_map_:
+            return Reason.BAD_STATE
+        self.states[e.market] = MarketState(e.qty)
+        self.emit(OutcomeKind.STATE_SET, market=e.market, qty=e.qty)
+        self.due_state = True
+        return Reason.NONE
+
     _POST = {
         EventKind.CLOCK: _post_clock,
         EventKind.ACCOUNT: _post_account,
@@ -483,6 +521,10 @@ class Exchange:
         EventKind.ORDER: _post_order,
         EventKind.CANCEL: _post_cancel,
         EventKind.SOURCE: _post_source,
+        EventKind.TRANSFER: accounts.post_transfer,
+        EventKind.MODE: accounts.post_mode,
+        EventKind.AUTO_ADD: accounts.post_auto_add,
+        EventKind.STATE: _post_state,
     }
 
     # ---- matching and the other ways in which state moves
@@ -544,15 +586,37 @@ class Exchange:
         maker.qty -= lots
         if maker.qty == 0:
             self._forget(maker)
+        self.trim(taker, market)
+        self.trim(self.ledger.accounts[maker.account], market)
         return cash
+
+    @staticmethod
+    def _closable(account: Account, market: int, side: int) -> int:
+        """Return the lots of the account's position that an order of that side closes."""
+        return max(0, account.qty[market] if side == Side.SELL else -account.qty[market])
+
+    def trim(self, account: Account, market: int) -> None:
+        """Cut the account's reduce-only orders, oldest first, each to what is left of its position."""
+        for order in list(account.orders.values()):
+            if not order.reduce_only or order.market != market:
+                continue
+            left = self._closable(account, market, order.side)
+            if left == 0:
+                self.cancel_order(order, Reason.REDUCE_ONLY)
+            elif order.qty > left:
+                self._say_cancelled(order, order.qty - left, Reason.REDUCE_ONLY)
+                order.qty = left
 
     def _forget(self, order: Order) -> None:
         self.books[order.market].remove(order)
         del self.orders[order.order_id]
         del self.ledger.accounts[order.account].orders[order.order_id]
 
-    def cancel_order(self, order: Order, reason: Reason, stage: Stage = Stage.NONE) -> None:
+    def cancel_order(self, order: Order, reason: Reason, stage: Stage | None = None) -> None:
         self._forget(order)
+        self._say_cancelled(order, order.qty, reason, stage)
+
+    def _say_cancelled(self, order: Order, qty: int, reason: Reason, stage: Stage | None = None) -> None:
         self.emit(
             OutcomeKind.CANCELLED,
             account=order.account,
@@ -560,7 +624,7 @@ class Exchange:
             ref_id=order.order_id,
             side=order.side,
             price=order.price,
-            qty=order.qty,
+            qty=qty,
             reason=reason,
             stage=stage,
         )
@@ -699,7 +763,29 @@ class Exchange:
             exceeded |= self.brackets[market].exceeded(notional)
         return max(needs), exceeded
 
+    def requirements(self, account: Account) -> int:
+        """Return the initial margin of all the account's positions and open orders."""
+        return sum(self.requirement(account, m)[0] for m in range(len(self.books)))
+
+    def has_margin(self, account: Account) -> bool:
+        return self.evaluate(account).equity >= self.requirements(account)
+
+    def wallet(self, account: Account, asset: int) -> int:
+        """Return a balance without what open positions cost or brought: derived, it moves no money."""
+        return account.balance[asset] + (sum(account.entry) if asset == self.numeraire else 0)
+
+    def whole(self, value: int | str) -> int:
+        """Return money of the numeraire from whole units."""
+        return rules.whole(value, self.venue.decimals(self.venue.numeraire))
+
     def permit(self, market: int, action: Action) -> Permit:
+        """Return what the grade of a mark and the state of its market allow together."""
+        return max(self.grade_permit(market, action), self.state_permit(market, action))
+
+    def state_permit(self, market: int, action: Action) -> Permit:
+        return self.venue.states.permit(self.states[market], action)
+
+    def grade_permit(self, market: int, action: Action) -> Permit:
         """Return what the grade of a mark allows; without a mark that was ever valid nothing is."""
         published = self.marks[market].published
         return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
@@ -708,9 +794,13 @@ class Exchange:
         published = self.collateral[asset]
         return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
 
-    def _strictest(self, account: Account, action: Action, market: int | None) -> Permit:
-        """Return the strictest permit over the account's positions, its collateral, and the market of an order."""
-        permits = [self.permit(m, action) for m, qty in enumerate(account.qty) if qty or m == market]
+    def strictest(self, account: Account, action: Action, market: int | None) -> Permit:
+        """Return the strictest grade's permit over the account's positions, its collateral, and the market of an order.
+
+        The states of the markets in which it holds a position count for a withdrawal.
+        """
+        permit = self.permit if action == Action.WITHDRAW else self.grade_permit
+        permits = [permit(m, action) for m, qty in enumerate(account.qty) if qty or m == market]
         permits += [self.collateral_permit(h.asset, action) for h in self.haircuts if account.balance[h.asset]]
         return max(permits, default=Permit.ALLOW)
 
@@ -718,7 +808,8 @@ class Exchange:
 
     def _cascade(self) -> None:
         while True:
-            changed = self._publish()
+            changed = self._publish() or self.due_state
+            self.due_state = False
             numbers = [n for n in sorted(self.ledger.accounts) if n >= USERS_FROM] if changed else sorted(self.ledger.touched)
             self.ledger.touched.clear()
             selected = liquidation.select(self, numbers)
@@ -749,6 +840,8 @@ class Exchange:
         self.due_index.clear()
         for mark in self.marks:
             if mark.index in sampled or mark.number in self.due_mark:
+                if mark.index in sampled and mark.number in self.funding:
+                    self.funding[mark.number].sample(self)
                 if mark.publish(self, mark.index in sampled):
                     p = mark.published
                     changed = True

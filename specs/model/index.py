@@ -50,6 +50,12 @@ def grade_of(there: bool, price: int) -> Grade:
     return Grade.VALID if there and 0 < price <= units.PRICE_MAX else Grade.INVALID
 
 
+def median(prices: list[int]) -> int:
+    """Return the median; of an even number the mean of the middle two, rounded down."""
+    prices, middle = sorted(prices), len(prices) // 2
+    return prices[middle] if len(prices) % 2 else (prices[middle - 1] + prices[middle]) // 2
+
+
 class Index:
     """One index: evaluate the recipe from scratch, grade it, publish it."""
 
@@ -122,15 +128,30 @@ class Index:
             return Reading.MISSING, 0, 0
         used = sum(used for _, used, _ in usable)
         if node.kind == "weighted":
-            weight = sum(node.weights[i] for _, _, i in usable)
-            if weight == 0:
-                return Reading.MISSING, 0, 0
-            return Reading.OK, sum(node.weights[i] * price for price, _, i in usable) // weight, used
-        prices = sorted(price for price, _, _ in usable)
-        if node.kind == "mean":
-            return Reading.OK, sum(prices) // len(prices), used
-        middle = len(prices) // 2
-        return Reading.OK, prices[middle] if len(prices) % 2 else (prices[middle - 1] + prices[middle]) // 2, used
+            return Index._weighted(node, usable)
+        prices = [price for price, _, _ in usable]
+        return Reading.OK, sum(prices) // len(prices) if node.kind == "mean" else median(prices), used
+
+    @staticmethod
+    def _weighted(node, usable: list[tuple[int, int, int]]) -> tuple[Reading, int, int]:
+        """Return the weighted mean of (price, sources used, number of the part), under the outlier row."""
+        middle, outlier = median([price for price, _, _ in usable]), node.outlier
+        kept = usable
+        if outlier is not None and len(usable) >= outlier.parts_min:
+            width = abs(middle) * outlier.ppm
+            within = [row for row in usable if abs(row[0] - middle) * units.PPM <= width]
+            if outlier.policy == "zero_weight":
+                if len(usable) - len(within) > 1:
+                    return Reading.OK, middle, sum(used for _, used, _ in usable)
+                kept = within
+            else:
+                low = units.div_ceil(middle * units.PPM - width, units.PPM)
+                high = units.div_floor(middle * units.PPM + width, units.PPM)
+                kept = [(min(max(price, low), high), used, i) for price, used, i in usable]
+        weight = sum(node.weights[i] for _, _, i in kept)
+        if weight == 0:
+            return Reading.MISSING, 0, 0
+        return Reading.OK, sum(node.weights[i] * price for price, _, i in kept) // weight, sum(used for _, used, _ in kept)
 
     def _product(self, left, right) -> tuple[Reading, int, int]:
         for reading, _, _ in (left, right):

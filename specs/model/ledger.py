@@ -14,7 +14,7 @@ from specs.tape import USERS_FROM, Status
 class Account:
     """A user, a sub-account or an account of the venue's own chart. Lists are by asset or market number."""
 
-    __slots__ = ("number", "owner", "parent", "status", "leverage", "balance", "qty", "entry", "orders")
+    __slots__ = ("number", "owner", "parent", "status", "leverage", "balance", "qty", "entry", "orders", "auto_add")
 
     def __init__(self, number: int, owner: int, parent: int | None, assets: int, markets: int) -> None:
         self.number, self.owner, self.parent, self.status = number, owner, parent, Status.NORMAL
@@ -23,6 +23,7 @@ class Account:
         self.qty = [0] * markets
         self.entry = [0] * markets
         self.orders: dict[int, Order] = {}
+        self.auto_add = False  # of a sub-account: its parent adds margin before it is liquidated
 
 
 class Ledger:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from specs import rules, units
-from specs.model import fund
+from specs.model import accounts, adl, fund
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
 from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
@@ -31,7 +31,11 @@ def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
     for number in numbers:
         account = exchange.ledger.accounts[number]
         e = exchange.evaluate(account)
-        if not triggered(exchange, account, e):
+        verdict = triggered(exchange, account, e)
+        if verdict and accounts.auto_add(exchange, account, e):
+            e = exchange.evaluate(account)
+            verdict = triggered(exchange, account, e)
+        if not verdict:
             if account.status != Status.NORMAL:
                 account.status = Status.NORMAL
                 reason = Reason.ABOVE_TARGET if e.open else Reason.FLAT
@@ -94,6 +98,8 @@ def _run_stages(exchange, account: Account, stages) -> None:
             _book(exchange, account, row, e)
         elif row.kind == "takeover" and e.open and triggered(exchange, account, e):
             _takeover(exchange, account, row)
+        elif row.kind == "adl" and e.open and triggered(exchange, account, e):
+            adl.run(exchange, account, row)
         elif row.kind == "convert" and flat_and_short:
             _convert(exchange, account)
         elif row.kind == "fund" and flat_and_short and _converted(exchange, account):
@@ -208,11 +214,8 @@ def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
         qty = account.qty[market]
         if not qty or exchange.permit(market, Action.TAKEOVER) >= Permit.DEFER:
             continue
-        if row.notional_max is not None:
-            held = exchange.ledger.accounts[Chart.BACKSTOP].qty[market]
-            cap = rules.whole(row.notional_max, exchange.venue.decimals(exchange.venue.numeraire))
-            if abs(held + qty) * exchange.value[market] > cap:
-                continue
+        if not exchange.seams.decision(Seam.TAKEOVER_ACCEPT, market, exchange.now, _accepts(exchange, market, qty, row)):
+            continue
         maintenance = exchange.evaluate(account).maintenance
         share = _share(exchange, account, exchange.maintenance(account, market), maintenance)
         cash = qty * exchange.value[market] - share
@@ -231,6 +234,14 @@ def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
             money=cash,
             flow=Flow.TAKEOVER,
         )
+        exchange.trim(account, market)
+
+
+def _accepts(exchange, market: int, qty: int, row: rules.TakeoverStage) -> bool:
+    """Return whether the backstop may take the lots: within its cap, and the fund has enough behind it."""
+    held = exchange.ledger.accounts[Chart.BACKSTOP].qty[market]
+    within = row.notional_max is None or abs(held + qty) * exchange.value[market] <= exchange.whole(row.notional_max)
+    return within and (row.fund_min is None or fund.measure(exchange) >= exchange.whole(row.fund_min))
 
 
 def _convert(exchange, account: Account) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specs import rules, units
-from specs.tape import Grade, OutcomeKind, Reason, Side
+from specs.tape import Action, Grade, OutcomeKind, Permit, Reason, Side
 
 
 class Quoter:
@@ -24,6 +24,8 @@ class Quoter:
             return
         for order in [o for o in account.orders.values() if o.market == self.market]:
             exchange.cancel_order(order, Reason.QUOTER_REFILL)
+        if exchange.state_permit(self.market, Action.OPEN) >= Permit.DEFER:
+            return
         index = exchange.indices[self.index].published
         if index.grade != Grade.VALID:
             return
