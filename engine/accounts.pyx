@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.ledger cimport ledger_flow
-from engine.margin cimport margin_evaluate, margin_has_requirements, margin_requirements, margin_strictest, margin_wallet
+from engine.margin cimport margin_free, margin_has_requirements, margin_requirements, margin_spare_equity, margin_strictest
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_min, money_t
 from engine.records cimport (
     ACT_WITHDRAW, FLOW_AUTO_ADD, FLOW_MODE, FLOW_TRANSFER, OUT_AUTO_ADD_SET, OUT_FLOW, OUT_MOVED, PERMIT_DEFER, SIDE_BUY, SIDE_SELL,
@@ -25,7 +25,7 @@ cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount
         return WHY_IN_LIQUIDATION
     if margin_strictest(s, account, ACT_WITHDRAW, -1) >= PERMIT_DEFER:
         return WHY_GRADE_REFUSED
-    if margin_wallet(s, account, asset) < amount:
+    if margin_free(s, account, asset) < amount:
         return WHY_INSUFFICIENT_BALANCE
     balance[0] -= amount
     enough = margin_has_requirements(s, account)
@@ -100,7 +100,7 @@ cdef int accounts_mode(State* s, const Event* e) noexcept nogil:
         return WHY_GRADE_REFUSED
     if margin_strictest(s, other, ACT_WITHDRAW, e.market) >= PERMIT_DEFER:
         return WHY_GRADE_REFUSED
-    if margin_wallet(s, e.account, s.numeraire) < amount:
+    if margin_free(s, e.account, s.numeraire) < amount:
         return WHY_INSUFFICIENT_BALANCE
     return _move(s, e.account, other, e.market, amount)
 
@@ -142,7 +142,7 @@ cdef bint accounts_auto_add(State* s, uint32_t account, const Evaluation* e) noe
     if s.accounts[parent].status != STATUS_NORMAL or margin_strictest(s, parent, ACT_WITHDRAW, -1) >= PERMIT_DEFER:
         return False
     spare = money_min(
-        margin_wallet(s, parent, s.numeraire), margin_evaluate(s, parent).equity - margin_requirements(s, parent)
+        margin_free(s, parent, s.numeraire), margin_spare_equity(s, parent, s.numeraire, 0) - margin_requirements(s, parent)
     )
     amount = money_min(spare, margin_requirements(s, account) - e.equity)
     amount = money_min(amount, BALANCE_MAX - s.balances[<size_t>account * s.assets + s.numeraire])

@@ -43,6 +43,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
     limits = venue.limits
     nodes, index_rows, samples = [], [], 0
     heard_by = [0] * len(venue.sources)
+    traded_by = [0] * len(venue.markets)
     leg_of = [0] * len(venue.indices)
     for i, index in enumerate(venue.indices):
         first = len(nodes)
@@ -53,6 +54,8 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             if index.publish.kind == "update":
                 if node.kind in ("source", "redemption"):
                     heard_by[row[2]] |= 1 << i
+                elif node.kind == "book":
+                    traded_by[row[2]] |= 1 << i
                 elif node.kind == "index":
                     leg_of[row[2]] |= 1 << i
             nodes.append(row)
@@ -60,7 +63,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             (index.publish.every_ns or 0, _scale(index.price_decimals, index.name), first, len(nodes) - first, index.sources_min)
         )
     basis_from, markets, brackets = [], [], []
-    for market in venue.markets:
+    for number, market in enumerate(venue.markets):
         median = market.mark.kind == "median"
         basis_from.append(samples)
         samples += market.mark.basis_samples if median else 0
@@ -75,6 +78,11 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 market.leverage_default,
                 market.market_bound_ppm,
                 venue.number("indices", market.index),
+                venue.number("assets", market.settles_in),
+                market.spot,
+                venue.number("assets", market.base) if market.spot else 0,
+                venue.lot_units(market) if market.spot else 0,
+                traded_by[number],
                 len(brackets),
                 len(market.brackets),
                 median,
@@ -107,6 +115,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 ** _fits(
                     exponent, units.COLLATERAL_EXPONENT_MIN, 30, f"collateral {row.asset}: decimals of asset + index - numeraire"
                 ),
+                venue.number("markets", row.market) if row.market else -1,
             )
         )
     return {
@@ -197,17 +206,18 @@ def _funding(row: rules.Funding | None) -> tuple[int, ...]:
 
 
 def _stage(row, places: int) -> tuple[int, ...]:
-    """Return (kind, bound is bankruptcy, bound ppm, restore, capped, notional cap, whether the fund counts, its limit)."""
+    """Return (kind, bound is bankruptcy, its ppm, restore, capped, notional cap, whether the fund counts, its limit, to book)."""
     kind, bound = int(tape.Stage[row.kind.upper()]), getattr(row, "bound", None)
     cap = getattr(row, "notional_max", None)
     limit = getattr(row, "fund_min", getattr(row, "fund_max", None))
     return (
         kind,
         bound is not None and bound.kind == "bankruptcy",
-        getattr(bound, "ppm", 0),
+        getattr(row, "bound_ppm", getattr(bound, "ppm", 0)),
         getattr(row, "quantity", "") == "restore",
         cap is not None,
         rules.whole(cap, places) if cap is not None else 0,
         limit is not None,
         rules.whole(limit, places) if limit is not None else 0,
+        getattr(row, "to", "") == "book",
     )

@@ -201,7 +201,7 @@ cdef int _post_leverage(State* s, const Event* e) noexcept nogil:
         return WHY_UNKNOWN_ACCOUNT
     if e.market >= s.markets:
         return WHY_UNKNOWN_MARKET
-    if not 1 <= e.qty <= s.brackets[s.market_rules[e.market].brackets_from].leverage_max:
+    if s.market_rules[e.market].spot or not 1 <= e.qty <= s.brackets[s.market_rules[e.market].brackets_from].leverage_max:
         return WHY_BAD_LEVERAGE
     if s.accounts[e.account].status != STATUS_NORMAL:
         return WHY_IN_LIQUIDATION

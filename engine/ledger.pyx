@@ -1,9 +1,9 @@
 """The two ways in which value moves: a flow of one asset, or lots against cash. A fill moves balance -= value * lots."""
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.money cimport money_hi, money_lo, money_t, muldiv_floor, must
+from engine.money cimport money_hi, money_lo, money_mul, money_t, muldiv_floor, must
 from engine.records cimport CHART_BACKSTOP, FLOW_FEE, OUT_FLOW, PLANTED, USERS_FROM
-from engine.state cimport Position, State, emit, touch
+from engine.state cimport MarketRule, Position, State, emit, touch
 
 
 cdef void ledger_move(State* s, uint32_t source, uint32_t target, int asset, money_t money) noexcept nogil:
@@ -19,6 +19,13 @@ cdef void ledger_flow(State* s, int kind, uint32_t source, uint32_t target, int 
     o = emit(s, OUT_FLOW)
     o.account, o.other, o.asset, o.flow = source, target, asset, kind
     o.money_lo, o.money_hi = money_lo(money), money_hi(money)
+
+
+cdef void ledger_swap(State* s, uint32_t buyer, uint32_t seller, int market, int64_t lots, money_t cash) noexcept nogil:
+    """Deliver a spot trade: the base asset from seller to buyer against cash of the quote asset."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    ledger_move(s, seller, buyer, rule.base, money_mul(lots, rule.lot_units))
+    ledger_move(s, buyer, seller, rule.quote, cash)
 
 
 cdef void ledger_exchange(State* s, uint32_t buyer, uint32_t seller, int market, int64_t lots, money_t cash) noexcept nogil:

@@ -12,12 +12,12 @@ from engine.fund cimport fund_measure, fund_pay
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
     conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
-    margin_maintenance, margin_permit, margin_position,
+    margin_maintenance, margin_permit, margin_position, margin_state_permit,
 )
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil
 from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
 from engine.records cimport (
-    ACT_CONVERT, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
+    ACT_CONVERT, ACT_LIQUIDATE, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
     FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_RESTORED, OUT_SUSPENDED,
     OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_LIQUIDATION_TRIGGER, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, WHY_ABOVE_TARGET,
@@ -29,6 +29,7 @@ from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRul
 cdef enum:
     PPM = 1000000
     PRICE_MAX = 1000000000000000
+    QTY_MAX = 1000000000
 
 
 cdef bint liquidation_triggered(State* s, uint32_t account, const Evaluation* e) noexcept nogil:
@@ -36,11 +37,16 @@ cdef bint liquidation_triggered(State* s, uint32_t account, const Evaluation* e)
     cdef money_t maintenance = e.maintenance
     cdef bint verdict
     if not e.open:
-        return e.equity < 0
+        return e.equity < 0 or _owes_what_it_could_sell(s, account)
     if PLANTED(s.planted, 7):
         maintenance *= 2
     verdict = maintenance >= e.equity if s.trigger_at_equal else maintenance > e.equity
     return seam_decision(s, SEAM_LIQUIDATION_TRIGGER, account, verdict or e.equity < 0)
+
+
+cdef bint _owes_what_it_could_sell(State* s, uint32_t account) noexcept nogil:
+    """An episode of a flat account goes on: its settlement balance is negative and a stage sells collateral."""
+    return s.accounts[account].status != STATUS_NORMAL and s.converts and s.balances[<size_t>account * s.assets + s.numeraire] < 0
 
 
 cdef int liquidation_select(State* s, int count) noexcept nogil:
@@ -151,7 +157,7 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
             adl_run(s, account, rule)
         elif rule.kind == STAGE_CONVERT and short_of and not PLANTED(s.planted, 10):
             _enter(s, STAGE_CONVERT)
-            _convert(s, account)
+            _convert(s, account, rule)
         elif rule.kind == STAGE_FUND and short_of and _converted(s, account):
             _enter(s, STAGE_FUND)
             fund_pay(s, account, -balance[0])
@@ -286,10 +292,10 @@ cdef bint _accepts(State* s, int market, int64_t qty, const StageRule* rule) noe
     return not rule.fund_counts or fund_measure(s) >= rule.fund_limit
 
 
-cdef void _convert(State* s, uint32_t account) noexcept nogil:
-    """Sell collateral to the treasury, row by row, until the settlement balance is no longer negative."""
+cdef void _convert(State* s, uint32_t account, const StageRule* stage) noexcept nogil:
+    """Sell collateral, row by row, until the settlement balance is no longer negative."""
     cdef const CollateralRule* rule
-    cdef money_t need, held, value, sold, paid
+    cdef money_t need, held, sold
     cdef int64_t price
     cdef int i
     for i in range(s.collaterals):
@@ -299,15 +305,33 @@ cdef void _convert(State* s, uint32_t account) noexcept nogil:
         if need <= 0 or held <= 0 or margin_collateral_permit(s, i, ACT_CONVERT) >= PERMIT_DEFER:
             continue
         price = s.collateral_states[i].last_valid
-        value = conversion_value(rule, held, price)
-        sold = held if value <= need else conversion_qty(rule, need, price)
-        paid = conversion_value(rule, sold, price)
-        ledger_move(s, account, CHART_TREASURY, rule.asset, sold)
-        o = emit(s, OUT_CONVERT)
-        o.account, o.other, o.asset, o.price, o.flow = account, CHART_TREASURY, rule.asset, conversion_price(rule, price), FLOW_CONVERT_ASSET
-        o.money_lo, o.money_hi = money_lo(sold), money_hi(sold)
-        if paid:
-            ledger_flow(s, FLOW_CONVERT_CASH, CHART_TREASURY, account, s.numeraire, paid)
+        sold = held if conversion_value(rule, held, price) <= need else conversion_qty(rule, need, price)
+        if stage.to_book and held >= s.market_rules[rule.market].lot_units:
+            _sell(s, account, rule, price, held, sold, stage.bound_ppm)
+        else:
+            _sell_to_treasury(s, account, rule, price, sold)
+
+
+cdef void _sell(State* s, uint32_t account, const CollateralRule* rule, int64_t price, money_t held, money_t sold, int64_t bound_ppm) noexcept nogil:
+    """One IOC slice in the venue's own book: the lots that hold `sold`, no further below the collateral's price than the bound."""
+    cdef const MarketRule* market = &s.market_rules[rule.market]
+    cdef money_t lots = money_min(money_min(held // market.lot_units, div_ceil(sold, market.lot_units)), QTY_MAX)
+    cdef money_t limit = div_ceil(money_mul(price, PPM - bound_ppm), money_mul(PPM, market.tick_size)) * market.tick_size
+    cdef money_t notional
+    if margin_state_permit(s, rule.market, ACT_LIQUIDATE) >= PERMIT_DEFER:
+        return
+    limit = money_max(limit, market.tick_size)
+    order_match(s, account, order_next_id(s), rule.market, SIDE_SELL, <int64_t>limit, <int64_t>lots, STAGE_CONVERT, &notional)
+
+
+cdef void _sell_to_treasury(State* s, uint32_t account, const CollateralRule* rule, int64_t price, money_t sold) noexcept nogil:
+    cdef money_t paid = conversion_value(rule, sold, price)
+    ledger_move(s, account, CHART_TREASURY, rule.asset, sold)
+    o = emit(s, OUT_CONVERT)
+    o.account, o.other, o.asset, o.price, o.flow = account, CHART_TREASURY, rule.asset, conversion_price(rule, price), FLOW_CONVERT_ASSET
+    o.money_lo, o.money_hi = money_lo(sold), money_hi(sold)
+    if paid:
+        ledger_flow(s, FLOW_CONVERT_CASH, CHART_TREASURY, account, s.numeraire, paid)
 
 
 cdef bint _converted(State* s, uint32_t account) noexcept nogil:

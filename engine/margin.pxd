@@ -13,6 +13,9 @@ cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil  # o
 cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil
 cdef bint margin_has_requirements(State* s, uint32_t account) noexcept nogil  # equity at or above them
 cdef money_t margin_wallet(State* s, uint32_t account, int asset) noexcept nogil  # without what open positions cost
+cdef money_t margin_given(State* s, int market, int side, int64_t qty, int64_t price, int64_t fee_ppm, int* asset) noexcept nogil
+cdef money_t margin_free(State* s, uint32_t account, int asset) noexcept nogil  # the wallet without what open spot orders give
+cdef money_t margin_spare_equity(State* s, uint32_t account, int asset, money_t amount) noexcept nogil  # and without an amount
 cdef int margin_grade_permit(State* s, int market, int action) noexcept nogil
 cdef int margin_state_permit(State* s, int market, int action) noexcept nogil
 cdef int margin_permit(State* s, int market, int action) noexcept nogil  # the stricter of the two

@@ -31,6 +31,14 @@ cdef money_t margin_position(State* s, uint32_t account, int market) noexcept no
 
 
 cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
+    """Initial margin of position and open orders on the worse side; nothing in a spot market."""
+    if s.market_rules[market].spot:
+        exceeded[0] = False
+        return 0
+    return _requirement(s, account, market, side, lots, cost, exceeded)
+
+
+cdef money_t _requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
     """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open.
 
     A side's requirement is notional / min(chosen leverage, bracket cap) rounded up with all its orders filled, plus what
@@ -69,7 +77,7 @@ cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:
 
 
 cdef bint margin_has_requirements(State* s, uint32_t account) noexcept nogil:
-    return margin_evaluate(s, account).equity >= margin_requirements(s, account)
+    return margin_spare_equity(s, account, s.numeraire, 0) >= margin_requirements(s, account)
 
 
 cdef money_t margin_wallet(State* s, uint32_t account, int asset) noexcept nogil:
@@ -80,6 +88,60 @@ cdef money_t margin_wallet(State* s, uint32_t account, int asset) noexcept nogil
         for i in range(s.markets):
             wallet += s.positions[<size_t>account * s.markets + i].entry
     return wallet
+
+
+cdef money_t margin_given(State* s, int market, int side, int64_t qty, int64_t price, int64_t fee_ppm, int* asset) noexcept nogil:
+    """What a spot order gives: the base asset, or cash and the fee on it, rounded up."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef money_t cash
+    if side == SIDE_SELL:
+        asset[0] = rule.base
+        return money_mul(qty, rule.lot_units)
+    asset[0] = rule.quote
+    cash = money_scale(money_mul(price, rule.multiplier), qty)
+    return cash + div_ceil(money_scale(cash, fee_ppm), PPM)
+
+
+cdef money_t _promised(State* s, uint32_t account, int asset) noexcept nogil:
+    """What the account's open spot orders give of an asset, maker fees included: a market's sum rounded up."""
+    cdef const Position* p
+    cdef const MarketRule* rule
+    cdef money_t cash
+    cdef money_t total = 0
+    cdef int market
+    if not s.spots:
+        return 0
+    for market in range(s.markets):
+        rule = &s.market_rules[market]
+        if not rule.spot:
+            continue
+        p = &s.positions[<size_t>account * s.markets + market]
+        if asset == rule.quote:
+            cash = money_scale(p.buy_priced, rule.multiplier)
+            total += cash + div_ceil(money_scale(cash, rule.maker_ppm), PPM)
+        elif asset == rule.base:
+            total += money_mul(p.sell_lots, rule.lot_units)
+    return total
+
+
+cdef money_t margin_free(State* s, uint32_t account, int asset) noexcept nogil:
+    return margin_wallet(s, account, asset) - _promised(s, account, asset)
+
+
+cdef money_t margin_spare_equity(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
+    """Equity without what open spot orders give, and without `amount` of `asset`."""
+    cdef money_t equity = margin_evaluate(s, account).equity
+    cdef money_t balance, given
+    cdef int row
+    if not s.spots:
+        return equity - amount if asset == s.numeraire else equity
+    equity -= _promised(s, account, s.numeraire) + (amount if asset == s.numeraire else 0)
+    for row in range(s.collaterals):
+        balance = s.balances[<size_t>account * s.assets + s.collateral_rules[row].asset]
+        given = _promised(s, account, s.collateral_rules[row].asset) + (amount if asset == s.collateral_rules[row].asset else 0)
+        if given:
+            equity += margin_collateral_value(s, row, balance - given) - margin_collateral_value(s, row, balance)
+    return equity
 
 
 cdef money_t _collateral_value(const CollateralRule* rule, money_t balance, int64_t price) noexcept nogil:

@@ -2,13 +2,16 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.book cimport book_best, book_reduce, book_remove, book_rest
-from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
-from engine.margin cimport margin_evaluate, margin_requirement, margin_requirements, margin_state_permit, margin_strictest
-from engine.money cimport div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t
+from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
+from engine.margin cimport (
+    margin_free, margin_given, margin_requirement, margin_requirements, margin_spare_equity, margin_state_permit, margin_strictest,
+    margin_wallet,
+)
+from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t
 from engine.records cimport (
     ACT_OPEN, ACT_REDUCE, CHART_FEES, ENGINE_ORDER, FLOW_FEE, FLOW_TRADE, OUT_ACCEPTED, OUT_CANCELLED, OUT_FILL, PERMIT_DEFER, PLANTED,
-    SIDE_BUY, SIDE_SELL, STAGE_BOOK, STAGE_NONE, STATUS_LIQUIDATING, TIF_GTC, TIF_MARKET, TIF_POST_ONLY, Outcome, WHY_BAD_PRICE, WHY_BAD_QTY,
-    WHY_BAD_SIDE, WHY_BAD_TIF, WHY_BOOK_FULL, WHY_EXCEEDS_BRACKETS, WHY_GRADE_REFUSED, WHY_IN_LIQUIDATION, WHY_INSUFFICIENT_MARGIN,
+    SIDE_BUY, SIDE_SELL, STAGE_NONE, STATUS_LIQUIDATING, TIF_GTC, TIF_MARKET, TIF_POST_ONLY, Outcome, WHY_BAD_PRICE, WHY_BAD_QTY,
+    WHY_BAD_SIDE, WHY_BAD_TIF, WHY_BOOK_FULL, WHY_EXCEEDS_BRACKETS, WHY_GRADE_REFUSED, WHY_IN_LIQUIDATION, WHY_INSUFFICIENT_BALANCE, WHY_INSUFFICIENT_MARGIN, WHY_UNFUNDED,
     WHY_IOC_REMAINDER, WHY_MARKET_STATE, WHY_NONE, WHY_NOT_REDUCING, WHY_REDUCE_ONLY, WHY_OFF_TICK, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_TOO_MANY_ORDERS, WHY_WOULD_CROSS,
 )
 from engine.state cimport MarketRule, Order, Position, State, emit
@@ -64,7 +67,10 @@ cdef int order_post(
         return WHY_POSITION_LIMIT
     if reduce_only and qty > _closable(p.qty, side):
         return WHY_NOT_REDUCING
-    why = _margin_gate(s, account, market, side, tif, price, qty)
+    if rule.spot:
+        why = _spot_gate(s, account, market, side, tif, price, qty)
+    else:
+        why = _margin_gate(s, account, market, side, tif, price, qty)
     if why:
         return why
     opposite = book_best(s, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY)
@@ -117,7 +123,39 @@ cdef int _margin_gate(State* s, uint32_t account, int market, int side, int tif,
     needs = margin_requirements(s, account) - need + need_with
     if PLANTED(s.planted, 6):
         return WHY_NONE
-    return WHY_NONE if margin_evaluate(s, account).equity >= needs + fee else WHY_INSUFFICIENT_MARGIN
+    return WHY_NONE if margin_spare_equity(s, account, s.numeraire, 0) >= needs + fee else WHY_INSUFFICIENT_MARGIN
+
+
+cdef int _spot_gate(State* s, uint32_t account, int market, int side, int tif, int64_t price, int64_t qty) noexcept nogil:
+    """A spot order needs what it gives, taker fee included, beside what open orders give; and margin without all of it."""
+    cdef int asset
+    cdef money_t amount
+    if margin_state_permit(s, market, ACT_OPEN) >= PERMIT_DEFER:
+        return WHY_MARKET_STATE
+    if margin_strictest(s, account, ACT_OPEN, market) >= PERMIT_DEFER:
+        return WHY_GRADE_REFUSED
+    amount = margin_given(
+        s, market, side, qty, _market_limit(s, market, side) if tif == TIF_MARKET else price, s.market_rules[market].taker_ppm, &asset
+    )
+    if margin_free(s, account, asset) < amount:
+        return WHY_INSUFFICIENT_BALANCE
+    if margin_spare_equity(s, account, asset, amount) < margin_requirements(s, account):
+        return WHY_INSUFFICIENT_MARGIN
+    return WHY_NONE
+
+
+cdef bint _delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price) noexcept nogil:
+    """A maker of a spot market has what it gives, and room for what it gets."""
+    cdef int asset
+    cdef money_t amount = margin_given(s, market, side, lots, price, s.market_rules[market].maker_ppm, &asset)
+    return margin_wallet(s, account, asset) >= amount and _has_room(s, account, side, market, lots, price)
+
+
+cdef bint _has_room(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price) noexcept nogil:
+    """What a spot trade brings stays within BALANCE_MAX; the numeraire has no such bound."""
+    cdef int asset
+    cdef money_t amount = margin_given(s, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY, lots, price, 0, &asset)
+    return asset == s.numeraire or s.balances[<size_t>account * s.assets + asset] + amount <= BALANCE_MAX
 
 
 cdef int64_t _market_limit(State* s, int market, int side) noexcept nogil:
@@ -149,10 +187,16 @@ cdef int64_t order_match(
         if not place or not _reaches(s, side, limit, s.orders[place].price):
             break
         maker = &s.orders[place]
-        if stage == STAGE_BOOK and s.accounts[maker.account].owner == s.accounts[account].owner:
+        if stage and s.accounts[maker.account].owner == s.accounts[account].owner:
             order_cancel(s, place, WHY_OWN_ORDER, stage)
             continue
         lots = left if left < maker.qty else maker.qty
+        if s.market_rules[market].spot:
+            if not _delivers(s, maker.account, opposite, market, lots, maker.price):
+                order_cancel(s, place, WHY_UNFUNDED, stage)
+                continue
+            if not _has_room(s, account, side, market, lots, maker.price):
+                break
         notional[0] += _fill(s, account, order_id, place, side, lots, stage)
         left -= lots
     return qty - left
@@ -165,17 +209,20 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
     cdef uint32_t maker_account = maker.account
     cdef int market = maker.market
     cdef money_t cash = money_scale(money_mul(maker.price, rule.multiplier), lots)
-    cdef money_t fee = 0 if stage == STAGE_BOOK else div_ceil(money_scale(cash, rule.taker_ppm), PPM)
+    cdef money_t fee = 0 if stage else div_ceil(money_scale(cash, rule.taker_ppm), PPM)
     cdef money_t maker_fee = div_ceil(money_scale(cash, rule.maker_ppm), PPM)
-    if side == SIDE_BUY:
-        ledger_exchange(s, taker, maker_account, market, lots, cash)
+    cdef uint32_t buyer = taker if side == SIDE_BUY else maker_account
+    cdef uint32_t seller = maker_account if side == SIDE_BUY else taker
+    if rule.spot:
+        ledger_swap(s, buyer, seller, market, lots, cash)
     else:
-        ledger_exchange(s, maker_account, taker, market, lots, cash)
+        ledger_exchange(s, buyer, seller, market, lots, cash)
     if fee:
-        ledger_move(s, taker, CHART_FEES, s.numeraire, fee)
+        ledger_move(s, taker, CHART_FEES, rule.quote, fee)
         if PLANTED(s.planted, 2):
-            s.balances[<size_t>CHART_FEES * s.assets + s.numeraire] -= fee
+            s.balances[<size_t>CHART_FEES * s.assets + rule.quote] -= fee
     s.marks[market].last_price, s.marks[market].traded = maker.price, True
+    s.due_index |= rule.heard_by
     if rule.mark_median and rule.republish_on_fill:
         s.due_mark |= <uint64_t>1 << market
     o = emit(s, OUT_FILL)
@@ -183,7 +230,7 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
     o.side, o.price, o.qty, o.stage, o.flow = side, maker.price, lots, stage, FLOW_TRADE
     o.money_lo, o.money_hi = money_lo(fee), money_hi(fee)
     if maker_fee:
-        ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, s.numeraire, maker_fee)
+        ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, rule.quote, maker_fee)
     book_reduce(s, place, lots)
     order_trim(s, taker, market)
     order_trim(s, maker_account, market)

@@ -2,13 +2,13 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from engine.margin cimport margin_state_permit
-from engine.money cimport div_ceil, div_floor, money_abs, money_mul, money_scale
+from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_next_id, order_post
 from engine.records cimport (
     ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
     WHY_QUOTER_RETURN,
 )
-from engine.state cimport Published, Quoter, QuoterRule, State, emit
+from engine.state cimport MarketRule, Published, Quoter, QuoterRule, State, emit
 
 cdef enum:
     PPM = 1000000
@@ -19,7 +19,7 @@ cdef void quoter_refill(State* s, int number) noexcept nogil:
     cdef Quoter* quoter = &s.quoter_states[number]
     cdef const Published* index = &s.index_states[s.market_rules[rule.market].index]
     cdef int64_t tick = s.market_rules[rule.market].tick_size
-    cdef int64_t qty, away
+    cdef int64_t away
     cdef int32_t place, following
     cdef int level
     cdef bint moved
@@ -39,8 +39,7 @@ cdef void quoter_refill(State* s, int number) noexcept nogil:
         quoter.away, quoter.return_ns, quoter.has_reference, quoter.reference = False, 0, False, 0
         _say(s, rule, WHY_QUOTER_RETURN, index.price)
     moved = quoter.has_reference and money_abs(money_mul(index.price - quoter.reference, PPM)) > money_mul(rule.exit_move_ppm, quoter.reference)
-    qty = s.positions[<size_t>rule.account * s.markets + rule.market].qty
-    if moved or (qty if qty > 0 else -qty) > rule.inventory_max:
+    if moved or _inventory(s, rule) > rule.inventory_max:
         quoter.away, quoter.return_ns = True, s.now + rule.return_ns
         _say(s, rule, WHY_QUOTER_EXIT, index.price)
         return
@@ -49,6 +48,14 @@ cdef void quoter_refill(State* s, int number) noexcept nogil:
         away = rule.half_spread_ppm + level * rule.step_ppm
         _quote(s, rule, SIDE_BUY, <int64_t>div_floor(money_mul(index.price, PPM - away), money_mul(PPM, tick)) * tick)
         _quote(s, rule, SIDE_SELL, <int64_t>div_ceil(money_mul(index.price, PPM + away), money_mul(PPM, tick)) * tick)
+
+
+cdef money_t _inventory(State* s, const QuoterRule* rule) noexcept nogil:
+    """The lots that the quoter holds on either side; in a spot market those of the base asset."""
+    cdef const MarketRule* market = &s.market_rules[rule.market]
+    if market.spot:
+        return div_floor(money_max(0, s.balances[<size_t>rule.account * s.assets + market.base]), market.lot_units)
+    return money_abs(s.positions[<size_t>rule.account * s.markets + rule.market].qty)
 
 
 cdef void _quote(State* s, const QuoterRule* rule, int side, int64_t price) noexcept nogil:

@@ -34,7 +34,12 @@ cdef struct MarketRule:
     int64_t liquidation_ppm
     int64_t leverage_default
     int64_t market_bound_ppm
+    int64_t lot_units  # of the base asset, spot
+    uint64_t heard_by  # bit i: index i publishes on update and reads this book
     int32_t index
+    int32_t quote  # asset that fills are paid in
+    int32_t base  # asset that a spot fill delivers
+    bint spot
     int32_t brackets_from
     int32_t brackets_count
     int64_t funding_every_ns  # 0: no funding
@@ -75,6 +80,7 @@ cdef struct CollateralRule:
     money_t scale  # balance * price / scale = money of the numeraire
     int32_t asset
     int32_t index
+    int32_t market  # spot market in which it is sold; -1: none
 
 cdef struct StageRule:
     money_t notional_max
@@ -84,6 +90,7 @@ cdef struct StageRule:
     bint bound_is_bankruptcy
     bint restore
     bint capped
+    bint to_book
     bint fund_counts
 
 cdef struct QuoterRule:
@@ -252,6 +259,8 @@ cdef struct State:
     int32_t rounds_max
     int32_t order_row  # 0 ratio, 1 deficit, 2 account
     bint trigger_at_equal
+    bint spots  # there is a spot market
+    bint converts  # a stage sells collateral
     bint fund_net  # the fund is measured with the backstop
     money_t one  # a whole unit of the numeraire
     uint32_t armed  # bit per seam with a row

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from engine.book cimport book_free, book_load, book_save, map_insert
 from engine.funding cimport funding_next
 from engine.money cimport must
-from engine.records cimport USERS_FROM, Outcome
+from engine.records cimport STAGE_CONVERT, USERS_FROM, Outcome
 
 
 
@@ -49,8 +49,10 @@ cdef int _rules(State* s, table) except -1:
     for i, row in enumerate(table["markets"]):
         r = &s.market_rules[i]
         (r.tick_size, r.multiplier, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
+         r.quote, r.spot, r.base, r.lot_units, r.heard_by,
          r.brackets_from, r.brackets_count, r.mark_median, r.basis_samples, r.republish_on_fill,
          r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb) = row
+        s.spots = s.spots or r.spot
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
     for i, row in enumerate(table["brackets"]):
@@ -74,12 +76,13 @@ cdef int _rules(State* s, table) except -1:
     s.collateral_rules = <CollateralRule*>_take(s, s.collaterals, sizeof(CollateralRule))
     for i, row in enumerate(table["collateral"]):
         c = &s.collateral_rules[i]
-        (c.asset, c.index, c.weight_ppm, c.liability_weight_ppm, c.buffer_ppm, c.scale) = row
+        (c.asset, c.index, c.weight_ppm, c.liability_weight_ppm, c.buffer_ppm, c.scale, c.market) = row
     s.stages = len(table["stages"])
     s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
     for i, row in enumerate(table["stages"]):
         t = &s.stage_rules[i]
-        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit) = row
+        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row
+        s.converts = s.converts or t.kind == STAGE_CONVERT
     s.quoters = len(table["quoters"])
     s.quoter_rules = <QuoterRule*>_take(s, s.quoters, sizeof(QuoterRule))
     for i, row in enumerate(table["quoters"]):

@@ -144,7 +144,7 @@ def _parts(recipe: dict) -> list[dict]:
 
 def _publish(choices: Choices, recipe: dict) -> dict:
     interval = {"kind": "interval", "every_ns": pick(choices, (units.NS, 2 * units.NS))}
-    return interval if _reads_book(recipe) else pick(choices, ({"kind": "update"}, interval))
+    return pick(choices, (interval, {"kind": "update"}) if _reads_book(recipe) else ({"kind": "update"}, interval))
 
 
 _BRACKETS = [
@@ -210,7 +210,23 @@ def _market(choices: Choices, name: str, index: str) -> dict:
     }
 
 
-def _stages(choices: Choices) -> list[dict]:
+def _spot(choices: Choices, name: str, base: str, index: str) -> dict:
+    return {
+        "name": name,
+        "payoff": "spot",
+        "base": base,
+        "settles_in": "USDT",
+        "index": index,
+        "mark": {"kind": "index"},
+        "price_decimals": PRICE_DECIMALS,
+        "tick_size": pick(choices, (1, 5)),
+        "lot": {"decimals": pick(choices, (0, 1, 2))},
+        "fees": pick(choices, _FEES),
+        "market_bound_ppm": 300_000,
+    }
+
+
+def _stages(choices: Choices, spot: bool) -> list[dict]:
     """Return a list of stages: any of them may be absent, except the end."""
     bound = pick(choices, ({"kind": "bankruptcy"}, {"kind": "mark", "ppm": 50_000}))
     takeover = pick(choices, ({}, {"notional_max": 3_000}, {"fund_min": 25}, {"notional_max": 0}))
@@ -219,20 +235,25 @@ def _stages(choices: Choices) -> list[dict]:
         {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))},
         {"kind": "takeover"} | takeover,
         {"kind": "adl"} | pick(choices, ({}, {"fund_max": 15}, {})),
-        {"kind": "convert"},
+        {"kind": "convert"} | (pick(choices, ({"to": "book"}, {}, {"to": "book", "bound_ppm": 50_000})) if spot else {}),
         {"kind": "fund"},
     ]
     return [row for row in rows if choices.below(12) != 11] + [{"kind": "write_off"}]
 
 
 def make_venue(choices: Choices) -> rules.Venue:
-    """Return a small venue: one or two perpetuals at 100.00 and 1.00, up to two collateral assets at 1.00 and 100.00."""
+    """Return a small venue: one or two perpetuals at 100.00 and 1.00, up to two collateral assets at 1.00 and 100.00.
+
+    One in three has spot markets of both assets, in which collateral may be sold.
+    """
     main = pick(choices, _recipes("coin", "coin2", "COINUSDT"))
     second = choices.below(2) == 1
+    spot = choices.below(3) == 1
     usd = pick(
         choices,
         [recipe for recipe in _recipes("usd", "usd2", "USDUSDT") if second or not _reads_book(recipe)]
-        + [_own_book("USDUSDT")] * second,
+        + [_own_book("USDUSDT")] * second
+        + [_own_book("USDSPOT"), {"kind": "mean", "of": [_own_book("USDSPOT"), _source("usd")]}, _own_book("USDSPOT")] * spot,
     )
     if usd == {"kind": "index", "name": "BASE"}:
         usd = {"kind": "redemption", "ratio": "ratio"}
@@ -269,7 +290,9 @@ def make_venue(choices: Choices) -> rules.Venue:
                 ("USD", usd, 1),
             )
         ],
-        "markets": [_market(choices, "COINUSDT", "COIN")] + ([_market(choices, "USDUSDT", "USDREF")] if second else []),
+        "markets": [_market(choices, "COINUSDT", "COIN")]
+        + ([_market(choices, "USDUSDT", "USDREF")] if second else [])
+        + ([_spot(choices, "USDSPOT", "USD", "USDREF"), _spot(choices, "COINSPOT", "COIN", "BASE")] if spot else []),
         "collateral": [
             {
                 "asset": "USD",
@@ -277,15 +300,17 @@ def make_venue(choices: Choices) -> rules.Venue:
                 "weight_ppm": 950_000,
                 "liability_weight_ppm": 1_050_000,
                 "convert_buffer_ppm": 20_000,
+                "market": "USDSPOT" if spot else None,
             },
-            {"asset": "COIN", "index": "BASE", "weight_ppm": 900_000, "convert_buffer_ppm": pick(choices, (50_000, 0))},
+            {"asset": "COIN", "index": "BASE", "weight_ppm": 900_000, "convert_buffer_ppm": pick(choices, (50_000, 0))}
+            | {"market": "COINSPOT" if spot else None},
         ][: pick(choices, (1, 2, 0))],
         "states": pick(choices, _STATES),
         "grades": {name: pick(choices, _GRADES) for name in ("stale", "too_few_sources", "invalid")},
         "liquidation": {
             "trigger": pick(choices, ("maintenance_ge_equity", "maintenance_gt_equity")),
             "order": pick(choices, ("ratio", "deficit", "account")),
-            "stages": _stages(choices),
+            "stages": _stages(choices, spot),
         },
         "fund": {"capital": pick(choices, (20, 0, 1_000_000)), "measure": pick(choices, ("cash", "net"))},
         "quoters": [
@@ -406,16 +431,20 @@ class TapeMaker:
     def _market(self, number: int | None = None) -> tuple[int, int, int]:
         """Return a market, drawn if it is not given, the price unit it trades around, and its tick."""
         number = self.choices.below(len(self.venue.markets)) if number is None else number
-        return number, self.prices[0 if number == 0 else 2], self.venue.markets[number].tick_size
+        return number, self._around(number), self.venue.markets[number].tick_size
+
+    def _around(self, market: int) -> int:
+        """Return the price of what a market trades: of the coin, or of the dollar token."""
+        return self.prices[0 if self.venue.markets[market].name.startswith("COIN") else 2]
 
     def _lots(self, market: int, *accounts: int) -> int:
         """Return lots, mostly most of what the thinner account can carry at its leverage; sometimes one, or far too many."""
         worth = min(self.worth.get(account, 100) for account in accounts)
         tenths = pick(self.choices, self.tenths)
         row = self.venue.markets[market]
-        reach = worth * row.leverage_default
+        reach = worth if row.spot else worth * row.leverage_default
         reach = min(reach, max(2_000, worth * 10))  # the second bracket's cap
-        one_lot = self.prices[0 if market == 0 else 2] * self.venue.multiplier(row)
+        one_lot = self._around(market) * self.venue.multiplier(row)
         return max(1, reach * ONE * tenths // 10 // one_lot)
 
     def _near(self, price: int, tick: int, side: int) -> int:

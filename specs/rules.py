@@ -183,7 +183,10 @@ for _row in (RedemptionNode, ProductNode, WeightedNode, MeanNode, MedianNode, Fl
 
 
 class Publish(Row):
-    """interval: every `every_ns`, on the grid of the first event. update: whenever one of its sources is heard or goes stale."""
+    """interval: every `every_ns`, on the grid of the first event. update: when a source is heard or goes stale, or a book trades.
+
+    An index on update that reads the venue's own book is published again within the cascade whose fills moved it: the loop.
+    """
 
     kind: Literal["interval", "update"]
     every_ns: Interval | None = None
@@ -265,10 +268,16 @@ class Funding(Row):
 
 
 class Market(Row):
-    """A linear perpetual: one lot is worth price x multiplier money units of the settlement asset."""
+    """linear: a perpetual; one lot is worth price x multiplier money units of the settlement asset, the numeraire.
+
+    spot: lots of the asset `base` against the asset `settles_in`, delivered at once: no leverage, no brackets, no funding. An
+    order needs what it gives, and equity without it at or above initial margin. A resting order whose account has no longer what
+    it gives is cancelled when it would trade.
+    """
 
     name: Name
-    payoff: Literal["linear"] = "linear"
+    payoff: Literal["linear", "spot"] = "linear"
+    base: Name | None = None
     settles_in: Name
     index: Name
     mark: Mark
@@ -278,8 +287,31 @@ class Market(Row):
     fees: Fees = Fees()
     leverage_default: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)] = 20
     market_bound_ppm: Ppm = 300_000
-    brackets: Annotated[list[Bracket], Field(min_length=1, max_length=units.BRACKETS_MAX)]
+    brackets: Annotated[list[Bracket], Field(max_length=units.BRACKETS_MAX)] = []
     funding: Funding | None = None
+
+    @property
+    def spot(self) -> bool:
+        return self.payoff == "spot"
+
+    @model_validator(mode="after")
+    def _kind(self) -> "Market":
+        if not self.spot:
+            if self.base is not None:
+                raise At(("base",), "a perpetual has no base asset", "only payoff: spot delivers one")
+            if not self.brackets:
+                raise At(("brackets",), "a perpetual needs at least one bracket")
+            return self
+        if self.base is None or self.base == self.settles_in:
+            raise At(("base",), "a spot market needs a base asset other than settles_in")
+        for field, wrong in (
+            ("brackets", bool(self.brackets)),
+            ("funding", self.funding is not None),
+            ("mark", self.mark.kind != "index"),
+        ):
+            if wrong:
+                raise At((field,), f"a spot market has no such {field}", "neither leverage nor funding; mark: {kind: index}")
+        return self
 
     @staticmethod
     def _money(value: int | str, path: tuple) -> int:
@@ -332,7 +364,7 @@ class Market(Row):
 class Collateral(Row):
     """An asset that counts in the pool. Haircuts only on positive balances; a debt counts at liability_weight_ppm >= 10^6.
 
-    Converted to the treasury at index x (1 - convert_buffer_ppm).
+    Converted to the treasury at index x (1 - convert_buffer_ppm), or sold in the spot market `market` of asset and numeraire.
     """
 
     asset: Name
@@ -340,6 +372,7 @@ class Collateral(Row):
     weight_ppm: Ppm
     liability_weight_ppm: Annotated[StrictInt, Field(ge=units.PPM, le=10 * units.PPM)] = units.PPM
     convert_buffer_ppm: Ppm = 0
+    market: Name | None = None
 
 
 Permits = dict[
@@ -457,10 +490,16 @@ class AdlStage(Row):
 
 
 class ConvertStage(Row):
-    """Once flat, collateral is sold until the settlement balance is no longer negative, in the order of the collateral rows."""
+    """Once flat, collateral is sold until the settlement balance is no longer negative, in the order of the collateral rows.
+
+    to book: into the venue's own spot market, one IOC slice a row and round: the lots that the debt needs at the conversion
+    price, no further than bound_ppm below the collateral's price; without a fee. What is less than a lot goes to the treasury.
+    The account stays in liquidation until it owes nothing.
+    """
 
     kind: Literal["convert"]
-    to: Literal["treasury"] = "treasury"
+    to: Literal["treasury", "book"] = "treasury"
+    bound_ppm: Ppm = units.PPM
 
 
 class FundStage(Row):
@@ -597,6 +636,24 @@ class Venue(Row):
         """Return money units per lot and price unit: lot.size x 10^(asset decimals - price_decimals - lot.decimals)."""
         return market.lot.size * 10 ** (self.decimals(market.settles_in) - market.price_decimals - market.lot.decimals)
 
+    def lot_units(self, market: Market) -> int:
+        """Return units of the base asset per lot of a spot market: lot.size x 10^(asset decimals - lot.decimals)."""
+        return market.lot.size * 10 ** (self.decimals(market.base) - market.lot.decimals)
+
+    def _sold_in(self, i: int, row: Collateral, known) -> None:
+        """A stage that converts to the book needs a spot market of every collateral asset, priced as its index is."""
+        to_book = any(stage.kind == "convert" and stage.to == "book" for stage in self.liquidation.stages)
+        if row.market is None:
+            if to_book:
+                raise At(("collateral", i), f"'{row.asset}' has no market to be sold in", "market: a spot market of it")
+            return
+        known("markets", row.market, ("collateral", i, "market"))
+        market = self.markets[self.number("markets", row.market)]
+        if not market.spot or (market.base, market.settles_in) != (row.asset, self.numeraire):
+            raise At(("collateral", i, "market"), f"'{row.market}' is not a spot market of {row.asset} and {self.numeraire}")
+        if market.price_decimals != self.indices[self.number("indices", row.index)].price_decimals:
+            raise At(("collateral", i, "market"), f"'{row.market}' has other price_decimals than the index '{row.index}'")
+
     @model_validator(mode="after")
     def _names(self) -> "Venue":
         names: dict[str, list[str]] = {}
@@ -617,7 +674,11 @@ class Venue(Row):
             self._recipe(i, index, known)
         for i, market in enumerate(self.markets):
             known("assets", market.settles_in, ("markets", i, "settles_in"))
-            if market.settles_in != self.numeraire:
+            if market.spot:
+                known("assets", market.base, ("markets", i, "base"))
+                if self.decimals(market.base) < market.lot.decimals or self.lot_units(market) > units.PRICE_MAX:
+                    raise At(("markets", i, "lot"), "a lot is not a whole number of units of the base asset, or too many")
+            elif market.settles_in != self.numeraire:
                 raise At(
                     ("markets", i, "settles_in"),
                     f"'{market.settles_in}' is not the numeraire",
@@ -637,7 +698,7 @@ class Venue(Row):
                     "value per lot is not a whole number of money units",
                     "fewer lot or price decimals, or more asset decimals",
                 )
-            if market.leverage_default > market.brackets[0].leverage_max:
+            if market.brackets and market.leverage_default > market.brackets[0].leverage_max:
                 raise At(("markets", i, "leverage_default"), f"{market.leverage_default} is above the first bracket's cap")
             if self.multiplier(market) * market.tick_size > units.VALUE_MAX:
                 raise At(("markets", i, "lot"), "one lot at one tick is worth more than VALUE_MAX", "a smaller lot")
@@ -653,6 +714,7 @@ class Venue(Row):
             if row.asset == self.numeraire or row.asset in seen:
                 raise At(("collateral", i, "asset"), f"'{row.asset}' is the numeraire or stands twice")
             seen.add(row.asset)
+            self._sold_in(i, row, known)
             exponent = (
                 self.decimals(row.asset)
                 + self.indices[names["indices"].index(row.index)].price_decimals
@@ -731,10 +793,6 @@ class Venue(Row):
                 places = self.indices[number].price_decimals
             elif node.kind == "book":
                 known("markets", node.market, (*at, "market"))
-                if index.publish.kind != "interval":
-                    raise At(
-                        ("indices", i, "publish"), "an index with its own book in it publishes at an interval", "kind: interval"
-                    )
                 places = self.markets[self.number("markets", node.market)].price_decimals
             else:
                 if node.kind == "floor":

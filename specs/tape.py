@@ -175,6 +175,7 @@ class Reason(IntEnum):
     OWN_LEG = 45  # of ADL: the owner's other account held the opposite position
     REDUCE_ONLY = 46  # a reduce-only order is cut to what is left of its position
     DELEVERAGED = 47  # an order of a counterparty of ADL
+    UNFUNDED = 48  # a resting spot order whose account no longer has what it gives, or has no room for what it gets
     MAINTENANCE = 50
     FLAT = 51
     ABOVE_TARGET = 52
@@ -238,7 +239,7 @@ class Flow(IntEnum):
     DEPOSIT = 1
     WITHDRAWAL = 2
     FUND_CAPITAL = 3
-    TRADE = 4  # a fill's cash: the buyer pays the seller
+    TRADE = 4  # a fill's cash: the buyer pays the seller; in a spot market the base asset goes the other way
     FEE = 5
     LIQUIDATION_FEE = 6
     TAKEOVER = 7  # the cash of a takeover

@@ -61,7 +61,7 @@ def post_mode(exchange, e) -> Reason:
         return Reason.HAS_ORDERS
     if max(exchange.strictest(who, Action.WITHDRAW, e.market) for who in (account, other)) >= Permit.DEFER:
         return Reason.GRADE_REFUSED
-    if exchange.wallet(account, exchange.numeraire) < e.amount:
+    if exchange.free(account, exchange.numeraire) < e.amount:
         return Reason.INSUFFICIENT_BALANCE
     return _move(exchange, account, other, e.market, e.amount)
 
@@ -102,7 +102,7 @@ def auto_add(exchange, account: Account, e: Evaluation) -> bool:
     parent = exchange.ledger.accounts[account.parent]
     if parent.status != Status.NORMAL or exchange.strictest(parent, Action.WITHDRAW, None) >= Permit.DEFER:
         return False
-    spare = min(exchange.wallet(parent, exchange.numeraire), exchange.evaluate(parent).equity - exchange.requirements(parent))
+    spare = min(exchange.free(parent, exchange.numeraire), exchange.spare_equity(parent) - exchange.requirements(parent))
     amount = min(spare, exchange.requirements(account) - e.equity, units.BALANCE_MAX - account.balance[exchange.numeraire])
     if amount <= 0:
         return False

@@ -29,8 +29,9 @@ from specs.model.book import Book, Order
 from specs.model.funding import Funding
 from specs.model.index import Index, Published, Source, grade_of
 from specs.model.ledger import Account, Ledger
-from specs.model.margin import Brackets, Evaluation, Haircut
+from specs.model.margin import Brackets, Haircut, Margins, Spot
 from specs.model.mark import Mark
+from specs.model.orders import Orders
 from specs.model.quoter import Quoter
 from specs.model.seams import Seams
 from specs.tape import (
@@ -53,10 +54,8 @@ from specs.tape import (
     Permit,
     Reason,
     Seam,
-    Side,
     Stage,
     Status,
-    Tif,
     money_join,
     money_split,
     start_time,
@@ -80,7 +79,7 @@ def venue_digest(venue: rules.Venue) -> bytes:
     return hashlib.blake2b(venue.model_dump_json().encode(), digest_size=16).digest()
 
 
-class Exchange:
+class Exchange(Orders, Margins):
     """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file."""
 
     def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:
@@ -95,6 +94,9 @@ class Exchange:
         self.marks = [Mark(i, row, venue) for i, row in enumerate(venue.markets)]
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.multiplier = [venue.multiplier(row) for row in venue.markets]
+        self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
+        self.spot = [Spot(venue, row) if row.spot else None for row in venue.markets]
+        self.spots = [(market, spot) for market, spot in enumerate(self.spot) if spot]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.collateral = {haircut.asset: Published() for haircut in self.haircuts}
         self.quoters = [Quoter(i, row, venue) for i, row in enumerate(venue.quoters)]
@@ -351,7 +353,7 @@ class Exchange:
             return Reason.IN_LIQUIDATION
         if self.strictest(account, Action.WITHDRAW, None) >= Permit.DEFER:
             return Reason.GRADE_REFUSED
-        if self.wallet(account, asset) < amount:
+        if self.free(account, asset) < amount:
             return Reason.INSUFFICIENT_BALANCE
         account.balance[asset] -= amount
         enough = self.has_margin(account)
@@ -364,7 +366,7 @@ class Exchange:
             return Reason.UNKNOWN_ACCOUNT
         if e.market >= len(self.books):
             return Reason.UNKNOWN_MARKET
-        if not 1 <= e.qty <= self.venue.markets[e.market].brackets[0].leverage_max:
+        if self.spot[e.market] or not 1 <= e.qty <= self.venue.markets[e.market].brackets[0].leverage_max:
             return Reason.BAD_LEVERAGE
         if account.status != Status.NORMAL:
             return Reason.IN_LIQUIDATION
@@ -389,93 +391,6 @@ class Exchange:
         if e.leg != Leg.NET:
             return Reason.BAD_LEG
         return self._order(e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty, bool(e.flags & Flag.REDUCE_ONLY))
-
-    def _order(
-        self, number: int, market: int, order_id: int, side: int, tif: int, price: int, qty: int, reduce_only: bool = False
-    ) -> Reason:
-        """Gate and post one order of a user or a quoter."""
-        account, row = self.ledger.accounts[number], self.venue.markets[market]
-        if side not in (Side.BUY, Side.SELL):
-            return Reason.BAD_SIDE
-        if tif not in (Tif.GTC, Tif.IOC, Tif.POST_ONLY, Tif.MARKET):
-            return Reason.BAD_TIF
-        if not 1 <= qty <= units.QTY_MAX:
-            return Reason.BAD_QTY
-        if (price != 0) if tif == Tif.MARKET else not 1 <= price <= units.PRICE_MAX:
-            return Reason.BAD_PRICE
-        if price * self.multiplier[market] > units.VALUE_MAX:
-            return Reason.BAD_PRICE
-        if price % row.tick_size:
-            return Reason.OFF_TICK
-        if account.status == Status.LIQUIDATING:
-            return Reason.IN_LIQUIDATION
-        if len(account.orders) >= self.venue.limits.orders_per_account_max:
-            return Reason.TOO_MANY_ORDERS
-        if len(self.orders) >= self.venue.limits.orders_max:
-            return Reason.BOOK_FULL
-        buy_lots, _, sell_lots, _ = self._open(account, market)
-        worse = max(abs(account.qty[market] + buy_lots), abs(account.qty[market] - sell_lots))
-        if worse + qty > units.POSITION_MAX:
-            return Reason.POSITION_LIMIT
-        if reduce_only and qty > self._closable(account, market, side):
-            return Reason.NOT_REDUCING
-        order = Order(order_id, number, market, side, price, qty, reduce_only)
-        reason = self._margin_gate(account, order, tif)
-        if reason:
-            return reason
-        opposite = self.books[market].best(Side.SELL if side == Side.BUY else Side.BUY)
-        if tif == Tif.POST_ONLY and opposite is not None and self._reaches(side, price, opposite.price):
-            return Reason.WOULD_CROSS
-        self.emit(OutcomeKind.ACCEPTED, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty)
-        limit = self._market_limit(market, side) if tif == Tif.MARKET else price
-        filled, _ = self.match(number, order_id, market, side, limit, qty, Stage.NONE)
-        order.qty = qty - filled
-        if order.qty and tif in (Tif.GTC, Tif.POST_ONLY):
-            self.books[market].rest(order)
-            self.orders[order_id] = account.orders[order_id] = order
-        elif order.qty:
-            self.emit(
-                OutcomeKind.CANCELLED,
-                account=number,
-                market=market,
-                ref_id=order_id,
-                side=side,
-                price=price,
-                qty=order.qty,
-                reason=Reason.IOC_REMAINDER,
-            )
-        return Reason.NONE
-
-    def _margin_gate(self, account: Account, order: Order, tif: int) -> Reason:
-        """An order that raises its market's requirement needs equity >= all requirements with it, and its taker fee.
-
-        A MARKET order is judged at the mark; a limit order pays the loss of a limit beyond the mark on top.
-        """
-        market = order.market
-        need, _ = self.requirement(account, market)
-        need_with, exceeded = self.requirement(account, market, order, at_mark=tif == Tif.MARKET)
-        action = Action.OPEN if need_with > need else Action.REDUCE
-        if self.state_permit(market, action) >= Permit.DEFER:
-            return Reason.MARKET_STATE
-        if self.strictest(account, action, market) >= Permit.DEFER:
-            return Reason.GRADE_REFUSED
-        if action == Action.REDUCE:
-            return Reason.NONE
-        if exceeded:
-            return Reason.EXCEEDS_BRACKETS
-        value = self.value[market] if tif == Tif.MARKET else order.price * self.multiplier[market]
-        fee = units.div_ceil(order.qty * value * self.venue.markets[market].fees.taker_ppm, units.PPM)
-        needs = sum(self.requirement(account, m)[0] for m in range(len(self.books)) if m != market) + need_with
-        return Reason.NONE if self.evaluate(account).equity >= needs + fee else Reason.INSUFFICIENT_MARGIN
-
-    def _market_limit(self, market: int, side: int) -> int:
-        """Return the worst price a MARKET order takes: market_bound_ppm from the mark, on tick, inside the bound."""
-        row, mark = self.venue.markets[market], self.marks[market].published.last_valid
-        if side == Side.BUY:
-            return units.div_floor(mark * (units.PPM + row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size
-        return max(
-            units.div_ceil(mark * (units.PPM - row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size, row.tick_size
-        )
 
     def _post_cancel(self, e: Event) -> Reason:
         if self.user(e.account) is None:
@@ -527,120 +442,7 @@ class Exchange:
         EventKind.STATE: _post_state,
     }
 
-    # ---- matching and the other ways in which state moves
-
-    @staticmethod
-    def _reaches(side: int, limit: int, price: int) -> bool:
-        return limit >= price if side == Side.BUY else limit <= price
-
-    def match(self, number: int, order_id: int, market: int, side: int, limit: int, qty: int, stage: Stage) -> tuple[int, int]:
-        """Trade up to qty lots against the book at `limit` or better, best price first, oldest first.
-
-        Return (lots filled, notional). In a liquidation a resting order of the same owner is cancelled, not met.
-        """
-        book, taker = self.books[market], self.ledger.accounts[number]
-        opposite = Side.SELL if side == Side.BUY else Side.BUY
-        left = qty
-        notional = 0
-        while left:
-            maker = book.best(opposite)
-            if maker is None or not self._reaches(side, limit, maker.price):
-                break
-            if stage == Stage.BOOK and self.ledger.accounts[maker.account].owner == taker.owner:
-                self.cancel_order(maker, Reason.OWN_ORDER, stage)
-                continue
-            lots = min(left, maker.qty)
-            notional += self._fill(taker, maker, order_id, side, lots, stage)
-            left -= lots
-        return qty - left, notional
-
-    def _fill(self, taker: Account, maker: Order, order_id: int, side: int, lots: int, stage: Stage) -> int:
-        """Post one fill at the maker's price; return its notional."""
-        market, fees = maker.market, self.venue.markets[maker.market].fees
-        cash = lots * maker.price * self.multiplier[market]
-        buyer, seller = (taker.number, maker.account) if side == Side.BUY else (maker.account, taker.number)
-        self.ledger.exchange(buyer, seller, market, lots, cash)
-        fee = 0 if stage == Stage.BOOK else units.div_ceil(cash * fees.taker_ppm, units.PPM)
-        if fee:
-            self.ledger.flow(taker.number, Chart.FEES, self.numeraire, fee)
-        self.last_price[market] = maker.price
-        if self.venue.markets[market].mark.kind == "median" and self.venue.markets[market].mark.republish_on_fill:
-            self.due_mark.add(market)
-        self.emit(
-            OutcomeKind.FILL,
-            account=taker.number,
-            other=maker.account,
-            market=market,
-            ref_id=order_id,
-            other_id=maker.order_id,
-            side=side,
-            price=maker.price,
-            qty=lots,
-            money=fee,
-            stage=stage,
-            flow=Flow.TRADE,
-        )
-        maker_fee = units.div_ceil(cash * fees.maker_ppm, units.PPM)
-        if maker_fee:
-            self.flow(Flow.FEE, maker.account, Chart.FEES, self.numeraire, maker_fee)
-        maker.qty -= lots
-        if maker.qty == 0:
-            self._forget(maker)
-        self.trim(taker, market)
-        self.trim(self.ledger.accounts[maker.account], market)
-        return cash
-
-    @staticmethod
-    def _closable(account: Account, market: int, side: int) -> int:
-        """Return the lots of the account's position that an order of that side closes."""
-        return max(0, account.qty[market] if side == Side.SELL else -account.qty[market])
-
-    def trim(self, account: Account, market: int) -> None:
-        """Cut the account's reduce-only orders, oldest first, each to what is left of its position."""
-        for order in list(account.orders.values()):
-            if not order.reduce_only or order.market != market:
-                continue
-            left = self._closable(account, market, order.side)
-            if left == 0:
-                self.cancel_order(order, Reason.REDUCE_ONLY)
-            elif order.qty > left:
-                self._say_cancelled(order, order.qty - left, Reason.REDUCE_ONLY)
-                order.qty = left
-
-    def _forget(self, order: Order) -> None:
-        self.books[order.market].remove(order)
-        del self.orders[order.order_id]
-        del self.ledger.accounts[order.account].orders[order.order_id]
-
-    def cancel_order(self, order: Order, reason: Reason, stage: Stage | None = None) -> None:
-        self._forget(order)
-        self._say_cancelled(order, order.qty, reason, stage)
-
-    def _say_cancelled(self, order: Order, qty: int, reason: Reason, stage: Stage | None = None) -> None:
-        self.emit(
-            OutcomeKind.CANCELLED,
-            account=order.account,
-            market=order.market,
-            ref_id=order.order_id,
-            side=order.side,
-            price=order.price,
-            qty=qty,
-            reason=reason,
-            stage=stage,
-        )
-
-    def next_order_id(self) -> int:
-        self.engine_orders += 1
-        return ENGINE_ORDER | self.engine_orders
-
-    def quote(self, number: int, market: int, side: Side, price: int, qty: int) -> None:
-        """Place a quoter's order through the gate; a refusal is a REJECT outcome."""
-        order_id = self.next_order_id()
-        reason = self._order(number, market, order_id, side, Tif.POST_ONLY, price, qty)
-        if reason:
-            self.emit(
-                OutcomeKind.REJECT, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty, reason=reason
-            )
+    # ---- the ways in which state moves, each with its outcome
 
     def flow(self, kind: Flow, source: int, target: int, asset: int, money: int) -> None:
         """Move money and say so."""
@@ -695,114 +497,6 @@ class Exchange:
             grade,
             flow,
         )
-
-    # ---- margin
-
-    def cash_equity(self, account: Account) -> int:
-        """Return settlement balance + sum of qty * value(mark): equity without collateral."""
-        return account.balance[self.numeraire] + sum(qty * value for qty, value in zip(account.qty, self.value))
-
-    def maintenance(self, account: Account, market: int) -> int:
-        qty = account.qty[market]
-        return self.brackets[market].maintenance(abs(qty) * self.value[market]) if qty else 0
-
-    def evaluate(self, account: Account) -> Evaluation:
-        """Return equity, maintenance and the strictest LIQUIDATE permit of an account at the prices in force."""
-        equity, maintenance, permit, held = account.balance[self.numeraire], 0, 0, False
-        for market, qty in enumerate(account.qty):
-            if qty:
-                held = True
-                notional = qty * self.value[market]
-                equity += notional
-                maintenance += self.brackets[market].maintenance(abs(notional))
-                permit = max(permit, self.permit(market, Action.LIQUIDATE))
-        for haircut in self.haircuts:
-            balance = account.balance[haircut.asset]
-            counted = haircut.collateral_value(balance, self.collateral[haircut.asset].last_valid) if balance else 0
-            if counted:  # collateral that counts for nothing decides nothing: dust of a dead asset is no shield
-                equity += counted
-                permit = max(permit, self.collateral_permit(haircut.asset, Action.LIQUIDATE))
-        return Evaluation(equity, maintenance, held, permit)
-
-    @staticmethod
-    def _open(account: Account, market: int) -> tuple[int, int, int, int]:
-        """Return lots and sum of lots * price of the account's open orders in a market: those to buy, then those to sell."""
-        buy_lots = buy_priced = sell_lots = sell_priced = 0
-        for order in account.orders.values():
-            if order.market != market:
-                continue
-            if order.side == Side.BUY:
-                buy_lots += order.qty
-                buy_priced += order.qty * order.price
-            else:
-                sell_lots += order.qty
-                sell_priced += order.qty * order.price
-        return buy_lots, buy_priced, sell_lots, sell_priced
-
-    def _reserved(self, account: Account, market: int) -> tuple[int, ...]:
-        return account.number, market, *self._open(account, market)
-
-    def requirement(self, account: Account, market: int, order: Order | None = None, at_mark: bool = False) -> tuple[int, bool]:
-        """Return (initial margin of position and open orders on the worse side, whether no bracket admits it).
-
-        A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would
-        lose at once: orders' value beyond the mark. `order` is counted as if it were open already.
-        """
-        row, value = self.venue.markets[market], self.value[market]
-        leverage = account.leverage[market] or row.leverage_default
-        needs, exceeded = [], False
-        buy_lots, buy_priced, sell_lots, sell_priced = self._open(account, market)
-        for side, sign, lots, priced in ((Side.BUY, 1, buy_lots, buy_priced), (Side.SELL, -1, sell_lots, sell_priced)):
-            cost = priced * self.multiplier[market]
-            if order is not None and order.side == side:
-                lots += order.qty
-                cost += order.qty * (value if at_mark else order.price * self.multiplier[market])
-            notional = abs(account.qty[market] + sign * lots) * value
-            loss = max(0, sign * (cost - lots * value))
-            needs.append(self.brackets[market].initial(notional, leverage) + loss)
-            exceeded |= self.brackets[market].exceeded(notional)
-        return max(needs), exceeded
-
-    def requirements(self, account: Account) -> int:
-        """Return the initial margin of all the account's positions and open orders."""
-        return sum(self.requirement(account, m)[0] for m in range(len(self.books)))
-
-    def has_margin(self, account: Account) -> bool:
-        return self.evaluate(account).equity >= self.requirements(account)
-
-    def wallet(self, account: Account, asset: int) -> int:
-        """Return a balance without what open positions cost or brought: derived, it moves no money."""
-        return account.balance[asset] + (sum(account.entry) if asset == self.numeraire else 0)
-
-    def whole(self, value: int | str) -> int:
-        """Return money of the numeraire from whole units."""
-        return rules.whole(value, self.venue.decimals(self.venue.numeraire))
-
-    def permit(self, market: int, action: Action) -> Permit:
-        """Return what the grade of a mark and the state of its market allow together."""
-        return max(self.grade_permit(market, action), self.state_permit(market, action))
-
-    def state_permit(self, market: int, action: Action) -> Permit:
-        return self.venue.states.permit(self.states[market], action)
-
-    def grade_permit(self, market: int, action: Action) -> Permit:
-        """Return what the grade of a mark allows; without a mark that was ever valid nothing is."""
-        published = self.marks[market].published
-        return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
-
-    def collateral_permit(self, asset: int, action: Action) -> Permit:
-        published = self.collateral[asset]
-        return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
-
-    def strictest(self, account: Account, action: Action, market: int | None) -> Permit:
-        """Return the strictest grade's permit over the account's positions, its collateral, and the market of an order.
-
-        The states of the markets in which it holds a position count for a withdrawal.
-        """
-        permit = self.permit if action == Action.WITHDRAW else self.grade_permit
-        permits = [permit(m, action) for m, qty in enumerate(account.qty) if qty or m == market]
-        permits += [self.collateral_permit(h.asset, action) for h in self.haircuts if account.balance[h.asset]]
-        return max(permits, default=Permit.ALLOW)
 
     # ---- steps 3 to 8
 

@@ -67,6 +67,7 @@ class Index:
         self.samples = {i: deque(maxlen=node.publications) for i, node in enumerate(self.nodes) if node.kind == "twap"}
         names = [n.name if n.kind == "source" else n.ratio for n in self.nodes if n.kind in ("source", "redemption")]
         self.sources = {venue.number("sources", name) for name in names}
+        self.books = {venue.number("markets", n.market) for n in self.nodes if n.kind == "book"}
         self.legs = {venue.number("indices", n.name) for n in self.nodes if n.kind == "index"}
 
     def publish(self, exchange) -> bool:

@@ -59,6 +59,11 @@ class Ledger:
             account.qty[market] += lots
             self.touch(number)
 
+    def swap(self, buyer: int, seller: int, base: int, units_of_base: int, quote: int, cash: int) -> None:
+        """Deliver a spot trade: the base asset from seller to buyer against cash of the quote asset."""
+        self.flow(seller, buyer, base, units_of_base)
+        self.flow(buyer, seller, quote, cash)
+
     @staticmethod
     def _entry(account: Account, market: int, lots: int, money: int) -> None:
         """Keep the value paid for what is open; a part that closes takes its share of it with it, rounded down."""

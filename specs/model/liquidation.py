@@ -22,7 +22,13 @@ def triggered(exchange, account: Account, e: Evaluation) -> bool:
         verdict = e.maintenance >= e.equity if trigger == "maintenance_ge_equity" else e.maintenance > e.equity
         verdict = verdict or e.equity < 0
         return exchange.seams.decision(Seam.LIQUIDATION_TRIGGER, account.number, exchange.now, verdict)
-    return e.equity < 0
+    return e.equity < 0 or _owes_what_it_could_sell(exchange, account)
+
+
+def _owes_what_it_could_sell(exchange, account: Account) -> bool:
+    """Return whether an episode of a flat account goes on: its settlement balance is negative and a stage sells collateral."""
+    converts = any(row.kind == "convert" for row in exchange.venue.liquidation.stages)
+    return account.status != Status.NORMAL and converts and account.balance[exchange.numeraire] < 0
 
 
 def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
@@ -101,7 +107,7 @@ def _run_stages(exchange, account: Account, stages) -> None:
         elif row.kind == "adl" and e.open and triggered(exchange, account, e):
             adl.run(exchange, account, row)
         elif row.kind == "convert" and flat_and_short:
-            _convert(exchange, account)
+            _convert(exchange, account, row)
         elif row.kind == "fund" and flat_and_short and _converted(exchange, account):
             exchange.visit(Stage.FUND)
             exchange.stage = Stage.FUND
@@ -244,8 +250,8 @@ def _accepts(exchange, market: int, qty: int, row: rules.TakeoverStage) -> bool:
     return within and (row.fund_min is None or fund.measure(exchange) >= exchange.whole(row.fund_min))
 
 
-def _convert(exchange, account: Account) -> None:
-    """Sell collateral to the treasury, row by row, until the settlement balance is no longer negative."""
+def _convert(exchange, account: Account, row: rules.ConvertStage) -> None:
+    """Sell collateral, row by row, until the settlement balance is no longer negative."""
     exchange.visit(Stage.CONVERT)
     exchange.stage = Stage.CONVERT
     for haircut in exchange.haircuts:
@@ -253,21 +259,40 @@ def _convert(exchange, account: Account) -> None:
         if need <= 0 or balance <= 0 or exchange.collateral_permit(haircut.asset, Action.CONVERT) >= Permit.DEFER:
             continue
         price = exchange.collateral[haircut.asset].last_valid
-        value = haircut.conversion_value(balance, price)
-        sold = balance if value <= need else haircut.conversion_qty(need, price)
-        paid = haircut.conversion_value(sold, price)
-        exchange.ledger.flow(account.number, Chart.TREASURY, haircut.asset, sold)
-        exchange.emit(
-            OutcomeKind.CONVERT,
-            account=account.number,
-            other=Chart.TREASURY,
-            asset=haircut.asset,
-            price=haircut.conversion_price(price),
-            money=sold,
-            flow=Flow.CONVERT_ASSET,
-        )
-        if paid:
-            exchange.flow(Flow.CONVERT_CASH, Chart.TREASURY, account.number, exchange.numeraire, paid)
+        sold = balance if haircut.conversion_value(balance, price) <= need else haircut.conversion_qty(need, price)
+        if row.to == "book" and balance >= exchange.spot[haircut.market].units:
+            _sell(exchange, account, haircut, sold, row.bound_ppm)
+        else:
+            _sell_to_treasury(exchange, account, haircut, sold)
+
+
+def _sell(exchange, account: Account, haircut, sold: int, bound_ppm: int) -> None:
+    """One IOC slice in the venue's own book: the lots of `sold`, no further below the collateral's price than the bound."""
+    market = haircut.market
+    if exchange.state_permit(market, Action.LIQUIDATE) >= Permit.DEFER:
+        return
+    lot, tick = exchange.spot[market].units, exchange.venue.markets[market].tick_size
+    lots = min(account.balance[haircut.asset] // lot, units.div_ceil(sold, lot), units.QTY_MAX)
+    price = exchange.collateral[haircut.asset].last_valid
+    limit = max(units.div_ceil(price * (units.PPM - bound_ppm), units.PPM * tick) * tick, tick)
+    exchange.match(account.number, exchange.next_order_id(), market, Side.SELL, limit, lots, Stage.CONVERT)
+
+
+def _sell_to_treasury(exchange, account: Account, haircut, sold: int) -> None:
+    price = exchange.collateral[haircut.asset].last_valid
+    paid = haircut.conversion_value(sold, price)
+    exchange.ledger.flow(account.number, Chart.TREASURY, haircut.asset, sold)
+    exchange.emit(
+        OutcomeKind.CONVERT,
+        account=account.number,
+        other=Chart.TREASURY,
+        asset=haircut.asset,
+        price=haircut.conversion_price(price),
+        money=sold,
+        flow=Flow.CONVERT_ASSET,
+    )
+    if paid:
+        exchange.flow(Flow.CONVERT_CASH, Chart.TREASURY, account.number, exchange.numeraire, paid)
 
 
 def _converted(exchange, account: Account) -> bool:

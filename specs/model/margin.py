@@ -1,4 +1,4 @@
-"""Value, collateral, maintenance and initial margin. Pure functions of a rule book's rows and the prices in force.
+"""Value, collateral, maintenance and initial margin: functions of a rule book's rows, then of an account at the prices in force.
 
 All money in units of the numeraire. Requirements are rounded up, collateral is rounded down.
 """
@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from specs import rules, units
+from specs.model.book import Order
+from specs.model.ledger import Account
+from specs.tape import Action, Permit, Side
 
 
 class Brackets:
@@ -41,6 +44,13 @@ class Brackets:
         return notional > self.rows[-1][0]
 
 
+class Spot:
+    """What a spot market delivers: the base asset and its units per lot."""
+
+    def __init__(self, venue: rules.Venue, row: rules.Market) -> None:
+        self.base, self.units = venue.number("assets", row.base), venue.lot_units(row)
+
+
 class Haircut:
     """One collateral asset: weights, conversion buffer, and the scale of balance x price in money of the numeraire."""
 
@@ -48,6 +58,7 @@ class Haircut:
         self.row = row
         self.asset = venue.number("assets", row.asset)
         self.index = venue.number("indices", row.index)
+        self.market = venue.number("markets", row.market) if row.market else None
         self.scale = 10 ** (
             venue.decimals(row.asset) + venue.indices[self.index].price_decimals - venue.decimals(venue.numeraire)
         )
@@ -78,3 +89,149 @@ class Evaluation(NamedTuple):
     maintenance: int
     open: bool
     permit: int
+
+
+class Margins:
+    """How an exchange values its accounts, at the prices in force and from scratch."""
+
+    def cash_equity(self, account: Account) -> int:
+        """Return settlement balance + sum of qty * value(mark): equity without collateral."""
+        return account.balance[self.numeraire] + sum(qty * value for qty, value in zip(account.qty, self.value))
+
+    def maintenance(self, account: Account, market: int) -> int:
+        qty = account.qty[market]
+        return self.brackets[market].maintenance(abs(qty) * self.value[market]) if qty else 0
+
+    def evaluate(self, account: Account) -> Evaluation:
+        """Return equity, maintenance and the strictest LIQUIDATE permit of an account at the prices in force."""
+        equity, maintenance, permit, held = account.balance[self.numeraire], 0, 0, False
+        for market, qty in enumerate(account.qty):
+            if qty:
+                held = True
+                notional = qty * self.value[market]
+                equity += notional
+                maintenance += self.brackets[market].maintenance(abs(notional))
+                permit = max(permit, self.permit(market, Action.LIQUIDATE))
+        for haircut in self.haircuts:
+            balance = account.balance[haircut.asset]
+            counted = haircut.collateral_value(balance, self.collateral[haircut.asset].last_valid) if balance else 0
+            if counted:  # collateral that counts for nothing decides nothing: dust of a dead asset is no shield
+                equity += counted
+                permit = max(permit, self.collateral_permit(haircut.asset, Action.LIQUIDATE))
+        return Evaluation(equity, maintenance, held, permit)
+
+    @staticmethod
+    def _open(account: Account, market: int) -> tuple[int, int, int, int]:
+        """Return lots and sum of lots * price of the account's open orders in a market: those to buy, then those to sell."""
+        buy_lots = buy_priced = sell_lots = sell_priced = 0
+        for order in account.orders.values():
+            if order.market != market:
+                continue
+            if order.side == Side.BUY:
+                buy_lots += order.qty
+                buy_priced += order.qty * order.price
+            else:
+                sell_lots += order.qty
+                sell_priced += order.qty * order.price
+        return buy_lots, buy_priced, sell_lots, sell_priced
+
+    def _reserved(self, account: Account, market: int) -> tuple[int, ...]:
+        return account.number, market, *self._open(account, market)
+
+    def requirement(self, account: Account, market: int, order: Order | None = None, at_mark: bool = False) -> tuple[int, bool]:
+        """Return (initial margin of position and open orders on the worse side, whether no bracket admits it).
+
+        A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would
+        lose at once: orders' value beyond the mark. `order` is counted as if it were open already.
+        """
+        if self.spot[market]:
+            return 0, False
+        row, value = self.venue.markets[market], self.value[market]
+        leverage = account.leverage[market] or row.leverage_default
+        needs, exceeded = [], False
+        buy_lots, buy_priced, sell_lots, sell_priced = self._open(account, market)
+        for side, sign, lots, priced in ((Side.BUY, 1, buy_lots, buy_priced), (Side.SELL, -1, sell_lots, sell_priced)):
+            cost = priced * self.multiplier[market]
+            if order is not None and order.side == side:
+                lots += order.qty
+                cost += order.qty * (value if at_mark else order.price * self.multiplier[market])
+            notional = abs(account.qty[market] + sign * lots) * value
+            loss = max(0, sign * (cost - lots * value))
+            needs.append(self.brackets[market].initial(notional, leverage) + loss)
+            exceeded |= self.brackets[market].exceeded(notional)
+        return max(needs), exceeded
+
+    def requirements(self, account: Account) -> int:
+        """Return the initial margin of all the account's positions and open orders."""
+        return sum(self.requirement(account, m)[0] for m in range(len(self.books)))
+
+    def has_margin(self, account: Account) -> bool:
+        return self.spare_equity(account) >= self.requirements(account)
+
+    def wallet(self, account: Account, asset: int) -> int:
+        """Return a balance without what open positions cost or brought: derived, it moves no money."""
+        return account.balance[asset] + (sum(account.entry) if asset == self.numeraire else 0)
+
+    def whole(self, value: int | str) -> int:
+        """Return money of the numeraire from whole units."""
+        return rules.whole(value, self.venue.decimals(self.venue.numeraire))
+
+    def permit(self, market: int, action: Action) -> Permit:
+        """Return what the grade of a mark and the state of its market allow together."""
+        return max(self.grade_permit(market, action), self.state_permit(market, action))
+
+    def state_permit(self, market: int, action: Action) -> Permit:
+        return self.venue.states.permit(self.states[market], action)
+
+    def grade_permit(self, market: int, action: Action) -> Permit:
+        """Return what the grade of a mark allows; without a mark that was ever valid nothing is."""
+        published = self.marks[market].published
+        return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
+
+    def collateral_permit(self, asset: int, action: Action) -> Permit:
+        published = self.collateral[asset]
+        return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
+
+    def strictest(self, account: Account, action: Action, market: int | None) -> Permit:
+        """Return the strictest grade's permit over the account's positions, its collateral, and the market of an order.
+
+        The states of the markets in which it holds a position count for a withdrawal.
+        """
+        permit = self.permit if action == Action.WITHDRAW else self.grade_permit
+        permits = [permit(m, action) for m, qty in enumerate(account.qty) if qty or m == market]
+        permits += [self.collateral_permit(h.asset, action) for h in self.haircuts if account.balance[h.asset]]
+        return max(permits, default=Permit.ALLOW)
+
+    def gives(self, market: int, side: int, qty: int, price: int, fee_ppm: int) -> tuple[int, int]:
+        """Return (asset, amount) that a spot order gives: the base asset, or cash and the fee on it, rounded up."""
+        if side == Side.SELL:
+            return self.spot[market].base, qty * self.spot[market].units
+        cash = qty * price * self.multiplier[market]
+        return self.paid_in[market], cash + units.div_ceil(cash * fee_ppm, units.PPM)
+
+    def promised(self, account: Account, asset: int) -> int:
+        """Return what the account's open spot orders give of an asset, maker fees included: a market's sum rounded up."""
+        total = 0
+        for market, spot in self.spots:
+            _, buy_priced, sell_lots, _ = self._open(account, market)
+            if asset == self.paid_in[market]:
+                cash = buy_priced * self.multiplier[market]
+                total += cash + units.div_ceil(cash * self.venue.markets[market].fees.maker_ppm, units.PPM)
+            elif asset == spot.base:
+                total += sell_lots * spot.units
+        return total
+
+    def free(self, account: Account, asset: int) -> int:
+        """Return the wallet without what open spot orders give."""
+        return self.wallet(account, asset) - self.promised(account, asset)
+
+    def spare_equity(self, account: Account, more: dict[int, int] = {}) -> int:  # noqa: B006  # read only
+        """Return equity without what open spot orders give, and without `more` of some assets."""
+        equity = self.evaluate(account).equity
+        equity -= self.promised(account, self.numeraire) + more.get(self.numeraire, 0)
+        for haircut in self.haircuts:
+            balance, price = account.balance[haircut.asset], self.collateral[haircut.asset].last_valid
+            given = self.promised(account, haircut.asset) + more.get(haircut.asset, 0)
+            if given:
+                equity += haircut.collateral_value(balance - given, price) - haircut.collateral_value(balance, price)
+        return equity

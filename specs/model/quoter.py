@@ -37,7 +37,7 @@ class Quoter:
         moved = (
             self.reference is not None and abs(index.price - self.reference) * units.PPM > self.row.exit_move_ppm * self.reference
         )
-        if moved or abs(account.qty[self.market]) > self.row.inventory_max:
+        if moved or self._inventory(exchange, account) > self.row.inventory_max:
             self.return_ns = exchange.now + self.row.return_ns
             self._say(exchange, Reason.QUOTER_EXIT, index.price)
             return
@@ -48,6 +48,11 @@ class Quoter:
             ask = units.div_ceil(index.price * (units.PPM + away), units.PPM * self.tick) * self.tick
             for side, price in ((Side.BUY, bid), (Side.SELL, ask)):
                 exchange.quote(self.row.account, self.market, side, price, self.row.lots)
+
+    def _inventory(self, exchange, account) -> int:
+        """Return the lots that the quoter holds on either side; in a spot market those of the base asset."""
+        spot = exchange.spot[self.market]
+        return abs(account.qty[self.market]) if spot is None else max(0, account.balance[spot.base]) // spot.units
 
     def _say(self, exchange, reason: Reason, price: int) -> None:
         exchange.emit(OutcomeKind.QUOTER, account=self.row.account, market=self.market, price=price, reason=reason)
