@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import signal
-from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from specs.rules import Venue
 from specs.tape import USERS_FROM, EventKind, Flag, Flow, OutcomeKind, money_join
 
 WORKERS = 2
+TOLD = (Flow.FUND_PAYMENT, Flow.WRITE_OFF, Flow.LIQUIDATION_FEE)  # the flows that reports speak of
+Work, Done = TypeVar("Work"), TypeVar("Done")
 
 
 class Job(NamedTuple):
@@ -89,7 +92,7 @@ def flow_sums(outcomes: np.ndarray, horizon_ns: int) -> dict[Flow, int]:
     """Return the money of each kind of flow that a report speaks of, up to and with the horizon."""
     sums = {}
     until = (outcomes["kind"] == OutcomeKind.FLOW) & (outcomes["time_ns"] <= horizon_ns)
-    for flow in (Flow.FUND_PAYMENT, Flow.WRITE_OFF, Flow.LIQUIDATION_FEE):
+    for flow in TOLD:
         rows = outcomes[until & (outcomes["flow"] == flow)]
         sums[flow] = sum(money_join(lo, hi) for lo, hi in zip(rows["money_lo"].tolist(), rows["money_hi"].tolist(), strict=True))
     return sums
@@ -176,3 +179,25 @@ def _quiet() -> None:
 
 def processes() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet)
+
+
+def spread(function: Callable[[Work], Done], works: Sequence[Work], told: Callable[[int], None]) -> list[Done]:
+    """Return what a function of a module gives for each work, in their order, made in processes; told: how many are done.
+
+    One work needs no process. On an exception or an interrupt what has not begun is left out and the workers are ended.
+    """
+    if len(works) == 1:
+        return [function(works[0])]
+    pool = processes()
+    try:
+        futures = [pool.submit(function, work) for work in works]
+        for done, future in enumerate(as_completed(futures), 1):
+            future.result()
+            told(done)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    pool.shutdown()
+    return [future.result() for future in futures]

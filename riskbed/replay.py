@@ -99,6 +99,16 @@ def read_inputs(options: Options) -> Inputs:
     return replace(inputs, digests=digests)
 
 
+def under(inputs: Inputs, venue: Venue) -> Inputs:
+    """Return the inputs with the same tape and plans under another rule book, whose rows have the numbers that the tape names.
+
+    Raises SpecError if a plan does not fit it.
+    """
+    for plan in inputs.plans.values():
+        plan.require(venue)
+    return replace(inputs, venue=venue, digests=inputs.digests | {"venue": digest_row(venue)})
+
+
 def _incident(name: str) -> tuple[Incident, Path]:
     path = load.find("incident", name)
     return load.load(path, Incident), path
@@ -360,7 +370,7 @@ def replay(options: Options, progress: Progress = lambda done, total, what: None
     paid, making_whole = make_whole(inputs, ran, main)
     decimals = inputs.venue.decimals(inputs.venue.numeraire)
     rules = rule_rows(inputs, ran, decimals) if inputs.incident and options.rules else []
-    digest = hashlib.blake2b("".join(ran[name].digest for name in sorted(ran)).encode(), digest_size=16).hexdigest()
+    digest = digest_runs(ran)
     folder = options.out / f"{inputs.name}-{digest[:12]}"
     incident, meta = inputs.incident, inputs.tape.meta
     answer = result.Result(
@@ -403,6 +413,11 @@ def replay(options: Options, progress: Progress = lambda done, total, what: None
     done = Replay(inputs, ran, main, paid, answer, seconds)
     runs.leave(done)
     return done
+
+
+def digest_runs(ran: dict[str, Ran]) -> str:
+    """Return the blake2b-128 of the runs' outcome digests, by the runs' names in order."""
+    return hashlib.blake2b("".join(ran[name].digest for name in sorted(ran)).encode(), digest_size=16).hexdigest()
 
 
 def label_runs(inputs: Inputs, ran: dict[str, Ran], prefix: str) -> Labels:
