@@ -156,6 +156,24 @@ def replay(
         show(done)
 
 
+@app.command()
+def regress(
+    suite: Annotated[str, typer.Argument(help="A packaged suite or the path of a YAML file.")] = "core",
+    case: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this case; may be repeated.")] = None,
+    accept: Annotated[str | None, typer.Option(metavar="REASON", help="Write the baseline anew, and why.")] = None,
+    venue: Annotated[Path | None, typer.Option(help="Try this rule book (YAML) in the cases that name none.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Run a suite of cases against what was accepted of it; exit 1 with what moved and the limits that are broken."""
+    from riskbed import regress as regressing
+
+    with _Progress() as progress:
+        done = regressing.regress(regressing.Options(suite, tuple(case or ()), accept, venue), progress)
+    print(done.model_dump_json(indent=2)) if json else regressing.show(done)
+    if not done.passed and done.accepted is None:
+        raise typer.Exit(1)
+
+
 class _Progress:
     """A bar on stderr while runs go on; silent where stderr is no terminal."""
 

@@ -21,6 +21,7 @@ import re
 import typing
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -263,8 +264,12 @@ class _Builder:
             self._path = path
 
 
+@lru_cache(maxsize=32)  # a file is read for its names, then for its row, then checked against another: parsing is what costs
 def parse(text: str, name: str) -> Document:
-    """Return the plain values of one YAML document and the place of each. Raise SpecError at the first thing that is refused."""
+    """Return the plain values of one YAML document and the place of each, not to be changed.
+
+    Raise SpecError at the first thing that is refused.
+    """
     builder = _Builder()
     try:
         for event in YAML(typ="rt", pure=True).parse(text):
@@ -543,13 +548,14 @@ def load(path: str | Path, model: type[Model], check: Callable[[Model], object] 
     return load_text(read_text(path), model, shown(path), check)
 
 
-FOLDERS = {"venue": "venues", "incident": "incidents", "plan": "plans"}
+FOLDERS = {"venue": "venues", "incident": "incidents", "plan": "plans", "suite": "suites"}
+BASELINE_SUFFIX = ".baseline.yaml"  # of what was accepted of a suite: it stands beside the suite and is none
 
 
 def names(kind: str) -> dict[str, Path]:
     """Return the packaged files of a kind by name: the file's stem, and for incidents their aliases too."""
     folder = Path(__file__).parent / FOLDERS[kind]
-    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    files = [path for path in sorted(folder.glob("*.yaml")) if not path.name.endswith(BASELINE_SUFFIX)] if folder.is_dir() else []
     found = {path.stem: path for path in files}
     if kind == "incident":
         for path in files:
@@ -563,7 +569,7 @@ def names(kind: str) -> dict[str, Path]:
 def find(kind: str, name_or_path: str | Path) -> Path:
     """Return the file that a name or a path means. A packaged name wins over a file of the same name in the current folder.
 
-    kind: venue, incident or plan. Raises SpecError with the nearest name when there is neither.
+    kind: one of FOLDERS. Raises SpecError with the nearest name when there is neither.
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):

@@ -7,7 +7,13 @@ import json
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-MODELS = {"venue": ("specs.rules", "Venue"), "plan": ("specs.faults", "Plan"), "incident": ("specs.incident", "Incident")}
+MODELS = {
+    "venue": ("specs.rules", "Venue"),
+    "plan": ("specs.faults", "Plan"),
+    "incident": ("specs.incident", "Incident"),
+    "suite": ("specs.suite", "Suite"),
+    "baseline": ("specs.suite", "Baseline"),
+}
 
 
 def render(name: str) -> str:
