@@ -20,7 +20,7 @@ pytest := -m pytest -q -n $(JOBS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build $(MODES:%=build-%) demo test lockstep-demo check-all sanitize wheel-check browser-check hints lint bench clean
+.PHONY: help venv build $(MODES:%=build-%) demo regress test lockstep-demo check-all sanitize wheel-check browser-check hints lint bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ build: build-release  ## compile what changed of the engine, release build
 demo: build  ## replay the main incident offline, say what it showed and where the report lies
 	@$(venv_release)/bin/riskbed replay $(INCIDENT)
 
+regress: build  ## run the packaged suite against its accepted baseline; accept by `riskbed regress --accept "reason"`
+	@$(venv_release)/bin/riskbed regress
+
 # Tests that need planted bugs are marked `checked`: the release build deselects them, the checked build runs them alone.
 test: build build-checked  ## run the tests; needs Python, pip and a C compiler
 	@$(release) $(pytest)
@@ -65,7 +68,7 @@ test: build build-checked  ## run the tests; needs Python, pip and a C compiler
 lockstep-demo: build  ## both twins on the main incident with every account, minutes printed
 	@$(venv_release)/bin/riskbed replay $(INCIDENT) --lockstep 1
 
-check-all: lint hints sanitize wheel-check browser-check  ## what make test leaves out: sanitizers, an installed wheel, a browser
+check-all: lint hints regress sanitize wheel-check browser-check  ## what make test leaves out: the suite, sanitizers, an installed wheel, a browser
 
 sanitize: build-sanitize  ## canaries that must die, then the lockstep tests under the address and undefined sanitizers
 	@$(sanitize) $(pytest) -n 0 -m sanitize tests/test_house.py
