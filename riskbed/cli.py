@@ -161,7 +161,9 @@ def regress(
     suite: Annotated[str, typer.Argument(help="A packaged suite or the path of a YAML file.")] = "core",
     case: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this case; may be repeated.")] = None,
     accept: Annotated[str | None, typer.Option(metavar="REASON", help="Write the baseline anew, and why.")] = None,
-    venue: Annotated[Path | None, typer.Option(help="Try this rule book (YAML) in the cases that name none.")] = None,
+    venue: Annotated[
+        Path | None, typer.Option(help="Try this rule book where a case names none; only limits fail there.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Run a suite of cases against what was accepted of it; exit 1 with what moved and the limits that are broken."""

@@ -20,7 +20,8 @@ Money is in whole units of its asset. Where no end of the tape is named, a figur
 
 Verdicts: same; changed; limit (a limit of the suite is broken, changed or not); new (the baseline has none); gone (the baseline
 alone has it). All but `same` fail. `--accept` writes the baseline anew. A limit against the baseline is passed with it, for a
-reason; a bound on the figure itself is not: it is moved in the suite, where a review sees it.
+reason; a bound on the figure itself is not: it is moved in the suite, where a review sees it. With `--venue` a rule book is tried
+in the cases that name none: there it is the limits that fail, what changed is told.
 
 `python -m riskbed.regress` writes specs/schema/regress.json.
 """
@@ -29,9 +30,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -101,7 +103,10 @@ class CaseRun(result.Part):
 
 
 class Regression(result.Part):
-    """A suite against its baseline. passed: every row is the same. accepted: the reason, where this run wrote the baseline."""
+    """A suite against its baseline. passed: every row is the same; of a case in which `venue` is tried, no limit is broken.
+
+    accepted: the reason, where this run wrote the baseline.
+    """
 
     schema_version: Literal[1]
     suite: str
@@ -157,7 +162,7 @@ def _at_the_end(venue: Venue, state: dict[str, list[tuple[int, ...]]]) -> list[s
     for _, market, _, qty, *_ in state["positions"]:
         interest[market] += max(0, qty)
     held = {whose: [0] * len(venue.assets) for whose in (None, *Chart)}
-    for account, asset, money in state["balances"]:
+    for account, asset, money, *_ in state["balances"]:
         held[None if account >= USERS_FROM else Chart(account)][asset] += money
     pairs = [(n, row.decimals) for moneys in held.values() for n, row in zip(moneys, venue.assets, strict=True)]
     return interest + [units.int_to_decimal(money, places) for money, places in pairs]
@@ -340,14 +345,22 @@ def compare_case(case: Case, outcome: Outcome, accepted: Accepted | None) -> tup
     return rows, broken
 
 
-def remedies(rows: Sequence[Row], broken: Sequence[BrokenLimit], baseline: Baseline | None, command: str) -> list[str]:
-    """Return what can be done about the rows that are not the same, a line each."""
-    said = []
-    if baseline is None:
-        return [f'nothing was accepted yet: {command} --accept "reason"']
+def fails(row: Row, tried: Container[str]) -> bool:
+    """Return whether a row fails the build. tried: the cases in which a rule book is tried, which may change what it changes."""
+    return row.verdict != "same" and not (row.verdict == "changed" and row.name in tried)
+
+
+def remedies(rows: Sequence[Row], broken: Sequence[BrokenLimit], baseline: Baseline | None, accepting: str | None) -> list[str]:
+    """Return what can be done about the rows that fail, a line each. accepting: the command that accepts, if one can."""
+    bounds = {(limit.name, limit.figure) for limit in broken if limit.baseline is None}
+    said = [
+        f"{limit.where}: {limit.limit} is a bound on the figure itself: it is moved there"
+        for limit in broken
+        if not limit.baseline
+    ]
     moved: dict[str, set[str]] = {}
     for row in rows:
-        if row.verdict != "same":
+        if row.verdict != "new":
             moved.setdefault(row.name, set()).add(row.field)
     for name, fields in moved.items():
         outcomes = {field for field in fields if not field.startswith("input.") and field != "outcome_schema"}
@@ -356,11 +369,9 @@ def remedies(rows: Sequence[Row], broken: Sequence[BrokenLimit], baseline: Basel
             said.append(f"{name}: only the digest moved, no figure did: {why}")
         elif not outcomes:
             said.append(f"{name}: what went in is not what was accepted, yet every outcome is the same")
-    for limit in broken:
-        if limit.baseline is None:
-            said.append(f"{limit.where}: {limit.limit} is a bound on the figure itself: move it there, --accept does not")
-    if moved:
-        said.append(f'mend what moved, or, if it is meant: {command} --accept "reason"')
+    if accepting is not None and any((row.name, row.field) not in bounds for row in rows):
+        cause = "nothing was accepted yet" if baseline is None else "mend what moved, or, if it is meant"
+        said.append(f"{cause}: {accepting}")
     return said
 
 
@@ -450,14 +461,17 @@ def _answer(
         for name in before:
             if name not in number:
                 told.append(Row(name=name, field="digest", baseline=before[name].digest, now=None, verdict="gone"))
-    command = f"riskbed regress {options.suite}" + "".join(f" --case {name}" for name in options.cases)
+    command = shlex.join(["riskbed", "regress", options.suite, *(word for name in options.cases for word in ("--case", name))])
+    accepting = None if options.venue is not None else f'{command} --accept "reason"'
+    tried = {work.case.name for work in works if work.case.venue is None and options.venue is not None}
+    failing = [row for row in told if fails(row, tried)]
     return Regression(
         schema_version=1,
         suite=rows.name,
         suite_file=load.shown(path),
         baseline_file=load.shown(suite.baseline_path(path)),
         venue=str(options.venue) if options.venue else None,
-        passed=all(row.verdict == "same" for row in told),
+        passed=not failing,
         accepted=None,
         rows=told,
         limits_broken=limits,
@@ -465,7 +479,7 @@ def _answer(
             outcome.run.model_copy(update={"reason": before[name].reason if (name := outcome.run.name) in before else None})
             for outcome in outcomes
         ],
-        remedies=remedies(told, limits, baseline, command),
+        remedies=remedies(failing, limits, baseline, accepting),
         versions=replay.versions(),
     )
 

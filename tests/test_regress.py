@@ -183,6 +183,12 @@ def test_a_rule_book_is_tried_without_touching_the_suite(folder: Path) -> None:
     run(folder, accept="on the incident's own rule book")
     tried = run(folder, venue=folder / "book.yaml")
     assert {"digest", "input.venue", "erroneous_accounts"} <= set(moved(tried)) and "input.tape" not in moved(tried)
+    assert tried.passed and tried.remedies == [], "what a rule book that is tried changes is told, it does not fail"
+    (folder / "small.yaml").write_text(text + '    limits: [{figure: erroneous_accounts, most: "0"}]\n', encoding="utf-8")
+    tried = run(folder, venue=folder / "book.yaml")
+    assert not tried.passed and [limit.figure for limit in tried.limits_broken] == ["erroneous_accounts"]
+    assert not any("--accept" in line for line in tried.remedies), "what is tried cannot be accepted"
+    (folder / "small.yaml").write_text(text, encoding="utf-8")
     assert run(folder).passed
     with pytest.raises(SpecError, match="--accept with --venue"):
         run(folder, venue=folder / "book.yaml", accept="why")
@@ -273,6 +279,9 @@ def test_a_bound_fails_though_nothing_moved(folder: Path) -> None:
     answer = run(folder)
     assert not answer.passed and [(row.field, row.verdict) for row in answer.rows if row.verdict != "same"] == [
         ("bad_debt", "limit")
+    ]
+    assert answer.remedies == [
+        f"{load.shown(folder / 'small.yaml')}:10:9: most 1 is a bound on the figure itself: it is moved there"
     ]
 
 
