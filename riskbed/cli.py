@@ -176,6 +176,35 @@ def regress(
         raise typer.Exit(1)
 
 
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Before: a rule book or a fault plan, packaged or a YAML file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="After: another of the same kind.")],
+    incident: Annotated[str | None, typer.Option(help="Compare them on this incident.")] = None,
+    tape: Annotated[Path | None, typer.Option(help="Compare them on your own tape (Parquet).")] = None,
+    plan: Annotated[str | None, typer.Option(help="The fault plan of both runs, when A and B are rule books.")] = None,
+    venue: Annotated[str | None, typer.Option(help="The rule book of both runs, when A and B are plans.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the synthetic accounts; the incident's if not given.")] = None,
+    accounts: Annotated[int | None, typer.Option(min=2, help="How many synthetic accounts; the incident's if not given.")] = None,
+    variant: Annotated[str, typer.Option(help="Which reading of the one-minute bars: close or low.")] = "close",
+    out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave report.html out.")] = False,
+) -> None:
+    """Run two rule books, or two fault plans, on the same events: who is hurt, who is spared, who pays, where they part."""
+    from riskbed import compare as comparing
+
+    options = comparing.Options(a, b, incident, tape, venue, plan, seed, accounts, variant, out, not no_report)
+    with _Progress() as progress:
+        done = comparing.compare(options, progress)
+    if json:
+        print(done.answer.model_dump_json(indent=2))
+    else:
+        from riskbed.tables import show_compare
+
+        show_compare(done)
+
+
 class _Progress:
     """A bar on stderr while runs go on; silent where stderr is no terminal."""
 

@@ -575,19 +575,23 @@ def unknowns(inputs: Inputs) -> list[str]:
     """Return what this run does not know: incomplete feeds, synthetic paths, missing truth."""
     if inputs.incident is not None:
         return list(inputs.incident.unknowns)
-    found = [
-        f"{row.name} is {row.provenance}{': ' + row.note if row.note else ''}"
-        for row in inputs.tape.meta.series
-        if row.provenance != "recorded"
-    ]
-    if not inputs.tape.meta.series:
-        found.append("where the tape's series come from: it does not say")
+    found = unknown_series(inputs.tape)
     if inputs.tape.meta.venue != inputs.venue.name:
         found.append(
             f"the tape was made for rule book {inputs.tape.meta.venue}, this is {inputs.venue.name}: ids are row numbers of both"
         )
     found.append("what was true: the tape without the plan is taken for it")
     return found
+
+
+def unknown_series(tape: Tape) -> list[str]:
+    """Return the series of a tape that were not recorded; a tape without any does not say."""
+    found = [
+        f"{row.name} is {row.provenance}{': ' + row.note if row.note else ''}"
+        for row in tape.meta.series
+        if row.provenance != "recorded"
+    ]
+    return found if tape.meta.series else ["where the tape's series come from: it does not say"]
 
 
 def versions() -> dict[str, str]:

@@ -68,13 +68,19 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 
 
 def render(done: Replay, series: dict[str, dict]) -> str:
-    """Return report.html. Raises ValueError if it would exceed BYTES_MAX: thin more, never truncate."""
+    """Return report.html of a replay. Raises ValueError if it would exceed BYTES_MAX."""
+    figures = _figures(done, series)
+    return assemble(f"{done.answer.title}: replay", _body(done, figures), figures)
+
+
+def assemble(title: str, body: list[str], figures: dict[str, dict]) -> str:
+    """Return a page of its body and its figures, by the id of the element that each is drawn in.
+
+    Raises ValueError if it would exceed BYTES_MAX: thin more, never truncate.
+    """
     from plotly.offline import get_plotlyjs
 
-    answer = done.answer
-    figures = _figures(done, series)
     draw = [f"Plotly.newPlot({json.dumps(name)}, {_json(figure | {'config': _CONFIG})})" for name, figure in figures.items()]
-    title = f"{answer.title}: replay"
     # the title is the page's own until the last chart is drawn: a browser check waits for this
     script = f"Promise.all([\n{', '.join(draw)}\n]).then(() => {{ document.title = {_json(title)}; }});"
     page = (
@@ -82,7 +88,7 @@ def render(done: Replay, series: dict[str, dict]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>drawing</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(_body(done, figures))
+        + "\n".join(body)
         + f"\n</main>\n<script>{get_plotlyjs()}</script>\n<script>{script}</script>\n</body>\n</html>\n"
     )
     if len(page.encode()) > BYTES_MAX:

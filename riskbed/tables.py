@@ -1,0 +1,126 @@
+"""What a comparison prints: tables on stdout, the token last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from riskbed.cli import PLAIN_WIDTH, _headed, _table
+from riskbed.result import rounded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from riskbed.compare import Compared
+    from riskbed.comparison import Comparison, Divergence
+
+ACCOUNTS_SHOWN = 20
+TOTALS = {
+    "liquidated": "accounts liquidated",
+    "deleveraged": "accounts deleveraged (ADL)",
+    "lots": "lots closed by force",
+    "notional": "notional closed by force",
+    "adl_lots": "lots taken by ADL",
+    "bad_debt": "bad debt written off",
+    "fund": "fund at the end",
+    "fund_payments": "paid by the fund",
+    "liquidation_fees": "liquidation fees",
+    "fees": "trading fees",
+    "equity": "equity of all accounts",
+}
+
+
+def show_compare(done: Compared) -> None:
+    """Print what a comparison showed; the token last."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
+    found = done.answer
+    console.print(found.title, style="bold", markup=False)
+    for name, side in (("A", found.a), ("B", found.b)):
+        console.print(f"{name}: {side.given}, rule book {side.venue}, plan {side.plan}", markup=False, soft_wrap=True)
+    console.print(f"{found.totals.accounts:,} accounts, {found.events:,} events to {found.horizon}", style="dim", markup=False)
+    for row in found.rows:
+        console.print(f"  {row}", markup=False, soft_wrap=True)
+    if found.same:
+        console.print("\nNothing differs: every outcome of B is the outcome of A.", style="bold")
+    else:
+        _show_totals(console, found)
+        _show_accounts(console, found)
+        if found.first_divergence:
+            _show_divergence(console, found.first_divergence)
+    if found.unknowns:
+        console.print("\nNot known", style="bold")
+        for line in found.unknowns:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    page = f"{found.run_folder}/report.html" if done.inputs.options.report else found.run_folder
+    console.print(f"\nRun folder: {page}", markup=False, soft_wrap=True)
+    console.print("Replay token:", style="bold")
+    console.print(found.token, markup=False, soft_wrap=True)
+
+
+def _cells(pair: object) -> list[str]:
+    """Return A, B and their difference as a table shows them; money rounded for the eye."""
+    values = (pair.a, pair.b, pair.difference)
+    return [rounded(value) if isinstance(value, str) else f"{value:,}" for value in values]
+
+
+def _show_totals(console: Console, found: Comparison) -> None:
+    table = _table("total", "A", "B", "B less A")
+    for name, words in TOTALS.items():
+        pair = getattr(found.totals, name)
+        table.add_row(f"{words}, {found.numeraire}" if isinstance(pair.a, str) else words, *_cells(pair))
+    for row in found.totals.open_interest:
+        table.add_row(f"open interest {row.market} at the end, lots", *_cells(row))
+    _headed(console, "What differs", table)
+
+
+def _show_accounts(console: Console, found: Comparison) -> None:
+    totals = found.totals
+    console.print(
+        f"\nAccounts: {totals.hurt:,} hurt under B only, {totals.spared:,} spared by B, {totals.both:,} hurt under both but not "
+        f"alike, {totals.changed:,} changed otherwise, {totals.alike:,} alike"
+    )
+    ranked = ranked_accounts(found)
+    if not ranked:
+        return
+    table = _table("account", "status", "lots A", "lots B", "ADL A", "ADL B", "equity A", "equity B", "B less A", text=2)
+    for row in ranked[:ACCOUNTS_SHOWN]:
+        counts = (row.lots.a, row.lots.b, row.adl_lots.a, row.adl_lots.b)
+        table.add_row(str(row.account), row.status, *(f"{count:,}" for count in counts), *_cells(row.equity))
+    more = len(ranked) - ACCOUNTS_SHOWN
+    title = f"Hurt and spared first, the largest difference of equity first, {found.numeraire}"
+    _headed(console, title + (f" ({more:,} more in accounts.parquet)" if more > 0 else ""), table)
+
+
+def ranked_accounts(found: Comparison) -> list:
+    """Return the accounts that fare differently: those hurt or spared first, then by difference of equity, the largest first."""
+
+    def key(row) -> tuple:
+        size = int(row.equity.difference.replace(".", "").lstrip("-"))  # of one scale: no float
+        return row.status not in ("hurt", "spared"), -size, row.account
+
+    return sorted(found.accounts, key=key)
+
+
+def _show_divergence(console: Console, where: Divergence) -> None:
+    console.print(f"\nFirst divergence: event {where.event:,} at {where.time}, {where.what}", style="bold", markup=False)
+    for name, side in (("A", where.a), ("B", where.b)):
+        for line in side.said or ["nothing more"]:
+            console.print(f"  {name}  {line}", markup=False, soft_wrap=True)
+        if side.more:
+            console.print(f"  {name}  and {side.more:,} outcomes more")
+    for row in where.accounts:
+        for name, state in (("A", row.a), ("B", row.b)):
+            console.print(f"  account {row.account} under {name}: {state_words(state)}", markup=False, soft_wrap=True)
+
+
+def state_words(state: object) -> str:
+    """Return the state of an account in words."""
+    if state is None:
+        return "not open"
+    words = [f"{state.status}, equity {rounded(state.equity, 2)}, maintenance {rounded(state.maintenance, 2)}"]
+    words += [f"{row.lots:,} lots {row.market} at mark {row.mark}" for row in state.positions] or ["no position"]
+    words += [f"{rounded(row.balance, 2)} {row.asset} at {row.price}" for row in state.collateral]
+    return ", ".join(words)
