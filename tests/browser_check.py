@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 INCIDENT = "2025-10-10-binance-usde"
 SECONDS_MAX = 3.0
+TITLES = (": replay", ": comparison")  # what the last chart of a page sets
 PATIENCE = 60.0
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -108,7 +109,7 @@ def load(report: Path) -> tuple[float, float, list[str]]:
             began = time.monotonic()
             browser.call("Page.navigate", url=report.resolve().as_uri())
             title = browser.value("document.title")
-            while not str(title).endswith(": replay") and time.monotonic() - began < PATIENCE:
+            while not str(title).endswith(TITLES) and time.monotonic() - began < PATIENCE:
                 time.sleep(0.02)
                 title = browser.value("document.title")
             wall = time.monotonic() - began
@@ -127,7 +128,7 @@ def load(report: Path) -> tuple[float, float, list[str]]:
 
 def promises(events: list[dict], title: object, charts: object, report: Path):
     """Yield what is wrong with a load."""
-    if not str(title).endswith(": replay"):
+    if not str(title).endswith(TITLES):
         yield f"the last chart did not set the title, it is {title!r}"
     if not charts or not all(charts):
         yield f"a chart is empty: drawn parts {charts}"
