@@ -73,12 +73,16 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ORDER": ("markets",),
     "CANCEL": (),
     "SOURCE": ("sources",),
+    "TRANSFER": ("assets",),
+    "MODE": ("markets",),
+    "AUTO_ADD": (),
+    "STATE": ("markets",),
 }
 # What makes a number on tape mean something else: a name, and the units of prices, money and lots.
 MEANING = {
     "sources": ("name", "price_decimals"),
     "assets": ("name", "decimals"),
-    "markets": ("name", "price_decimals", "lot", "payoff", "settles_in"),
+    "markets": ("name", "price_decimals", "lot", "payoff", "settles_in", "base"),
 }
 
 

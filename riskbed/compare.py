@@ -42,6 +42,7 @@ from riskbed.sums import (
     gains_balance,
     open_interest,
     paths,
+    perpetuals,
     worth,
 )
 from riskbed.sums import Path as Series
@@ -432,7 +433,7 @@ def _totals(inputs: Inputs, ran, sums, equity, rows: list[answer.AccountRow]) ->
         paid=_flow_rows(*flows, venue, all_rows=True),
         open_interest=[
             answer.MarketLots(market=row.name, **_count(*(open_interest(r.state, market) for r in ran)).model_dump())
-            for market, row in enumerate(venue.markets)
+            for market, row in perpetuals(venue)
             if market < len(inputs.venues[1].markets)
         ],
         gains=_gains(inputs, ran),
@@ -515,7 +516,7 @@ def _unknowns(inputs: Inputs, ran, sums, series) -> list[str]:
             found.append(f"what moved part of the balances of {unnamed} accounts in run {name}: shown as {UNNAMED}")
     for name, venue, r, rows in zip("AB", inputs.venues, ran, series, strict=True):
         ends = {row.name: row.value[-1] for row in rows}
-        for market, row in enumerate(venue.markets):
+        for market, row in perpetuals(venue):
             if ends[f"open_interest {row.name}"] != open_interest(r.state, market):
                 found.append(f"part of the path of {row.name}'s open interest in run {name}: its outcomes do not add up to it")
     return found + (list(base.incident.unknowns) if base.incident else replaying.unknown_series(base.tape))

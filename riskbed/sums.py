@@ -18,12 +18,17 @@ import numpy as np
 
 from riskbed.labels import marks_at
 from specs.errors import LawBroken
-from specs.rules import Venue
+from specs.rules import Market, Venue
 from specs.tape import USERS_FROM, Chart, Flow, Leg, OutcomeKind, Side, Stage, money_join
 
 State = dict[str, list[tuple[int, ...]]]
 UNNAMED = "UNNAMED"
-FOR_LOTS = ("TRADE", "TAKEOVER", "ADL")  # cash that is the price of lots: it is not paid for nothing, equity says what it did
+FOR_LOTS = (
+    "TRADE",
+    "TAKEOVER",
+    "ADL",
+    "MODE",
+)  # cash that is the price of lots: it is not paid for nothing, equity says what it did
 
 
 class Means(NamedTuple):
@@ -51,9 +56,9 @@ COUNTED = ("episodes", "lots", "notional", "adl_lots", "adl_notional")
 
 # Whose balance moves by an outcome's money: +1 to the account that it names, -1 from it to the other; and the flow's name, "" for
 # the name of its Flow. A fill is apart: its money is the taker's fee, its cash follows from price and lots.
-CASH = {"FLOW": (-1, ""), "CONVERT": (-1, ""), "TAKEOVER": (1, "TAKEOVER"), "ADL": (1, "ADL")}
+CASH = {"FLOW": (-1, ""), "CONVERT": (-1, ""), "TAKEOVER": (1, "TAKEOVER"), "ADL": (1, "ADL"), "MOVED": (1, "MODE")}
 # Whose lots move: a fill's side is the taker's, the others' is that of the position that is closed.
-LOTS = {"FILL": 1, "TAKEOVER": -1, "ADL": -1}
+LOTS = {"FILL": 1, "TAKEOVER": -1, "ADL": -1, "MOVED": -1}
 
 
 class Move(NamedTuple):
@@ -95,6 +100,9 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
     """Yield every movement of money in the order of the outcomes; of each outcome they sum to 0 over the closed chart."""
     numeraire = venue.number("assets", venue.numeraire)
     multipliers = [venue.multiplier(row) for row in venue.markets]
+    quotes = [venue.number("assets", row.settles_in) for row in venue.markets]
+    spot = [(i, row) for i, row in enumerate(venue.markets) if row.payoff == "spot"]
+    delivered = {i: (venue.number("assets", row.base), venue.lot_units(row)) for i, row in spot}
     flow_names = {int(flow): flow.name for flow in Flow}
     signs = {int(OutcomeKind[name]): row for name, row in CASH.items() if name in OutcomeKind.__members__}
     rows = np.flatnonzero(np.isin(outcomes["kind"], [*signs, int(OutcomeKind.FILL)]))
@@ -104,8 +112,13 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
         money = money_join(lo, hi)
         if kind == OutcomeKind.FILL:
             cash = qty * price * multipliers[market] * (-1 if side == Side.BUY else 1)
-            yield Move(row, account, "TRADE", numeraire, cash)
-            yield Move(row, other, "TRADE", numeraire, -cash)
+            yield Move(row, account, "TRADE", quotes[market], cash)
+            yield Move(row, other, "TRADE", quotes[market], -cash)
+            if market in delivered:
+                base, units_of_base = delivered[market]
+                got = qty * units_of_base * (1 if side == Side.BUY else -1)
+                yield Move(row, account, "TRADE", base, got)
+                yield Move(row, other, "TRADE", base, -got)
             if money:
                 yield Move(row, account, "FEE", numeraire, -money)
                 yield Move(row, Chart.FEES, "FEE", numeraire, money)
@@ -196,7 +209,7 @@ def paths(outcomes: np.ndarray, venue: Venue, start_ns: int) -> list[Path]:
         _path("bad_debt", venue.numeraire, decimals, start_ns, ((t, -money) for t, money in changes[Chart.BAD_DEBT])),
     ]
     opened = open_interest_changes(outcomes)
-    for market, row in enumerate(venue.markets):
+    for market, row in perpetuals(venue):
         found.append(_path(f"open_interest {row.name}", "lots", 0, start_ns, iter(opened.get(market, []))))
     return found
 
@@ -225,6 +238,11 @@ def open_interest_changes(outcomes: np.ndarray) -> dict[int, list[tuple[int, int
         if much:
             found.setdefault(int(outcomes["market"][row]), []).append((int(outcomes["time_ns"][row]), much))
     return found
+
+
+def perpetuals(venue: Venue) -> list[tuple[int, Market]]:
+    """Return the markets that hold positions, with their numbers; a spot market delivers instead."""
+    return [(i, row) for i, row in enumerate(venue.markets) if row.payoff != "spot"]
 
 
 def open_interest(state: State, market: int) -> int:

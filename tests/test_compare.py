@@ -292,7 +292,7 @@ def test_flows_explain_every_balance_and_open_interest_on_sampled_tapes() -> Non
         ends = {row.name: row.value[-1] for row in sums.paths(outcomes, case.venue, case.start_ns)}
         fund = sum(x for n, asset, x in state["balances"] if (n, asset) == (Chart.FUND, exchange_numeraire(case.venue)))
         assert ends["fund"] == fund
-        for market, row in enumerate(case.venue.markets):
+        for market, row in sums.perpetuals(case.venue):
             assert ends[f"open_interest {row.name}"] == sums.open_interest(state, market)
     assert {"TRADE", "FEE", "TAKEOVER", "CONVERT_ASSET", "CONVERT_CASH", "FUND_PAYMENT", "WRITE_OFF", "LIQUIDATION_FEE"} <= seen
 
