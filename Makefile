@@ -20,7 +20,7 @@ pytest := -m pytest -q -n $(JOBS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build $(MODES:%=build-%) demo regress test lockstep-demo check-all sanitize wheel-check browser-check hints lint bench clean
+.PHONY: help venv build $(MODES:%=build-%) demo regress test lockstep-demo check-all sanitize wheel-check browser-check hints lint bench clean fuzz fuzz-check
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -68,7 +68,14 @@ test: build build-checked  ## run the tests; needs Python, pip and a C compiler
 lockstep-demo: build  ## both twins on the main incident with every account, minutes printed
 	@$(venv_release)/bin/riskbed replay $(INCIDENT) --lockstep 1
 
-check-all: lint hints regress sanitize wheel-check browser-check  ## what make test leaves out: the suite, sanitizers, an installed wheel, a browser
+check-all: lint hints regress fuzz-check sanitize wheel-check browser-check  ## what make test leaves out: the suite, a campaign, sanitizers, an installed wheel, a browser
+
+MINUTES ?= 2
+fuzz: build  ## a campaign of MINUTES=2 on both twins under the laws; findings/ keeps what fails
+	@$(venv_release)/bin/riskbed fuzz --minutes $(MINUTES)
+
+fuzz-check: build
+	@$(venv_release)/bin/riskbed fuzz --minutes 0.4
 
 sanitize: build-sanitize  ## canaries that must die, then the lockstep tests under the address and undefined sanitizers
 	@$(sanitize) $(pytest) -n 0 -m sanitize tests/test_house.py

@@ -1,4 +1,4 @@
-"""The command line: `riskbed replay`, and what is packaged. Results on stdout, progress and errors on stderr.
+"""The command line: `riskbed replay`, `fuzz`, `shrink`, and what is packaged. Results on stdout, progress and errors on stderr.
 
 Exit codes: 0 fine; 1 a law or a regression failed; 2 usage or spec error; 3 bad data; 4 our own fault. Nothing heavy is imported
 before a command needs it: `riskbed --help` costs a few hundredths of a second.
@@ -203,6 +203,41 @@ def compare(
         from riskbed.tables import show_compare
 
         show_compare(done)
+
+
+@app.command()
+def fuzz(
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long; 1 if --cases is not given either.")] = None,
+    cases: Annotated[int | None, typer.Option(min=0, help="Stop after so many cases.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Case k of a seed is the same everywhere.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where findings go.")] = Path("findings"),
+    replay: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Only run this finding again.")] = None,
+    planted: Annotated[
+        int, typer.Option("--planted", "--mutant", metavar="ID", min=0, help="Plant this bug in the model, to see it found.")
+    ] = 0,
+    mutants: Annotated[bool, typer.Option("--mutants", help="Measure for every planted bug how many cases find it.")] = False,
+    alone: Annotated[bool, typer.Option("--alone", help="The model alone, under the laws: no lockstep.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Run made cases on both twins under the laws until told to stop; write what fails, shrunk, with a replay token."""
+    from riskbed import fuzzing
+
+    if replay is not None:
+        raise typer.Exit(fuzzing.replay(replay))
+    if mutants:
+        raise typer.Exit(fuzzing.mutants(seed, 500 if cases is None else cases, json))
+    raise typer.Exit(fuzzing.campaign(minutes, cases, seed, out, planted, alone, json))
+
+
+@app.command()
+def shrink(
+    folder: Annotated[Path, typer.Argument(help="Of a finding: findings/<digest>.")],
+    minutes: Annotated[float, typer.Option(min=0, help="At most so long.")] = 10,
+) -> None:
+    """Make a finding smaller where it lies; say how it is replayed."""
+    from riskbed import fuzzing
+
+    raise typer.Exit(fuzzing.shrink(folder, minutes))
 
 
 class _Progress:
