@@ -440,6 +440,10 @@ class Campaign:
         if job[0] == "case":
             case, source = case_of(self.options.seed, job[1]), source_of(job[1])
             self.waiting[job[1]] = Report(source.name, len(case.events), {}, (), {}, finding.died(what, case), case)
+        else:
+            self.say(
+                f"shrinking '{job[1]}' ended by {what}: it stays as it was found; riskbed shrink {self.found[job[1]].folder}"
+            )
 
     def _take_in_order(self) -> None:
         while self.done in self.waiting:

@@ -34,7 +34,8 @@ def _teller(minutes: float | None, cases: int | None) -> Callable[[Progress], No
     """Return what shows progress: one line on stderr that is written over; nothing where stderr is no terminal."""
     if not sys.stderr.isatty():
         return lambda progress: None
-    until = " of " + " or ".join([f"{minutes:g} min"] * (minutes is not None) + [f"{cases:,} cases"] * (cases is not None))
+    bounds = ([] if minutes is None else [f"{minutes:g} min"]) + ([] if cases is None else [f"{cases:,} cases"])
+    until = f" of {' or '.join(bounds)}"
 
     def tell(progress: Progress) -> None:
         rate = progress.events / max(progress.seconds, 1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from fuzz.campaign import CORPUS, SCHEDULE, Campaign, Kills, Options, Summary, c
 from fuzz.finding import ALL, SEAMS, TAPE, VENUE, WHOLE, Checks, Failure, Ran, Setup, judge, judge_apart
 from fuzz.shrink import shrink, without
 from fuzz.strategies import Case, pack, sample
+from riskbed import fuzzing
 from specs import laws, load
 from specs.errors import RiskbedError, SpecError, TapeError
 from specs.model.exchange import Exchange as Model
@@ -207,6 +209,19 @@ def test_an_exception_in_a_twin_is_a_crash_at_its_place() -> None:
         failures = [judge(case_of(1, k), Setup("tests.test_campaign:Raises", right)) for k in range(8)]
         found = {(f.kind, f.what, f.exit_code) for f in failures if isinstance(f, Failure)}
         assert found == {("crash", "KeyError in specs/model/book.py:remove", 4)}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "cases", "until"), [(2, None, "2 min"), (None, 40, "40 cases"), (0.5, 9, "0.5 min or 9 cases")]
+)
+def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(monkeypatch, minutes, cases, until: str) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    fuzzing._teller(minutes, cases)(campaign.Progress(1, 2, 3, 4.0))
+    assert stderr.getvalue() == ""
+    stderr.isatty = lambda: True
+    fuzzing._teller(minutes, cases)(campaign.Progress(30, 9_000, 1, 4.5))
+    assert stderr.getvalue() == f"\r\x1b[K4 s of {until}: 30 cases, 2,000 events/s, 1 findings"
 
 
 # ---- planted bugs, found and shrunk
