@@ -5,24 +5,27 @@
     L3   the book at rest is not crossed, nor locked
     L4   orders trade by price, then by time; a queue changes only at its ends, by fills and by cancels
     L5   a fill is at the maker's price, within the taker's limit, and within both quantities
-    L6   what raises a requirement is accepted only with initial margin: orders; so too leverage and withdrawals
+    L6   what raises a requirement is accepted only with initial margin: orders, leverage; so too what takes margin away:
+         withdrawals, transfers, switches, auto-add
     L7   an episode opens only when its trigger is true, and each slice of it is taken only while it is
     L8   in the account being closed forced closing never increases or flips a position
     L9   the fund never pays more than it has; what it could not pay it says
     L10  stages in the rule book's order, on their conditions, caps respected; the next gets exactly the rest
-    L11  (later: auto-deleveraging) eligible only, within capacity, exact total, a total order
-    L12  longs = shorts = open interest, and it changes by fills and takeovers only
+    L11  deleveraging: own opposite lots first, at the mark; then eligible only, each within its capacity, the parts sum to the
+         share exactly, and the queue is a prefix of a total order with at most one closed in part; whoever was opened first
+    L12  longs = shorts = open interest; lots and entry values change by fills, takeovers, ADL and moves only
     L13  the state after a REJECT at t is the state after a CLOCK at t
     L14  same input, same digest; chunked = whole; snapshot + rest = whole
     L15  no limit is passed silently, and no event is left without its answer
     L16  reservations are what the resting orders imply; without orders they are 0
-    L17  (later: funding) accruals telescope; sum + residue = 0
-    L18  (later: several pools) a fault in X leaves untouched what shares nothing with X
+    L17  funding at every multiple of its interval, at a rate within its clamps; what a position pays is R(q F_now) - R(q F_then);
+         payments and residue sum to 0; a skipped interval moves nothing
+    L18  a fault in X leaves untouched what shares nothing with X; a fault of no magnitude changes nothing
     L19  completeness: whoever's trigger is true is in liquidation or suspended, by an outcome that says so
-    L20  (later: make-whole) gains = losses between two runs
-    L21  nothing happens at a grade for which the table refuses it
-    L22  (later: reduce-only orders) no reduce-only order above the position
-    L23  (later: charges) who owes nothing is charged nothing, unless a row names the charge
+    L20  gains = losses between two runs
+    L21  nothing happens at a grade or in a market state whose table refuses it
+    L22  no reduce-only order above the position, no order without its reservation
+    L23  who owes nothing is charged nothing, unless a row names the charge
 
 The numbers are stable names. A law is a generator over a `Case`, one event with the state before and after it, and yields a
 sentence for each breach. It sees only what both twins show, at the values in force at that moment (specs/scene.py). L13 and L14
@@ -36,20 +39,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from specs import rules, units
 from specs.errors import LawBroken
 from specs.model.margin import Haircut
+from specs.model.exchange import PUBLISH, STALE
 from specs.scene import STATUS_AFTER, Book, Case, Order, Outcome, Scene, Tables, event_of, outcomes_of
 from specs.tape import (
     EVENT,
+    FLOWS,
+    HOLDER,
+    USER,
     USERS_FROM,
     Action,
     Chart,
     EventKind,
+    Flag,
     Flow,
+    Grade,
     OutcomeKind,
     Permit,
     Reason,
@@ -149,17 +159,50 @@ def opened_with_margin(case: Case) -> Breaches:
             needs, equity = scene.requirements(o.account), scene.evaluate(o.account).equity
             if scene.requirement(o.account, o.market) > need and equity < needs:
                 yield f"leverage {o.qty} of account {o.account} needs {needs}, its equity is {equity}"
-        elif o.kind == OutcomeKind.FLOW and o.flow == Flow.WITHDRAWAL:
-            needs, equity = scene.requirements(o.account), _equity_after_withdrawal(scene, o)
-            if equity < needs:
-                yield f"a withdrawal leaves account {o.account} with equity {equity}, it needs {needs}"
+        elif o.kind == OutcomeKind.FLOW and o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER, Flow.AUTO_ADD):
+            yield from _given_with_margin(case, scene, o)
+    if not case.rejected and case.event.kind == EventKind.MODE:
+        yield from _moved_with_margin(case)
 
 
-def _equity_after_withdrawal(scene: Scene, o: Outcome) -> int:
+def _given_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """Who gives keeps its wallet at or above 0 and equity at or above initial margin. A switch is judged as a whole."""
+    what, wallet = Flow(o.flow).name, scene.wallet(o.account, o.asset)
+    if wallet < o.money:
+        yield f"a {what} takes {o.money} of asset {o.asset} from account {o.account}, its wallet is {wallet}"
+    if scene.status[o.account] != Status.NORMAL:
+        yield f"a {what} takes from account {o.account}, which is {Status(scene.status[o.account]).name}"
+    if case.event.kind == EventKind.MODE and o.flow == Flow.TRANSFER:
+        return
     scene.balance[o.account, o.asset] -= o.money
-    equity = scene.evaluate(o.account).equity
+    needs, equity = scene.requirements(o.account), scene.evaluate(o.account).equity
     scene.balance[o.account, o.asset] += o.money
-    return equity
+    if equity < needs:
+        yield f"a {what} leaves account {o.account} with equity {equity}, it needs {needs}"
+
+
+def _moved_with_margin(case: Case) -> Breaches:
+    """After a switch both accounts have initial margin; what moved was the whole position, to one that had none."""
+    e, moved = case.event, False
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.MOVED:
+            moved = True
+            lots, there = scene.qty[o.account, o.market], scene.qty[o.other, o.market]
+            if (o.qty, o.side) != (abs(lots), Side.BUY if lots > 0 else Side.SELL) or there:
+                yield f"{o.qty} lots move from account {o.account} to {o.other}, which hold {lots} and {there}"
+            if o.money != scene.entry[o.account, o.market]:
+                yield f"a position moves at {o.money}, its entry value is {scene.entry[o.account, o.market]}"
+            for who in (o.account, o.other):
+                if scene.status[who] != Status.NORMAL:
+                    yield f"a switch of account {who}, which is {Status(scene.status[who]).name}"
+        elif moved and not (o.kind == OutcomeKind.FLOW and o.flow == Flow.TRANSFER):
+            break
+    else:
+        scene = case.end
+    for who in (e.account, e.qty) if moved else ():
+        needs, equity = scene.requirements(who), scene.evaluate(who).equity
+        if equity < needs:
+            yield f"a switch leaves account {who} with equity {equity}, it needs {needs}"
 
 
 def _judged(case: Case, scene: Scene, o: Outcome) -> tuple[Order, bool, int]:
@@ -197,8 +240,8 @@ def liquidated_only_when_triggered(case: Case) -> Breaches:
             at = None
         elif o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
             at = Stage.BOOK, o.ref_id
-        elif o.kind == OutcomeKind.TAKEOVER:
-            at = Stage.TAKEOVER, o.account, o.time_ns, o.round
+        elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL):
+            at = o.kind, o.account, o.time_ns, o.round
         else:
             continue
         if at in seen:
@@ -214,19 +257,31 @@ def liquidated_only_when_triggered(case: Case) -> Breaches:
 def forced_closing_reduces(case: Case) -> Breaches:
     forced, free = set(), set()
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.TAKEOVER or (o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK):
-            lots = scene.qty[o.account, o.market]
-            closes = lots > 0 if (o.side == Side.BUY) == (o.kind == OutcomeKind.TAKEOVER) else lots < 0
-            if not closes or o.qty > abs(lots):
-                yield f"{OutcomeKind(o.kind).name} of {o.qty} lots of account {o.account}, it holds {lots} of market {o.market}"
-            forced.add((o.account, o.market))
+        for account, long in _closed_by_force(o):
+            lots = scene.qty[account, o.market]
+            if (lots > 0) != long or o.qty > abs(lots):
+                yield f"{OutcomeKind(o.kind).name} of {o.qty} lots of account {account}, it holds {lots} of market {o.market}"
+            forced.add((account, o.market))
         if o.kind == OutcomeKind.FILL:
             free |= {(o.other, o.market)} | ({(o.account, o.market)} if o.stage == Stage.NONE else set())
+        elif o.kind == OutcomeKind.MOVED:
+            free |= {(o.account, o.market), (o.other, o.market)}
     before = Scene(case.book, case.before)
     for account, market in sorted(forced - free):
         lots, left = before.qty[account, market], case.final.qty[account, market]
         if not min(0, lots) <= left <= max(0, lots):
             yield f"forced closing turns {lots} lots of account {account} in market {market} into {left}"
+
+
+def _closed_by_force(o: Outcome) -> list[tuple[int, bool]]:
+    """Return (account, whether it must be long) of the positions that an outcome closes without their owners' orders."""
+    if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
+        return [(o.account, o.side == Side.SELL)]
+    if o.kind == OutcomeKind.TAKEOVER:
+        return [(o.account, o.side == Side.BUY)]
+    if o.kind == OutcomeKind.ADL:
+        return [(o.account, o.side == Side.BUY), (o.other, o.side != Side.BUY)]
+    return []
 
 
 def fund_pays_what_it_has(case: Case) -> Breaches:
@@ -253,7 +308,7 @@ def _subject(o: Outcome) -> int:
     )
 
 
-_OF_A_STAGE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT, OutcomeKind.FUND_SHORT}
+_OF_A_STAGE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT, OutcomeKind.FUND_SHORT}
 _FLOWS_OF_A_STAGE = {Flow.LIQUIDATION_FEE, Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF}
 
 
@@ -290,8 +345,13 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
     if o.kind == OutcomeKind.TAKEOVER:
         if o.qty != abs(scene.qty[account, o.market]):
             yield f"takeover of {o.qty} lots of account {account}, which holds {scene.qty[account, o.market]}"
-        if not _within_cap(scene, account, o.market):
-            yield f"takeover of {o.qty} lots of market {o.market} beyond the backstop's cap"
+        if Seam.TAKEOVER_ACCEPT not in case.armed and not _accepted(scene, account, o.market):
+            yield f"takeover of {o.qty} lots of market {o.market} beyond the backstop's cap, or with too small a fund"
+        cash = scene.qty[account, o.market] * scene.value(o.market) - max(0, transfer_share(scene, account, o.market))
+        if (o.money, o.price) != (cash, scene.marks[o.market].last_valid):
+            yield f"a takeover pays account {account} {o.money} at {o.price}, its position is worth {cash} to it"
+    if o.kind == OutcomeKind.ADL and Seam.ADL_TRIGGER not in case.armed and not _deleverages(scene):
+        yield f"account {account} is deleveraged while the fund has {scene.fund_measure()}"
     if o.stage in (Stage.CONVERT, Stage.FUND, Stage.WRITE_OFF) and scene.held(account):
         yield f"account {account} reaches stage {Stage(o.stage).name} with lots open"
     if o.stage in (Stage.FUND, Stage.WRITE_OFF) and not scene.converted(account):
@@ -306,13 +366,29 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
         yield f"{o.money} of account {account} are written off, its balance is {cash}"
 
 
-def _within_cap(scene: Scene, account: int, market: int) -> bool:
-    """Return whether the backstop may take the account's position over."""
-    cap = scene.book.stages[Stage.TAKEOVER].notional_max
-    if cap is None:
-        return True
+def transfer_share(scene: Scene, account: int, market: int) -> int:
+    """Return what a position gives up beside its value at the mark: the account's margin by maintenance, rounded up.
+
+    The margin is what bankruptcy uses up, collateral at its conversion value; of the last position it is all. A debt is negative.
+    """
+    need, total = scene.maintenance(account, market), scene.evaluate(account).maintenance
+    margin = scene.conversion_equity(account)
+    return units.muldiv_ceil(margin, need, total) if need < total else margin
+
+
+def _accepted(scene: Scene, account: int, market: int) -> bool:
+    """Return whether the backstop may take the account's position over: within its cap, with enough of a fund."""
+    row = scene.book.stages[Stage.TAKEOVER]
+    if row.fund_min is not None and scene.fund_measure() < scene.book.whole(row.fund_min):
+        return False
     lots = scene.qty[Chart.BACKSTOP, market] + scene.qty[account, market]
-    return abs(lots) * scene.value(market) <= rules.whole(cap, scene.book.venue.decimals(scene.book.venue.numeraire))
+    return row.notional_max is None or abs(lots) * scene.value(market) <= scene.book.whole(row.notional_max)
+
+
+def _deleverages(scene: Scene) -> bool:
+    """Return whether the fund is as low as the stage wants it."""
+    row = scene.book.stages[Stage.ADL]
+    return row.fund_max is None or scene.fund_measure() <= scene.book.whole(row.fund_max)
 
 
 def _convertible(scene: Scene, account: int) -> list[Haircut]:
@@ -336,15 +412,130 @@ def _conversion_is_exact(scene: Scene, o: Outcome) -> Breaches:
 def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """An account is carried only if no stage could do more for it in this round."""
     account, stages, held = o.account, case.book.stages, scene.held(o.account)
-    if Stage.TAKEOVER in stages:
+    if Stage.TAKEOVER in stages and Seam.TAKEOVER_ACCEPT not in case.armed:
         for market in held:
-            if scene.permit(scene.marks[market], Action.TAKEOVER) < Permit.DEFER and _within_cap(scene, account, market):
+            if scene.market_permit(market, Action.TAKEOVER) < Permit.DEFER and _accepted(scene, account, market):
                 yield f"account {account} is carried with lots in market {market} that the backstop could take"
+    if Stage.ADL in stages and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene):
+        for market in held:
+            if scene.market_permit(market, Action.ADL) < Permit.DEFER and any(c.lots for c in _bearers(scene, account, market)):
+                yield f"account {account} is carried with lots in market {market} that others could be deleveraged for"
     if not held and scene.cash(account) < 0:
         if Stage.CONVERT in stages and _convertible(scene, account):
             yield f"account {account} is carried with collateral that could be converted"
         if scene.converted(account):
             yield f"account {account} is carried, flat and converted: what it owes was to be paid or written off"
+
+
+class Bearer(NamedTuple):
+    """A counterparty of a deleveraging: its score, ppb, and how many lots it can close at the transfer price."""
+
+    account: int
+    score: int
+    lots: int
+
+
+def _bearers(scene: Scene, account: int, market: int) -> list[Bearer]:
+    """Return everybody who may be deleveraged for the account's position, highest score first, of equals the lower id."""
+    held, owner, share = scene.qty[account, market], scene.owner[account], transfer_share(scene, account, market)
+    found = []
+    for other, status in scene.status.items():
+        lots = scene.qty[other, market]
+        if lots * held < 0 and scene.owner[other] != owner and status == Status.NORMAL:
+            bears = abs(lots)
+            if share < 0:
+                bears = min(bears, max(0, scene.evaluate(other).equity) * abs(held) // -share)
+            found.append(Bearer(other, deleveraging_score(scene, other, market), bears))
+    return sorted(found, key=lambda bearer: (-bearer.score, bearer.account))
+
+
+def deleveraging_score(scene: Scene, account: int, market: int) -> int:
+    """Return profit / max(1, wallet) in ppb, rounded down, at most SCORE_MAX_PPB; x min(1, maintenance / equity), rounded down.
+
+    1 is one whole unit of the numeraire; a loss scores 0, and so does who has no equity.
+    """
+    e = scene.evaluate(account)
+    profit = scene.qty[account, market] * scene.value(market) - scene.entry[account, market]
+    if profit <= 0 or e.equity <= 0:
+        return 0
+    wallet = max(scene.book.whole(1), scene.wallet(account, scene.book.numeraire))
+    return min(units.SCORE_MAX_PPB, profit * units.PPB // wallet) * min(e.maintenance, e.equity) // e.equity
+
+
+def deleveraged_in_order(case: Case) -> Breaches:
+    queue: _Queue | None = None
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.ADL:
+            if o.price != scene.marks[o.market].last_valid:
+                yield f"account {o.account} is deleveraged at a mark of {o.price}, it is {scene.marks[o.market].last_valid}"
+            if o.reason == Reason.OWN_LEG:
+                yield from _own_leg(scene, o)
+                continue
+            if queue is None or queue.at != (o.account, o.market, o.time_ns, o.round):
+                yield from queue.end(case) if queue else ()
+                queue = _Queue(scene, o)
+            yield from queue.take(scene, o)
+        elif queue and not (o.kind == OutcomeKind.CANCELLED and o.stage == Stage.ADL):
+            yield from queue.end(case)
+            queue = None
+    yield from queue.end(case) if queue else ()
+
+
+def _own_leg(scene: Scene, o: Outcome) -> Breaches:
+    """At the mark, so that no value moves, against another account of the same owner."""
+    lots = o.qty if o.side == Side.BUY else -o.qty
+    if scene.owner[o.account] != scene.owner[o.other] or o.account == o.other:
+        yield f"account {o.other} is netted against account {o.account} of another owner"
+    if o.money != lots * scene.value(o.market):
+        yield f"{lots} lots of one owner are netted for {o.money}, at the mark they are {lots * scene.value(o.market)}"
+    if o.qty != min(abs(scene.qty[who, o.market]) for who in (o.account, o.other)):
+        yield f"{o.qty} lots of account {o.account} are netted against account {o.other}, both hold more"
+
+
+class _Queue:
+    """The counterparties of one position that is deleveraged, as they stand when its first lots are closed."""
+
+    def __init__(self, scene: Scene, o: Outcome) -> None:
+        self.at = o.account, o.market, o.time_ns, o.round
+        self.lots, self.share = abs(scene.qty[o.account, o.market]), transfer_share(scene, o.account, o.market)
+        self.bearers = {bearer.account: bearer.lots for bearer in _bearers(scene, o.account, o.market)}
+        held, owner = scene.qty[o.account, o.market], scene.owner[o.account]
+        self.own = [n for n in scene.owner if scene.owner[n] == owner and scene.qty[n, o.market] * held < 0]
+        self.closed: dict[int, int] = {}  # lots by counterparty, in the order told
+
+    def take(self, scene: Scene, o: Outcome) -> Breaches:
+        """One counterparty: eligible, within its capacity, for its part of the share."""
+        if self.own:
+            yield f"account {o.other} is deleveraged for account {o.account}, whose owner has opposite lots in {self.own}"
+        if o.other not in self.bearers or o.other in self.closed:
+            yield f"account {o.other} is deleveraged for account {o.account} and is not eligible, or was closed before"
+        elif o.qty > self.bearers[o.other]:
+            yield f"account {o.other} is deleveraged of {o.qty} lots, it can bear {self.bearers[o.other]}"
+        done = sum(self.closed.values())
+        part = units.muldiv_ceil(self.share, done + o.qty, self.lots) - units.muldiv_ceil(self.share, done, self.lots)
+        cash = (o.qty if o.side == Side.BUY else -o.qty) * scene.value(o.market) - part
+        if o.money != cash:
+            yield f"{o.qty} lots of account {o.account} go to account {o.other} for {o.money}, their part is {cash}"
+        if any((x.account, x.market) == (o.other, o.market) for x in scene.orders.values()):
+            yield f"account {o.other} is deleveraged and keeps orders in market {o.market}"
+        self.closed[o.other] = o.qty
+
+    def end(self, case: Case) -> Breaches:
+        """The queue is a prefix of the order; only its last is closed in part, and only because no lot was left."""
+        account, taken = self.at[0], list(self.closed)
+        wanted = [bearer for bearer, lots in self.bearers.items() if lots]
+        left = self.lots - sum(self.closed.values())
+        if Seam.ADL_RANK in case.armed:
+            wanted = [*taken, *(bearer for bearer in wanted if bearer not in taken)]
+        if taken != wanted[: len(taken)]:
+            yield f"accounts {taken} are deleveraged for account {account}, the queue is {wanted}"
+        if left < 0:
+            yield f"{self.lots - left} lots of account {account} are deleveraged, it had {self.lots}"
+        part = [bearer for bearer in taken if self.closed[bearer] < self.bearers.get(bearer, 0)]
+        if part and (part != taken[-1:] or left > 0):
+            yield f"accounts {part} of the queue {taken} of account {account} are closed in part, {left} lots are left"
+        if left > 0 and len(taken) < len(wanted):
+            yield f"{left} lots of account {account} are left, accounts {wanted[len(taken) :]} could bear them"
 
 
 def longs_are_shorts(case: Case) -> Breaches:
@@ -356,7 +547,10 @@ def longs_are_shorts(case: Case) -> Breaches:
     for key in sorted({**case.end.qty, **case.final.qty}):
         told, is_now = case.end.qty[key], case.final.qty[key]
         if told != is_now:
-            yield f"account {key[0]} holds {is_now} lots of market {key[1]}, fills and takeovers say {told}"
+            yield f"account {key[0]} holds {is_now} lots of market {key[1]}, fills, takeovers, ADL and moves say {told}"
+        told, is_now = case.end.entry[key], case.final.entry[key]
+        if told != is_now and key[0] >= USERS_FROM:
+            yield f"account {key[0]} entered market {key[1]} for {is_now}, fills, takeovers, ADL and moves say {told}"
 
 
 _ANSWERS = {
@@ -370,13 +564,24 @@ _ANSWERS = {
     ),
     EventKind.ORDER: lambda e, o: o.kind == OutcomeKind.ACCEPTED and (o.account, o.ref_id) == (e.account, e.ref_id),
     EventKind.CANCEL: lambda e, o: o.kind == OutcomeKind.CANCELLED and (o.ref_id, o.reason) == (e.ref_id, Reason.USER),
+    EventKind.TRANSFER: lambda e, o: (
+        o.flow == Flow.TRANSFER and (o.account, o.other, o.asset, o.money) == (e.account, e.qty, e.asset, e.amount)
+    ),
+    EventKind.MODE: lambda e, o: (
+        (o.kind == OutcomeKind.MOVED and (o.account, o.other, o.market) == (e.account, e.qty, e.market))
+        or (o.flow == Flow.TRANSFER and (o.account, o.other, o.money) == (e.account, e.qty, e.amount))
+    ),
+    EventKind.AUTO_ADD: lambda e, o: o.kind == OutcomeKind.AUTO_ADD_SET and (o.account, o.qty) == (e.account, e.qty),
+    EventKind.STATE: lambda e, o: o.kind == OutcomeKind.STATE_SET and (o.market, o.qty) == (e.market, e.qty),
 }
+assert {*_ANSWERS, EventKind.CLOCK, EventKind.SOURCE} == set(EventKind)  # a CLOCK and a SOURCE may be followed by nothing
 
 
 def limits_are_not_silent(case: Case) -> Breaches:
     e, limits = case.event, case.book.venue.limits
     answer = _ANSWERS.get(e.kind)
-    if not case.rejected and answer and sum(answer(e, o) for o in case.outcomes) != 1:
+    answers = 1 + (e.kind == EventKind.MODE and e.amount > 0)  # margin that goes with a position is told too
+    if not case.rejected and answer and sum(answer(e, o) for o in case.outcomes) != answers:
         yield f"a {EventKind(e.kind).name} of account {e.account} has no answer"
     orders = Counter(row[5] for row in case.after["orders"])
     if len(case.after["orders"]) > limits.orders_max:
@@ -417,11 +622,14 @@ def _bounds_are_told(case: Case) -> Breaches:
         yield f"the cascade stopped after round {number} with accounts {_due(case.end, touched)} to liquidate, no BOUND says so"
 
 
+_MOVE_VALUE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED, OutcomeKind.CONVERT}
+
+
 def _changes(scene: Scene, o: Outcome) -> set[int]:
     """Return the users that an outcome gives a reason to be looked at again: all of them if it is a price."""
-    if o.kind in (OutcomeKind.MARK, OutcomeKind.COLLATERAL):
+    if o.kind in (OutcomeKind.MARK, OutcomeKind.COLLATERAL, OutcomeKind.STATE_SET):
         return set(scene.owner)
-    if o.kind in (OutcomeKind.FILL, OutcomeKind.FLOW, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT):
+    if o.kind == OutcomeKind.FLOW or o.kind in _MOVE_VALUE:
         return {account for account in (o.account, o.other) if account >= USERS_FROM}
     return set()
 
@@ -433,7 +641,7 @@ def _due(scene: Scene, accounts: Iterable[int]) -> list[int]:
 
 def reserved_for_orders(case: Case) -> Breaches:
     implied: dict[tuple[int, int], list[int]] = {}
-    for market, side, price, _, _, account, qty in case.after["orders"]:
+    for market, side, price, _, _, account, qty, _ in case.after["orders"]:
         row = implied.setdefault((account, market), [0, 0, 0, 0])
         row[0 if side == Side.BUY else 2] += qty
         row[1 if side == Side.BUY else 3] += qty * price
@@ -457,22 +665,281 @@ def nobody_is_forgotten(case: Case) -> Breaches:
 
 def grades_are_obeyed(case: Case) -> Breaches:
     for scene, o in case.walk():
-        account, permit = o.account, Permit.ALLOW
-        if o.kind == OutcomeKind.LIQUIDATION:
-            permit = scene.strictest(account, Action.LIQUIDATE)
-        elif o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
-            permit = scene.permit(scene.marks[o.market], Action.LIQUIDATE)
-        elif o.kind == OutcomeKind.TAKEOVER:
-            permit = scene.permit(scene.marks[o.market], Action.TAKEOVER)
-        elif o.kind == OutcomeKind.CONVERT:
-            permit = scene.permit(scene.collateral[o.asset], Action.CONVERT)
-        elif o.kind == OutcomeKind.ACCEPTED:
-            raises = _judged(case, scene, o)[2] > scene.requirement(account, o.market)
-            permit = scene.strictest(account, Action.OPEN if raises else Action.REDUCE, o.market)
-        elif o.kind == OutcomeKind.FLOW and o.flow == Flow.WITHDRAWAL:
-            permit = scene.strictest(account, Action.WITHDRAW)
+        permit = _permitted(case, scene, o)
         if permit >= Permit.DEFER:
-            yield f"{OutcomeKind(o.kind).name} of account {account} at a grade whose row says {permit.name.lower()}"
+            yield f"{OutcomeKind(o.kind).name} of account {o.account} at a grade or in a state whose row says {permit.name.lower()}"
+
+
+_FORCED = {OutcomeKind.TAKEOVER: Action.TAKEOVER, OutcomeKind.ADL: Action.ADL}
+
+
+def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
+    """Return what the tables of grades and of states say together to what an outcome tells."""
+    account = o.account
+    if o.kind == OutcomeKind.LIQUIDATION:
+        return scene.strictest(account, Action.LIQUIDATE)
+    if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
+        return scene.market_permit(o.market, Action.LIQUIDATE)
+    if o.kind in _FORCED:
+        return scene.market_permit(o.market, _FORCED[o.kind])
+    if o.kind == OutcomeKind.CONVERT:
+        return scene.permit(scene.collateral[o.asset], Action.CONVERT)
+    if o.kind == OutcomeKind.ACCEPTED:
+        raises = _judged(case, scene, o)[2] > scene.requirement(account, o.market)
+        action = Action.OPEN if raises else Action.REDUCE
+        return max(scene.strictest(account, action, o.market), scene.state_permit(o.market, action))
+    if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.USER:
+        return scene.state_permit(o.market, Action.CANCEL)
+    if o.kind == OutcomeKind.MOVED:
+        return max(scene.strictest(who, Action.WITHDRAW, o.market) for who in (account, o.other))
+    if o.kind == OutcomeKind.FLOW and o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER, Flow.AUTO_ADD):
+        return scene.strictest(account, Action.WITHDRAW)
+    if o.kind == OutcomeKind.FUNDING and not o.reason:
+        return scene.market_permit(o.market, Action.FUNDING)
+    return Permit.ALLOW
+
+
+def funding_telescopes(case: Case) -> Breaches:
+    """Told at every multiple of the interval; the payments are what the positions owe of it, all through the residue."""
+    yield from _intervals(case)
+    due: dict[int, int] = {}  # what accounts pay, or receive, and have not yet
+    since: dict[int, int] = {}  # market -> time from which the sample of its premium counts anew
+    for scene, o in case.walk():
+        if o.flow in _FUNDING_PAYS:
+            sign, holder = (1, o.account) if o.flow == Flow.FUNDING_PAID else (-1, o.other)
+            if due.pop(holder, 0) != sign * o.money:
+                yield f"account {holder} pays {sign * o.money} of funding, more or less than its position owes"
+            continue
+        if due:
+            yield f"funding of {due} is not paid"
+        due = {}
+        if o.kind == OutcomeKind.FUNDING:
+            yield from _interval(case, scene, o, since.get(o.market))
+            since[o.market] = o.time_ns
+            due = _funding_due(scene, o)
+            if abs(sum(due.values())) > len(due):
+                yield f"the residue of market {o.market} takes {sum(due.values())} of {len(due)} payments: more than rounding"
+    if due:
+        yield f"funding of {due} is not paid"
+    for market, index in case.final.funding.items():
+        if index != case.end.funding[market]:
+            yield f"the cumulative funding of market {market} is {index}, its outcomes say {case.end.funding[market]}"
+
+
+_FUNDING_PAYS = (Flow.FUNDING_PAID, Flow.FUNDING_RECEIVED)
+
+
+def _intervals(case: Case) -> Breaches:
+    """Every whole multiple of an interval that time has passed is told, none else."""
+    then, now = case.before["clock"][0][0], case.after["clock"][0][0]
+    wanted = []
+    for market, row in enumerate(case.book.venue.markets):
+        every = row.funding.every_ns if row.funding else now + 1
+        wanted += [(time, market) for time in range((then // every + 1) * every, now + 1, every)]
+    told = [(o.time_ns, o.market) for o in case.outcomes if o.kind == OutcomeKind.FUNDING]
+    if told != sorted(wanted):
+        yield f"funding is told at {told} (time, market), due is {sorted(wanted)}"
+
+
+def _funding_due(scene: Scene, o: Outcome) -> dict[int, int]:
+    """Return by account R(q F_now) - R(q F_then), R rounding up to whole money; what it receives is negative."""
+    owed = {}
+    for (account, market), lots in scene.qty.items():
+        if market == o.market and lots:
+            then, now = (units.div_ceil(lots * index, units.PPB) for index in (scene.funding[market], o.money))
+            owed[account] = now - then
+    return {account: money for account, money in owed.items() if money}
+
+
+def _interval(case: Case, scene: Scene, o: Outcome, since: int | None) -> Breaches:
+    """One interval: skipped for a reason, or at the rate that the premium gives; the index moves by rate x value."""
+    armed, row = Seam.FUNDING_RATE in case.armed, case.book.venue.markets[o.market].funding
+    moved = o.money - scene.funding[o.market]
+    if moved != (0 if o.reason else o.price * scene.value(o.market)):
+        yield f"funding of market {o.market} moves by {moved} at a rate of {o.price} and a value of {scene.value(o.market)}"
+    why = Reason.NONE
+    if scene.permit(scene.marks[o.market], Action.FUNDING) >= Permit.DEFER:
+        why = Reason.GRADE_REFUSED
+    elif scene.state_permit(o.market, Action.FUNDING) >= Permit.DEFER:
+        why = Reason.MARKET_STATE
+    if o.reason != why and not (armed and o.reason == Reason.GRADE_REFUSED):
+        yield f"an interval of market {o.market} has the reason {Reason(o.reason).name}, due is {why.name}"
+    if abs(o.price) > (units.FUNDING_RATE_MAX_PPB if armed else row.cap_ppb):
+        yield f"the funding rate of market {o.market} is {o.price}, capped at {row.cap_ppb}"
+    premium = _premium(case, o, since)
+    if o.reason or armed or premium is None:
+        return
+    rate = max(-row.cap_ppb, min(row.cap_ppb, premium + max(-row.damp_ppb, min(row.damp_ppb, row.interest_ppb - premium))))
+    if o.price != rate:
+        yield f"the funding rate of market {o.market} is {o.price}, at a premium of {premium} it is {rate}"
+
+
+def _premium(case: Case, funding: Outcome, since: int | None) -> int | None:
+    """Return the mean premium of an interval, from the table before the event and the publications since.
+
+    None where the outcomes do not tell it: an index that does not change when it is published says nothing, so that the book at
+    that moment is known only if it did not move either.
+    """
+    market, venue = funding.market, case.book.venue
+    index = venue.number("indices", venue.markets[market].index)
+    total, samples = next(row[2:4] for row in case.before["funding"] if row[0] == market) if since is None else (0, 0)
+    publish = venue.indices[index].publish
+    if publish.kind == "update":
+        timers = [kind for kind, _, time in case.before["timers"] if kind in (STALE, PUBLISH) and time <= funding.time_ns]
+        return None if timers else (total // samples if samples else 0)
+    first = next(time for kind, number, time in case.before["timers"] if (kind, number) == (PUBLISH, index))
+    for time in range(first, funding.time_ns + 1, publish.every_ns):
+        if since is not None and time <= since:
+            continue
+        found = _sampled(case, funding, index, time)
+        if len(found) != 1:
+            return None
+        (sample,) = found
+        total, samples = (total, samples) if sample is None else (total + sample, samples + 1)
+    return total // samples if samples else 0
+
+
+def _sampled(case: Case, funding: Outcome, index: int, time: int) -> set[int | None]:
+    """Return every premium that an index published at `time` can have had; None: no sample."""
+    grade, price = next(row[1:3] for row in case.before["indices"] if row[0] == index)
+    found, said = set(), False
+
+    def look(scene: Scene) -> None:
+        bid, ask = (scene.first(funding.market, side) for side in (Side.BUY, Side.SELL))
+        if grade != Grade.VALID or bid is None or ask is None:
+            found.add(None)
+        else:
+            mid = units.div_floor(scene.orders[bid].price + scene.orders[ask].price, 2)
+            found.add(units.div_floor((mid - price) * units.PPB, price))
+
+    for scene, o in case.walk():
+        if o.time_ns >= time and not said:
+            look(scene)
+        if o is funding or o.time_ns > time:
+            break
+        if o.kind == OutcomeKind.INDEX and o.ref_id == index:
+            grade, price = o.grade, o.price
+            if o.time_ns == time:
+                found, said = set(), True
+                look(scene)
+    return found
+
+
+def reduce_only_stays_below(case: Case) -> Breaches:
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.flags & Flag.REDUCE_ONLY:
+            yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
+        if o.kind == OutcomeKind.FILL:
+            for order_id in (o.ref_id, o.other_id):
+                order = scene.orders.get(order_id)
+                if order and order.reduce_only and (o.account != o.other):
+                    yield from _reduces(scene, order_id, order.account, order.market, order.side, o.qty)
+    reserved = {row[:2]: (row[2], row[4]) for row in case.after["reserved"]}
+    for market, side, _, _, order_id, account, qty, reduce_only in case.after["orders"]:
+        if reduce_only:
+            yield from _reduces(case.final, order_id, account, market, side, qty)
+        if reserved.get((account, market), (0, 0))[side == Side.SELL] < qty:
+            yield f"order {order_id} of account {account} rests for {qty} lots without its reservation"
+
+
+def _reduces(scene: Scene, order_id: int, account: int, market: int, side: int, qty: int) -> Breaches:
+    lots = scene.qty[account, market]
+    if qty > (lots if side == Side.SELL else -lots):
+        yield f"reduce-only order {order_id} is for {qty} lots, account {account} holds {lots} of market {market}"
+
+
+def nobody_is_charged_for_nothing(case: Case) -> Breaches:
+    """Every outcome that takes something from a user: for its own request, its own fill, or by a row that names the charge."""
+    last: Outcome | None = None  # the fill or the funding interval that charges belong to
+    paid = 0  # notional of the liquidation slice that the last fill belongs to
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.FILL:
+            notional = o.qty * o.price * case.book.multiplier[o.market]
+            paid = notional + (paid if last and last.ref_id == o.ref_id else 0)
+            yield from _fill_is_owed(case, scene, o, notional)
+        elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT):
+            yield from _closing_is_owed(case, scene, o)
+        elif o.kind == OutcomeKind.MOVED:
+            e = case.event
+            if (e.kind, e.account, e.qty) != (EventKind.MODE, o.account, o.other) or scene.owner[o.account] != scene.owner[
+                o.other
+            ]:
+                yield f"a position of account {o.account} moves to {o.other}, nobody asked for it"
+        elif o.kind == OutcomeKind.FLOW:
+            yield from _flow_fits(o)
+            if o.account >= USERS_FROM:
+                yield from _flow_is_owed(case, scene, o, last, paid)
+        if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING):
+            last = o
+
+
+def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
+    """Who takes has sent the order, or is in liquidation; who makes has an order there; the fee is the market's."""
+    forced, fees = o.stage == Stage.BOOK, case.book.venue.markets[o.market].fees
+    asked = case.asks(o) and case.event.account == o.account
+    if not (scene.status[o.account] == Status.LIQUIDATING if forced else asked):
+        yield f"account {o.account} trades and has not asked for it, nor is it in liquidation"
+    maker = scene.orders.get(o.other_id)
+    if maker is None or maker.account != o.other:
+        yield f"account {o.other} trades order {o.other_id}, which is not its own"
+    fee = 0 if forced else units.div_ceil(notional * fees.taker_ppm, units.PPM)
+    if o.money != fee:
+        yield f"account {o.account} pays a fee of {o.money} for a fill, due are {fee}"
+
+
+def _closing_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """Only an account in liquidation is closed or converted; whom it is deleveraged against held the other side."""
+    if scene.status[o.account] != Status.LIQUIDATING:
+        yield f"{OutcomeKind(o.kind).name} of account {o.account}, which is {Status(scene.status[o.account]).name}"
+    stage = {OutcomeKind.TAKEOVER: Stage.TAKEOVER, OutcomeKind.ADL: Stage.ADL, OutcomeKind.CONVERT: Stage.CONVERT}[o.kind]
+    if stage not in case.book.stages:
+        yield f"{OutcomeKind(o.kind).name} of account {o.account}, for which the rule book has no stage"
+    if o.kind == OutcomeKind.ADL and scene.qty[o.other, o.market] * scene.qty[o.account, o.market] >= 0:
+        yield f"account {o.other} is deleveraged and does not hold the other side"
+
+
+def _flow_fits(o: Outcome) -> Breaches:
+    """The ends of a flow are those of its row in FLOWS."""
+    for end, account in zip(FLOWS.get(o.flow, ("nobody", "nobody")), (o.account, o.other)):
+        user = account >= USERS_FROM
+        if not (user or account == Chart.BACKSTOP if end == HOLDER else user if end == USER else end == Chart(account).name):
+            yield f"a flow of kind {o.flow} goes from {o.account} to {o.other}, its row says {FLOWS.get(o.flow)}"
+
+
+def _flow_is_owed(case: Case, scene: Scene, o: Outcome, last: Outcome | None, paid: int) -> Breaches:
+    e, what = case.event, f"account {o.account} pays a {Flow(o.flow).name} of {o.money}"
+    if o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER):
+        if e.account != o.account or e.kind not in (EventKind.WITHDRAW, EventKind.TRANSFER, EventKind.MODE):
+            yield f"{what} and has not asked for it"
+        if o.flow == Flow.TRANSFER and scene.owner[o.account] != scene.owner[o.other]:
+            yield f"{what} to account {o.other} of another owner"
+    elif last is not None and last.kind == OutcomeKind.FILL and o.flow in (Flow.FEE, Flow.LIQUIDATION_FEE):
+        fees = case.book.venue.markets[last.market].fees
+        notional = last.qty * last.price * case.book.multiplier[last.market]
+        who, fee = last.other, units.div_ceil(notional * fees.maker_ppm, units.PPM)
+        if o.flow == Flow.LIQUIDATION_FEE:
+            left = max(0, scene.conversion_equity(last.account))
+            who, fee = last.account, min(units.div_ceil(paid * fees.liquidation_ppm, units.PPM), left)
+        if (o.account, o.money) != (who, fee) or (o.flow == Flow.LIQUIDATION_FEE and last.stage != Stage.BOOK):
+            yield f"{what}, due are {fee} of account {who}"
+    elif o.flow == Flow.FUNDING_PAID and last is not None and last.kind == OutcomeKind.FUNDING:
+        if not scene.qty[o.account, last.market]:
+            yield f"{what} and holds nothing of market {last.market}"
+    elif o.flow == Flow.AUTO_ADD:
+        yield from _auto_add_is_owed(case, scene, o)
+    else:
+        yield f"{what}, no row names it"
+
+
+def _auto_add_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """A parent adds margin to its own sub-account that asks for it, when it is due, up to initial margin."""
+    if scene.parent.get(o.other) != o.account or not scene.auto_add[o.other]:
+        yield f"account {o.account} adds margin to account {o.other}, which is no sub-account of it or has not switched it on"
+    if Seam.LIQUIDATION_TRIGGER not in case.armed and not scene.triggered(o.other):
+        yield f"account {o.account} adds margin to account {o.other}, which is safe"
+    short = scene.requirements(o.other) - scene.evaluate(o.other).equity
+    if o.money > short:
+        yield f"account {o.account} adds {o.money} to account {o.other}, which is short of {short}"
 
 
 # ---- laws of whole runs
@@ -560,13 +1027,17 @@ LAWS: dict[str, Law] = {
         Law("L8", "forced closing never increases or flips", forced_closing_reduces),
         Law("L9", "the fund pays what it has and says what it could not", fund_pays_what_it_has),
         Law("L10", "stages in order, the next gets exactly the rest", stages_in_order),
+        Law("L11", "deleveraged: who may be, what he can bear, in order, to the unit", deleveraged_in_order),
         Law("L12", "longs = shorts = open interest", longs_are_shorts),
         Law("L13", "a REJECT leaves the state of a CLOCK", None),
         Law("L14", "same input, same digest", None),
         Law("L15", "no limit is passed silently", limits_are_not_silent),
         Law("L16", "reservations are what orders imply", reserved_for_orders),
+        Law("L17", "funding telescopes; payments and residue sum to 0", funding_telescopes),
         Law("L19", "whoever's trigger is true is dealt with", nobody_is_forgotten, _TRIGGER),
-        Law("L21", "nothing happens at a grade that refuses it", grades_are_obeyed),
+        Law("L21", "nothing happens at a grade or in a state that refuses it", grades_are_obeyed),
+        Law("L22", "no reduce-only order above the position", reduce_only_stays_below),
+        Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
     )
 }
 CHECKED = tuple(name for name, law in LAWS.items() if law.check)

@@ -19,9 +19,11 @@ from specs.tape import (
     EVENT_STRUCT,
     OUTCOME,
     OUTCOME_STRUCT,
+    USERS_FROM,
     Action,
     Chart,
     EventKind,
+    Flag,
     Grade,
     MarketState,
     OutcomeKind,
@@ -64,6 +66,10 @@ class Book:
         self.stages = {Stage[row.kind.upper()]: row for row in venue.liquidation.stages}
         self.ranks = {stage: rank for rank, stage in enumerate(self.stages)}
 
+    def whole(self, value: int | str) -> int:
+        """Return money of the numeraire from whole units."""
+        return rules.whole(value, self.venue.decimals(self.venue.numeraire))
+
 
 @dataclass
 class Price:
@@ -86,6 +92,7 @@ class Order:
     price: int
     account: int
     qty: int
+    reduce_only: bool = False
 
 
 class Scene:
@@ -95,6 +102,8 @@ class Scene:
         self.book = book
         self.balance = defaultdict(int, {(account, asset): money for account, asset, money in tables["balances"]})
         self.qty = defaultdict(int, {(account, market): lots for account, market, _, lots, _ in tables["positions"]})
+        self.entry = defaultdict(int, {(account, market): entry for account, market, _, _, entry in tables["positions"]})
+        self.funding = {market: index for market, index, *_ in tables["funding"]}  # F: 10^-9 money per lot
         self.leverage = {(account, market): leverage for account, market, leverage in tables["leverage"]}
         self.owner = {account: owner for account, owner, *_ in tables["accounts"]}
         self.status = {row[0]: row[4] for row in tables["accounts"]}
@@ -105,8 +114,8 @@ class Scene:
         self.states = dict(tables["states"])
         self.auto_add = {row[0]: bool(row[5]) for row in tables["accounts"]}
         self.parent = {row[0]: row[3] for row in tables["accounts"] if row[2]}
-        for market, side, price, _, order_id, account, qty, _ in tables["orders"]:
-            self._rest(order_id, Order(market, side, price, account, qty))
+        for market, side, price, _, order_id, account, qty, reduce_only in tables["orders"]:
+            self._rest(order_id, Order(market, side, price, account, qty, bool(reduce_only)))
 
     # -- forward
 
@@ -140,6 +149,8 @@ class Scene:
             self.auto_add[o.account] = bool(o.qty)
         elif o.kind == OutcomeKind.STATE_SET:
             self.states[o.market] = o.qty
+        elif o.kind == OutcomeKind.FUNDING:
+            self.funding[o.market] = o.money
         elif o.kind in STATUS_AFTER:
             self.status[o.account] = STATUS_AFTER[o.kind]
 
@@ -149,9 +160,22 @@ class Scene:
 
     def _trade(self, account: int, other: int, market: int, lots: int, cash: int) -> None:
         """The account gains lots (of any sign) from the other and pays cash for them."""
-        self.qty[account, market] += lots
-        self.qty[other, market] -= lots
+        sides = ((account, lots, cash), (other, -lots, -cash))
+        for who, change, value in sides if lots > 0 else reversed(sides):  # who trades with himself first buys, then sells
+            if who >= USERS_FROM:
+                self._enter(who, market, change, value)
+            self.qty[who, market] += change
         self._pay(account, other, self.book.numeraire, cash)
+
+    def _enter(self, account: int, market: int, lots: int, value: int) -> None:
+        """Keep the value paid for what is open: what closes takes its share with it, rounded down; a flip starts anew."""
+        held, entry = self.qty[account, market], self.entry[account, market]
+        if held * lots >= 0:
+            self.entry[account, market] = entry + value
+        elif abs(lots) <= abs(held):
+            self.entry[account, market] = entry - units.muldiv_floor(entry, abs(lots), abs(held))
+        else:
+            self.entry[account, market] = value - units.muldiv_floor(value, abs(held), abs(lots))
 
     def _rest(self, order_id: int, order: Order) -> None:
         """An accepted order stands at the back of its queue; what it trades at once is taken off by its fills."""
@@ -185,6 +209,18 @@ class Scene:
 
     def cash(self, account: int) -> int:
         return self.balance[account, self.book.numeraire]
+
+    def wallet(self, account: int, asset: int) -> int:
+        """Return a balance without what open positions cost or brought."""
+        entries = sum(self.entry[account, m] for m in self.book.markets) if asset == self.book.numeraire else 0
+        return self.balance[account, asset] + entries
+
+    def fund_measure(self) -> int:
+        """Return what stages compare with a threshold: the fund's cash; net: that, the backstop's cash and its positions."""
+        cash = self.cash(Chart.FUND)
+        if self.book.venue.fund.measure == "cash":
+            return cash
+        return cash + self.cash(Chart.BACKSTOP) + sum(self.qty[Chart.BACKSTOP, m] * self.value(m) for m in self.book.markets)
 
     def held(self, account: int) -> list[int]:
         """Return the markets in which the account has a position."""
@@ -320,14 +356,24 @@ class Case:
         scene = Scene(self.book, self.before)
         for o in self.outcomes:
             yield scene, o
-            scene.apply(o)
+            self._forward(scene, o)
+
+    def _forward(self, scene: Scene, o: Outcome) -> None:
+        """Apply an outcome; whether an accepted order is reduce-only stands in its event."""
+        scene.apply(o)
+        if o.kind == OutcomeKind.ACCEPTED and self.asks(o):
+            scene.orders[o.ref_id].reduce_only = bool(self.event.flags & Flag.REDUCE_ONLY)
+
+    def asks(self, o: Outcome) -> bool:
+        """Return whether an outcome is about the order that the event itself sends."""
+        return self.event.kind == EventKind.ORDER and self.event.ref_id == o.ref_id
 
     @cached_property
     def end(self) -> Scene:
         """The scene after the last outcome: what the outcomes say the state must be."""
         scene = Scene(self.book, self.before)
         for o in self.outcomes:
-            scene.apply(o)
+            self._forward(scene, o)
         return scene
 
     @cached_property
