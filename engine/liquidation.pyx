@@ -163,6 +163,8 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
             fund_pay(s, account, -balance[0])
         elif rule.kind == STAGE_WRITE_OFF and short_of and _converted(s, account):
             _enter(s, STAGE_WRITE_OFF)
+            if PLANTED(s.planted, 20):
+                s.balances[<size_t>CHART_BAD_DEBT * s.assets + s.numeraire] -= balance[0]
             ledger_flow(s, FLOW_WRITE_OFF, CHART_BAD_DEBT, account, s.numeraire, -balance[0])
     s.stage = STAGE_NONE
     e = margin_evaluate(s, account)
@@ -194,6 +196,8 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
         div_ceil(money_scale(notional, s.market_rules[market].liquidation_ppm), PPM), money_max(0, conversion_equity(s, account))
     )
     if fee:
+        if PLANTED(s.planted, 23):
+            account = s.outcomes[s.outcomes_count - 1].other  # the maker of a fill without a fee
         ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, fee)
 
 

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport div_floor, money_fits_int64, money_mul, money_t
-from engine.records cimport SEAM_ANY, SEAMKIND_CONST, SEAMKIND_FORCE_TRUE, SEAMKIND_HOLD, SEAMKIND_MISSING, SEAMKIND_RAMP
+from engine.records cimport PLANTED, SEAM_ANY, SEAMKIND_CONST, SEAMKIND_FORCE_TRUE, SEAMKIND_HOLD, SEAMKIND_MISSING, SEAMKIND_RAMP
 from engine.state cimport SeamRow, State
 
 cdef enum:
@@ -10,7 +10,9 @@ cdef enum:
 
 
 cdef inline bint _acts(State* s, SeamRow* row, int seam, uint32_t key) noexcept nogil:
-    if row.seam != seam or (row.key != key and row.key != SEAM_ANY) or not row.from_ns <= s.now < row.to_ns:
+    if row.seam != seam or not row.from_ns <= s.now < row.to_ns:
+        return False
+    if row.key != key and row.key != SEAM_ANY and not PLANTED(s.planted, 18):
         return False
     row.fired += 1
     return True

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from unittest import mock
 
 from specs import units
-from specs.model import fund, liquidation
+from specs.model import adl, fund, liquidation
 from specs.model.book import Book
 from specs.model.exchange import Exchange
+from specs.model.funding import Funding
 from specs.model.ledger import Ledger
-from specs.tape import Action, Chart, EventKind, Flow, OutcomeKind, Permit, Reason, Side, Stage
+from specs.tape import SEAM_ANY, Action, Chart, EventKind, Flow, OutcomeKind, Permit, Reason, Side, Stage
 
 # ---- bugs that live in a method
 
@@ -149,12 +150,46 @@ class CancelledStaysReserved(Exchange):
         self.ledger.accounts[order.account].orders[order.order_id] = order
 
 
+class FundingDoesNotTelescope(Exchange):
+    """17: an interval pays R(q * (F_now - F_then)): its rounding adds up over the intervals."""
+
+    def _apply(self, e):
+        with mock.patch.object(Funding, "settle", _settle_alone):
+            super()._apply(e)
+
+    def emit(self, kind, *, money=0, **fields):
+        super().emit(kind, money=money + (self.funded if kind == OutcomeKind.FUNDING else 0), **fields)
+
+
+def _settle_alone(funding, exchange):
+    exchange.funded, funding.index = funding.index, 0
+    _settle(funding, exchange)
+    funding.index += exchange.funded
+
+
+class SeamActsOnEveryKey(Exchange):
+    """18: a row of the fault schedule acts on every key of its seam."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.seams.rows = [(seam, SEAM_ANY, *rest) for seam, _, *rest in self.seams.rows]
+
+
 class OnlyTouchedAreRevalued(Exchange):
     """19: a price change revalues only touched accounts."""
 
     def _publish(self):
         super()._publish()
         return False
+
+
+class WriteOffIsBookedNowhere(Exchange):
+    """20: BAD_DEBT is not debited with what is written off."""
+
+    def flow(self, kind, source, target, asset, money):
+        super().flow(kind, source, target, asset, money)
+        if kind == Flow.WRITE_OFF:
+            self.ledger.accounts[source].balance[asset] += money
 
 
 class GradesDoNotStopLiquidation(Exchange):
@@ -165,6 +200,24 @@ class GradesDoNotStopLiquidation(Exchange):
 
     def collateral_permit(self, asset, action):
         return Permit.ALLOW if action == Action.LIQUIDATE else super().collateral_permit(asset, action)
+
+
+class ReduceOnlyIsNotTrimmed(Exchange):
+    """22: a reduce-only order keeps its lots when its position shrinks."""
+
+    def trim(self, account, market):
+        pass
+
+
+class MakerPaysTheLiquidationFee(Exchange):
+    """23: the liquidation fee is charged to the maker of the slice's last fill."""
+
+    def _fill(self, taker, maker, order_id, side, lots, stage):
+        self.last_maker = maker.account
+        return super()._fill(taker, maker, order_id, side, lots, stage)
+
+    def flow(self, kind, source, target, asset, money):
+        super().flow(kind, self.last_maker if kind == Flow.LIQUIDATION_FEE else source, target, asset, money)
 
 
 # ---- bugs that live in a function of a module: patched while an event runs
@@ -189,11 +242,17 @@ def _always_converted(exchange, account):
     return True
 
 
-_triggered = liquidation.triggered
+def _queue_by_account(exchange, account, market, lots, share):
+    """11: who has the lowest account id is deleveraged first."""
+    return sorted(_queue(exchange, account, market, lots, share), key=lambda candidate: candidate.account.number)
+
+
+_triggered, _queue, _settle = liquidation.triggered, adl.queue, Funding.settle
 _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     7: [(liquidation, "triggered", _trigger_at_twice_maintenance)],
     9: [(fund, "pay", _pay_all)],
     10: [(liquidation, "_convert", _convert_nothing), (liquidation, "_converted", _always_converted)],
+    11: [(adl, "queue", _queue_by_account)],
 }
 
 
@@ -232,8 +291,13 @@ MUTANTS: dict[int, type[Exchange]] = {
     14: RestoreForgetsTheCounter,
     15: BoundIsSilent,
     16: CancelledStaysReserved,
+    17: FundingDoesNotTelescope,
+    18: SeamActsOnEveryKey,
     19: OnlyTouchedAreRevalued,
+    20: WriteOffIsBookedNowhere,
     21: GradesDoNotStopLiquidation,
+    22: ReduceOnlyIsNotTrimmed,
+    23: MakerPaysTheLiquidationFee,
 } | {bug: _patched_class(bug) for bug in _PATCHES}
 
 

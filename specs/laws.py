@@ -28,8 +28,8 @@
     L23  who owes nothing is charged nothing, unless a row names the charge
 
 The numbers are stable names. A law is a generator over a `Case`, one event with the state before and after it, and yields a
-sentence for each breach. It sees only what both twins show, at the values in force at that moment (specs/scene.py). L13 and L14
-compare whole runs: they take a factory.
+sentence for each breach. It sees only what both twins show, at the values in force at that moment (specs/scene.py). L13, L14, L18
+and L20 compare whole runs: they take a factory or final states. L18 and the metamorphic laws are in specs/pairs.py.
 
 A law's scope is `always`, or `unless` named seams are armed: who forces a trigger cannot ask that it be true.
 """
@@ -45,8 +45,8 @@ import numpy as np
 
 from specs import rules, units
 from specs.errors import LawBroken
-from specs.model.margin import Haircut
 from specs.model.exchange import PUBLISH, STALE
+from specs.model.margin import Haircut
 from specs.scene import STATUS_AFTER, Book, Case, Order, Outcome, Scene, Tables, event_of, outcomes_of
 from specs.tape import (
     EVENT,
@@ -314,10 +314,12 @@ _FLOWS_OF_A_STAGE = {Flow.LIQUIDATION_FEE, Flow.CONVERT_CASH, Flow.FUND_PAYMENT,
 
 def stages_in_order(case: Case) -> Breaches:
     ranks: dict[int, int] = {}  # of the stage each account is in, this round
+    offers: dict[int, set[int]] = {}  # by account: markets whose lots the backstop could take when it began to
+    closed: set[tuple[int, int]] = set()  # (account, market) that was deleveraged
     number, traded = 0, False
     for scene, o in case.walk():
         if o.round != number or o.kind == OutcomeKind.BOUND:
-            ranks, number, traded = {}, o.round, False
+            ranks, offers, closed, number, traded = {}, {}, set(), o.round, False
         if o.kind == OutcomeKind.CANCELLED and o.stage == Stage.CANCEL and traded:
             yield f"order {o.ref_id} is cancelled after accounts of the round have traded"
         if o.kind in _OF_A_STAGE or (o.kind == OutcomeKind.FLOW and o.flow in _FLOWS_OF_A_STAGE):
@@ -330,10 +332,19 @@ def stages_in_order(case: Case) -> Breaches:
                 continue
             if rank < ranks.get(account, rank):
                 yield f"account {account} goes back to stage {Stage(o.stage).name}"
+            takeover = case.book.ranks.get(Stage.TAKEOVER, rank)
+            if o.stage == Stage.TAKEOVER:
+                offers.setdefault(account, _takeable(case, scene, account))
+            elif rank > takeover >= ranks.get(account, 0):
+                yield from _taken_over(case, scene, account, offers)
+            if o.kind == OutcomeKind.ADL:
+                closed.add((account, o.market))
             ranks[account] = rank
             yield from _stage_gets_the_rest(case, scene, o)
         if o.kind == OutcomeKind.CARRIED:
-            yield from _nothing_was_left_undone(case, scene, o)
+            if ranks.get(o.account, 0) <= case.book.ranks.get(Stage.TAKEOVER, -1):
+                yield from _taken_over(case, scene, o.account, offers)
+            yield from _nothing_was_left_undone(case, scene, o, closed)
 
 
 def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
@@ -409,15 +420,27 @@ def _conversion_is_exact(scene: Scene, o: Outcome) -> Breaches:
         yield f"{o.money} of asset {o.asset} are converted at {o.price}, due are {sold} at {row.conversion_price(price)}"
 
 
-def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """An account is carried only if no stage could do more for it in this round."""
+def _takeable(case: Case, scene: Scene, account: int) -> set[int]:
+    """Return the markets in which the backstop may take the account's lots now."""
+    if Stage.TAKEOVER not in case.book.stages or Seam.TAKEOVER_ACCEPT in case.armed:
+        return set()
+    held = (m for m in scene.held(account) if scene.market_permit(m, Action.TAKEOVER) < Permit.DEFER)
+    return {market for market in held if _accepted(scene, account, market)}
+
+
+def _taken_over(case: Case, scene: Scene, account: int, offers: dict[int, set[int]]) -> Breaches:
+    """An account leaves the stage of the backstop without lots that it could take from first to last."""
+    left = _takeable(case, scene, account)
+    left &= offers.get(account, left)
+    if left:
+        yield f"account {account} goes on with lots in the markets {sorted(left)}, which the backstop could take"
+
+
+def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome, closed: set[tuple[int, int]]) -> Breaches:
+    """An account is carried only if no stage could do more for it in this round; how far a queue went is L11."""
     account, stages, held = o.account, case.book.stages, scene.held(o.account)
-    if Stage.TAKEOVER in stages and Seam.TAKEOVER_ACCEPT not in case.armed:
-        for market in held:
-            if scene.market_permit(market, Action.TAKEOVER) < Permit.DEFER and _accepted(scene, account, market):
-                yield f"account {account} is carried with lots in market {market} that the backstop could take"
     if Stage.ADL in stages and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene):
-        for market in held:
+        for market in (m for m in held if (account, m) not in closed):
             if scene.market_permit(market, Action.ADL) < Permit.DEFER and any(c.lots for c in _bearers(scene, account, market)):
                 yield f"account {account} is carried with lots in market {market} that others could be deleveraged for"
     if not held and scene.cash(account) < 0:
@@ -667,7 +690,7 @@ def grades_are_obeyed(case: Case) -> Breaches:
     for scene, o in case.walk():
         permit = _permitted(case, scene, o)
         if permit >= Permit.DEFER:
-            yield f"{OutcomeKind(o.kind).name} of account {o.account} at a grade or in a state whose row says {permit.name.lower()}"
+            yield f"{OutcomeKind(o.kind).name} of account {o.account} where a row says {permit.name.lower()}"
 
 
 _FORCED = {OutcomeKind.TAKEOVER: Action.TAKEOVER, OutcomeKind.ADL: Action.ADL}
@@ -996,6 +1019,32 @@ def same_input_same_digest(factory: Callable, restore: Callable, events: np.ndar
     judge(restored, f"the run restored at {cut}")
 
 
+def gains_equal_losses(
+    venue: rules.Venue, a_state: Tables, b_state: Tables, prices: dict[int, int] | None = None
+) -> dict[tuple[int, int], int]:
+    """L20. Return by (account, asset) what is worth more in the second of two final states than in the first; negative: less.
+
+    Users and the whole closed chart, in units of the asset; what did not change is absent. Positions count at common `prices`, by
+    market number in its price units; absent: the last valid marks of the first state. Raises LawBroken unless asset by asset the
+    differences sum to 0.
+    """
+    if prices is None:
+        prices = {row[0]: row[5] for row in a_state["marks"]}
+    gains: Counter = Counter()
+    for sign, state in ((-1, a_state), (1, b_state)):
+        for account, asset, money in state["balances"]:
+            gains[account, asset] += sign * money
+        for account, number, _, lots, _ in state["positions"]:
+            market = venue.markets[number]
+            worth = lots * prices[number] * venue.multiplier(market)
+            gains[account, venue.number("assets", market.settles_in)] += sign * worth
+    for asset in range(len(venue.assets)):
+        total = sum(money for (_, of), money in gains.items() if of == asset)
+        if total:
+            raise LawBroken("L20", b_state["clock"][0][1] - 1, f"between the two runs the chart gains {total} of asset {asset}")
+    return {key: money for key, money in sorted(gains.items()) if money}
+
+
 # ---- the table
 
 
@@ -1034,7 +1083,9 @@ LAWS: dict[str, Law] = {
         Law("L15", "no limit is passed silently", limits_are_not_silent),
         Law("L16", "reservations are what orders imply", reserved_for_orders),
         Law("L17", "funding telescopes; payments and residue sum to 0", funding_telescopes),
+        Law("L18", "a fault in X leaves alone what shares nothing with X", None),
         Law("L19", "whoever's trigger is true is dealt with", nobody_is_forgotten, _TRIGGER),
+        Law("L20", "gains = losses between two runs", None),
         Law("L21", "nothing happens at a grade or in a state that refuses it", grades_are_obeyed),
         Law("L22", "no reduce-only order above the position", reduce_only_stays_below),
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
