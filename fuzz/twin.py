@@ -21,11 +21,11 @@ from specs.tape import EVENT, OUTCOME, OUTCOME_STRUCT
 # Every table of state(): its columns in order, and how many of the first ones name a row.
 COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "clock": (("now", "events", "engine_orders"), 0),
-    "accounts": (("account", "owner", "has_parent", "parent", "status"), 1),
+    "accounts": (("account", "owner", "has_parent", "parent", "status", "auto_add"), 1),
     "leverage": (("account", "market", "leverage"), 2),
     "balances": (("account", "asset", "balance"), 2),
     "positions": (("account", "market", "leg", "qty", "entry"), 3),
-    "orders": (("market", "side", "price", "place", "order_id", "account", "qty"), 4),
+    "orders": (("market", "side", "price", "place", "order_id", "account", "qty", "reduce_only"), 4),
     "reserved": (("account", "market", "buy_lots", "buy_priced", "sell_lots", "sell_priced"), 2),
     "sources": (("source", "there", "price", "time_ns"), 1),
     "indices": (("index", "grade", "price", "time_ns", "valid", "last_valid"), 1),
@@ -33,6 +33,8 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "marks": (("market", "grade", "price", "time_ns", "valid", "last_valid", "has_last_price", "last_price"), 1),
     "basis": (("market", "place", "basis"), 2),
     "collateral": (("asset", "grade", "price", "time_ns", "valid", "last_valid"), 1),
+    "states": (("market", "state"), 1),
+    "funding": (("market", "index", "premium", "samples"), 1),
     "timers": (("kind", "number", "time_ns"), 2),
     "quoters": (("quoter", "has_reference", "reference", "away", "return_ns"), 1),
     "seams": (("row", "held", "held_there", "held_price", "fired"), 1),

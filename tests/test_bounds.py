@@ -249,6 +249,6 @@ def test_dust_of_a_dead_asset_is_no_shield(twin, weight_ppm, after):
         )
     )
     assert (exchange.outcomes()["kind"] == OutcomeKind.FILL).sum() == 1
-    assert dict((a, s) for a, _, _, _, s in exchange.state()["accounts"])[16] == after
+    assert {row[0]: row[4] for row in exchange.state()["accounts"]}[16] == after
     taken = (exchange.outcomes()["kind"] == OutcomeKind.TAKEOVER).sum()
     assert taken == (1 if after == Status.LIQUIDATING else 0)

@@ -56,7 +56,7 @@ GATE = (
     102  clock                          |
     -- names
     102  raw kind=0                     | REJECT UNKNOWN_KIND
-    102  raw kind=9                     | REJECT UNKNOWN_KIND
+    102  raw kind=13                    | REJECT UNKNOWN_KIND
     102  deposit 15 USDT 1              | REJECT UNKNOWN_ACCOUNT
     102  deposit 99 USDT 1              | REJECT UNKNOWN_ACCOUNT
     102  withdraw 99 USDT 1             | REJECT UNKNOWN_ACCOUNT

@@ -8,14 +8,25 @@ A row is `time  what happens | outcomes`, time in seconds after the start, price
     1    deposit 16 USDT 120             | DEPOSIT 120 USDT to 16
     1    buy 16 COINUSDT 10 @100 #1      | ACCEPTED 16 buy 10 @100 #1
 
-`buy` and `sell` take gtc (default), ioc, post or market; `& 2` at the end of an event says that two more of its batch follow;
-`raw` sets fields of the event by name. A row whose outcomes are `...` says nothing about them.
+`buy` and `sell` take gtc (default), ioc, post or market, and `reduce` for reduce-only. Of accounts and markets:
+
+    1    account 18 owner 16 parent 16   | OPENED 18 owner 16
+    1    transfer 16 18 USDT 5           | TRANSFER 5 USDT 16 to 18
+    1    mode 16 18 COINUSDT 5           | MOVED 16 to 18 long 10 entry 1000; TRANSFER 5 USDT 16 to 18
+    1    autoadd 18 on                   | AUTO_ADD_SET 18 on
+    1    state COINUSDT halted           | STATE_SET COINUSDT HALTED
+
+`& 2` at the end of an event says that two more of its batch follow; `raw` sets fields of the event by name. A row whose
+outcomes are `...` says nothing about them. FUNDING tells the rate, and the cumulative funding in whole units a lot.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from fuzz.strategies import pack
 from fuzz.twin import twin_class
@@ -30,6 +41,7 @@ from specs.tape import (
     Flag,
     Flow,
     Grade,
+    MarketState,
     OutcomeKind,
     Reason,
     Side,
@@ -94,16 +106,18 @@ def index(name: str, recipe: dict, every_s: int | None = None, **fields) -> dict
 
 
 def stages(*without: str, **changes) -> list[dict]:
-    """Return the full list of stages, some left out, some changed by name."""
+    """Return the list of stages, some left out, some changed by name; adl stands in it only where `changes` name it."""
     rows = {
         "cancel": {},
         "book": {"bound": {"kind": "bankruptcy"}},
         "takeover": {},
+        "adl": {},
         "convert": {},
         "fund": {},
         "write_off": {},
     }
-    return [{"kind": kind} | fields | changes.get(kind, {}) for kind, fields in rows.items() if kind not in without]
+    left_out = {*without} | ({"adl"} - {*changes})
+    return [{"kind": kind} | fields | changes.get(kind, {}) for kind, fields in rows.items() if kind not in left_out]
 
 
 # ---- rows to events
@@ -158,6 +172,8 @@ def _event(venue: rules.Venue, text: str) -> bytes:
                 fields["price"] = units.decimal_to_int(word[1:], 2)
             elif word[0] == "#":
                 fields["ref_id"] = int(word[1:])
+            elif word == "reduce":
+                fields["flags"] = Flag.REDUCE_ONLY
             else:
                 fields["tif"] = {"gtc": Tif.GTC, "ioc": Tif.IOC, "post": Tif.POST_ONLY, "market": Tif.MARKET}[word]
     elif verb == "cancel":
@@ -165,6 +181,15 @@ def _event(venue: rules.Venue, text: str) -> bytes:
     elif verb == "source":
         fields |= {"kind": EventKind.SOURCE, "source": number("sources", words[0])}
         fields |= {"flags": Flag.MISSING} if words[1] == "missing" else {"price": units.decimal_to_int(words[1], 2)}
+    elif verb == "transfer":
+        fields |= {"kind": EventKind.TRANSFER, "account": int(words[0]), "qty": int(words[1])} | money(words[2], words[3])
+    elif verb == "mode":
+        fields |= {"kind": EventKind.MODE, "account": int(words[0]), "qty": int(words[1])}
+        fields |= {"market": number("markets", words[2]), "amount": units.decimal_to_int(words[3], 4)}
+    elif verb == "autoadd":
+        fields |= {"kind": EventKind.AUTO_ADD, "account": int(words[0]), "qty": {"off": 0, "on": 1}[words[1]]}
+    elif verb == "state":
+        fields |= {"kind": EventKind.STATE, "market": number("markets", words[0]), "qty": MarketState[words[1].upper()]}
     else:
         raise ValueError(f"{verb!r} is no event")
     return pack(**fields)
@@ -195,6 +220,7 @@ def say(venue: rules.Venue, o: Outcome) -> str:
     where = f" {market}" if market else ""
     grade = "" if o.grade == Grade.VALID else f" {Grade(o.grade).name}"
     asset = venue.assets[o.asset].name if o.asset < len(venue.assets) else str(o.asset)
+    held = "long" if o.side == Side.BUY else "short"
     match kind:
         case OutcomeKind.REJECT:
             quoted = (
@@ -224,7 +250,6 @@ def say(venue: rules.Venue, o: Outcome) -> str:
         case OutcomeKind.LEVERAGE_SET:
             return f"LEVERAGE_SET {o.account} {o.qty}{where}"
         case OutcomeKind.TAKEOVER:
-            held = "long" if o.side == Side.BUY else "short"
             return f"TAKEOVER {o.account} {held} {o.qty}{where} @{price} cash {money}{at}"
         case OutcomeKind.CONVERT:
             return f"CONVERT {o.account} {money} {asset} @{price}{at}"
@@ -232,6 +257,18 @@ def say(venue: rules.Venue, o: Outcome) -> str:
             return f"{kind.name} {o.account} {money}{at}"
         case OutcomeKind.RESTORED:
             return f"RESTORED {o.account} {money} {Reason(o.reason).name}{at}"
+        case OutcomeKind.ADL:
+            own = f" {Reason(o.reason).name}" if o.reason else ""
+            return f"ADL {o.account} {held} {o.qty}{where} @{price} by {o.other} cash {money}{own}{at}"
+        case OutcomeKind.MOVED:
+            return f"MOVED {o.account} to {o.other} {held} {o.qty}{where} entry {money}"
+        case OutcomeKind.FUNDING:  # ppb, and 10^-9 money units a lot
+            skipped = f" {Reason(o.reason).name}" if o.reason else ""
+            return f"FUNDING {venue.markets[o.market].name} {_short(o.price, 9)} sum {_short(o.money, 13)}{skipped}"
+        case OutcomeKind.STATE_SET:
+            return f"STATE_SET {venue.markets[o.market].name} {MarketState(o.qty).name}"
+        case OutcomeKind.AUTO_ADD_SET:
+            return f"AUTO_ADD_SET {o.account} {'on' if o.qty else 'off'}"
         case OutcomeKind.BOUND:
             return f"BOUND {o.qty}{at}"
         case OutcomeKind.QUOTER:
@@ -263,6 +300,11 @@ def play(twin, venue: rules.Venue, table: str, seams=()):
         got.append((left, want if want == "..." else said))
     assert got == rows_of(table)
     return exchange
+
+
+def vectors(shared: Path, kind: str, rule_of: str) -> list[dict]:
+    """Return the published vectors of a kind and a venue: mappings of strings. tests skip where ../shared is not there."""
+    return [row for row in YAML(typ="safe").load(shared / "vectors" / f"{kind}.yaml")["vectors"] if row["rules"] == rule_of]
 
 
 def seam_row(seam, key: int, begin_s: int, end_s: int, kind, argument: int = 0):
