@@ -11,10 +11,27 @@ from engine.exchange import Exchange as Engine
 from fuzz.strategies import sample
 from specs import rules
 from specs.model.exchange import Exchange as Model
-from specs.tape import FLOWS, USER, USERS_FROM, Chart, EventKind, Flow, Grade, OutcomeKind, Reason, Seam, SeamKind, Stage
+from specs.tape import (
+    FLOWS,
+    HOLDER,
+    USER,
+    USERS_FROM,
+    Chart,
+    EventKind,
+    Flow,
+    Grade,
+    MarketState,
+    OutcomeKind,
+    Reason,
+    Seam,
+    SeamKind,
+    Stage,
+)
 
 CASES = 500
-OF_FILLS = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT}
+OF_FILLS = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT, OutcomeKind.MOVED, OutcomeKind.ADL}
+IN_OUTCOMES_OF_THEIR_OWN = {Flow.TRADE, Flow.TAKEOVER, Flow.CONVERT_ASSET, Flow.MODE, Flow.ADL}
+HOLDERS = {USER, "BACKSTOP"}
 UNREACHABLE = {
     Reason.BOOK_FULL: "asked of a small order pool in tests/test_model_tables.py",
     Reason.POSITION_LIMIT: "asked of 10^12 lots in tests/test_model_tables.py",
@@ -35,6 +52,7 @@ def reached():
         seen.update(EventKind(k) for k in case.events["kind"].tolist() if k in EventKind._value2member_map_)
         for name, enum in (("kind", OutcomeKind), ("reason", Reason), ("stage", Stage), ("grade", Grade), ("flow", Flow)):
             seen.update(enum(value) for value in set(outcomes[name].tolist()))
+        seen.update(MarketState(qty) for qty in outcomes["qty"][outcomes["kind"] == OutcomeKind.STATE_SET].tolist())
         for row, fired in zip(case.seams, (row[-1] for row in engine.state()["seams"]), strict=True):
             if fired:
                 seen.update([Seam(row[0]), SeamKind(row[4])])
@@ -48,7 +66,7 @@ def role(account) -> str:
     return USER if account >= USERS_FROM else Chart(account).name
 
 
-@pytest.mark.parametrize("enum", [EventKind, OutcomeKind, Reason, Stage, Grade, Flow, Seam, SeamKind])
+@pytest.mark.parametrize("enum", [EventKind, OutcomeKind, Reason, Stage, Grade, MarketState, Flow, Seam, SeamKind])
 def test_every_member_is_reached(reached, enum):
     missing = [member for member in enum if not reached[member] and member not in UNREACHABLE]
     assert not missing
@@ -60,11 +78,15 @@ def test_every_kind_of_recipe_is_reached(reached):
 
 
 def test_flows_go_where_their_row_says(reached):
-    """The closed chart in one table: kind, from, to. The cash of fills and takeovers stands in their own outcomes."""
+    """The closed chart in one table: kind, from, to. The cash of what moves positions stands in its own outcomes."""
     seen = {key for key in reached if isinstance(key, tuple)}
     assert {flow for flow, *_ in seen} == set(FLOWS) == set(Flow) - {Flow.NONE}
     for flow, kind, source, target in seen:
         if flow == Flow.TAKEOVER:  # told from the account's side: positive money is what the backstop pays
             source, target = target, source
-        assert FLOWS[flow] == (source, target), (flow, kind)
-        assert (kind in OF_FILLS) == (flow in {Flow.TRADE, Flow.TAKEOVER, Flow.CONVERT_ASSET})
+        for want, got in zip(FLOWS[flow], (source, target), strict=True):
+            assert got in (HOLDERS if want == HOLDER else {want}), (flow, kind)
+        assert (kind in OF_FILLS) == (flow in IN_OUTCOMES_OF_THEIR_OWN), (flow, kind)
+    for flow, row in FLOWS.items():  # who may be a holder is: a row that only users reach says so
+        for end, want in enumerate(row):
+            assert want != HOLDER or {key[2 + end] for key in seen if key[0] == flow} == HOLDERS, flow

@@ -18,7 +18,11 @@ VENUE = small_venue(
         index("COIN", {"kind": "twap", "of": {"kind": "source", "name": "coin"}, "publications": 2}),
         index("USD", {"kind": "source", "name": "usd"}, 1),
     ],
-    market={"mark": {"kind": "median", "basis_samples": 2}, "fees": {"taker_ppm": 500}},
+    market={
+        "mark": {"kind": "median", "basis_samples": 2},
+        "fees": {"taker_ppm": 500},
+        "funding": {"every_ns": 60 * 10**9, "interest_ppb": 100_000},
+    },
     quoters=[
         {
             "account": 18,
@@ -48,6 +52,9 @@ TABLE = """
     1    buy 16 COINUSDT 2 @99.95 #1    |
     1    sell 17 COINUSDT 1 market #2   |
     1    sell 17 COINUSDT 4 @104 #3     |
+    2    autoadd 18 on                  |
+    2    sell 16 COINUSDT 1 @105 reduce #4 |
+    2    state COINUSDT reduce_only     |
     2    source coin 97                 |
     2    source coin 60                 |
     2    deposit 16 USD 1 & 1           |
