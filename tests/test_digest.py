@@ -10,8 +10,8 @@ import sys
 import pytest
 
 CASES = {
-    "small": "4509 901ef51217a814ec0cedd7e0cd0ac737",
-    "demo": "124912 22bf6c53f391a741bdd48f0932d3e9dc",
+    "small": "4503 cbf67598a670d43c93742a7398b0e56d",
+    "demo": "124912 d49f7f1bc3231daa0f7229b6dc763197",
 }
 PROGRAM = """
 import sys

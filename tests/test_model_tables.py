@@ -903,6 +903,40 @@ def test_a_forced_trigger_closes_the_safe_and_a_suppressed_one_spares_the_unsafe
     )
 
 
+# ---- spot orders
+
+
+def test_a_spot_order_that_lost_its_cover_is_cancelled_when_it_would_trade(twin):
+    """16's bid gives 50 of 100. Nine lots that were bought at 100 and sold at 94 leave it 46: for 20 lots enough, then no more."""
+    spot = {"name": "USDUSDT", "payoff": "spot", "base": "USD", "settles_in": "USDT", "index": "USD"}
+    play(
+        twin,
+        small_venue(markets=[TWO_MARKETS[0], spot | {"mark": {"kind": "index"}, "price_decimals": 2, "lot": {"decimals": 0}}]),
+        """
+    0    source coin 100                | INDEX COIN 100 of 1; MARK COINUSDT 100
+    0    source usd 1                   | INDEX USD 1 of 1; MARK USDUSDT 1; COLLATERAL USD 1
+    0    account 16                     | OPENED 16
+    0    account 17                     | OPENED 17
+    0    deposit 16 USDT 100            | DEPOSIT 100 USDT OUTSIDE to 16
+    0    deposit 17 USDT 500            | DEPOSIT 500 USDT OUTSIDE to 17
+    0    deposit 17 USD 60              | DEPOSIT 60 USD OUTSIDE to 17
+    1    buy 16 COINUSDT 9 @100 #1      | ACCEPTED 16 buy 9 COINUSDT @100 #1
+    1    sell 17 COINUSDT 9 @100 #2     | ACCEPTED 17 sell 9 COINUSDT @100 #2; FILL 17 sell 9 COINUSDT @100 from 16 #1
+    -- beside 45 of margin 55 may be given
+    1    buy 16 USDUSDT 56 @1 #3        | REJECT INSUFFICIENT_MARGIN
+    1    buy 16 USDUSDT 50 @1 #3        | ACCEPTED 16 buy 50 USDUSDT @1 #3
+    2    source coin 94                 | INDEX COIN 94 of 1; MARK COINUSDT 94
+    2    sell 16 COINUSDT 9 @94 #4      | ACCEPTED 16 sell 9 COINUSDT @94 #4
+    2    buy 17 COINUSDT 9 @94 #5       | ACCEPTED 17 buy 9 COINUSDT @94 #5; FILL 17 buy 9 COINUSDT @94 from 16 #4
+    2    sell 17 USDUSDT 61 @1 #6       | REJECT INSUFFICIENT_BALANCE
+    2    sell 17 USDUSDT 20 @1 #6       | ACCEPTED 17 sell 20 USDUSDT @1 #6; FILL 17 sell 20 USDUSDT @1 from 16 #3
+    2    sell 17 USDUSDT 30 @1 #7       | ACCEPTED 17 sell 30 USDUSDT @1 #7; CANCELLED 16 buy 30 USDUSDT @1 #3 UNFUNDED
+    2    withdraw 16 USD 20             | WITHDRAWAL 20 USD 16 to OUTSIDE
+    2    withdraw 16 USDT 26            | WITHDRAWAL 26 USDT 16 to OUTSIDE
+    """,
+    )
+
+
 # ---- quoters
 
 
