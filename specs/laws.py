@@ -135,8 +135,12 @@ def fills_within_limits(case: Case) -> Breaches:
             yield f"fill at {o.price}, the maker {o.other_id} asks for {maker.price}"
         if not 0 < o.qty <= maker.qty:
             yield f"fill of {o.qty} lots, the maker {o.other_id} has {maker.qty}"
+        if o.market in case.book.spot:
+            yield from _delivers(case, scene, o)
         if o.stage == Stage.BOOK:
             limit = limits.setdefault(o.ref_id, scene.slice_limit(o.account, o.market, o.side))
+        elif o.stage == Stage.CONVERT:
+            limit = limits.get(o.ref_id) or limits.setdefault(o.ref_id, scene.sale(o.account, _sold_in(case, o.market))[1])
         elif taker is None:
             yield f"fill of order {o.ref_id}, which was never accepted"
             continue
@@ -149,6 +153,22 @@ def fills_within_limits(case: Case) -> Breaches:
             yield f"fill at {o.price}, beyond the taker's limit {limit}"
 
 
+def _delivers(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """Both sides of a spot fill have what they give, fees included."""
+    fees = case.book.venue.markets[o.market].fees
+    taker_ppm = 0 if o.stage else fees.taker_ppm
+    other_side = Side.SELL if o.side == Side.BUY else Side.BUY
+    for who, side, ppm in ((o.account, o.side, taker_ppm), (o.other, other_side, fees.maker_ppm)):
+        asset, amount = scene.gives(o.market, side, o.qty, o.price, ppm)
+        if scene.wallet(who, asset) < amount:
+            yield f"account {who} gives {amount} of asset {asset} in a spot market and has {scene.wallet(who, asset)}"
+
+
+def _sold_in(case: Case, market: int) -> Haircut:
+    """Return the collateral row that is sold in a spot market."""
+    return next(haircut for haircut in case.book.haircuts if haircut.market == market)
+
+
 def opened_with_margin(case: Case) -> Breaches:
     for scene, o in case.walk():
         if o.kind == OutcomeKind.ACCEPTED:
@@ -156,7 +176,7 @@ def opened_with_margin(case: Case) -> Breaches:
         elif o.kind == OutcomeKind.LEVERAGE_SET:
             need = scene.requirement(o.account, o.market)
             scene.leverage[o.account, o.market] = o.qty
-            needs, equity = scene.requirements(o.account), scene.evaluate(o.account).equity
+            needs, equity = scene.requirements(o.account), scene.spare_equity(o.account)
             if scene.requirement(o.account, o.market) > need and equity < needs:
                 yield f"leverage {o.qty} of account {o.account} needs {needs}, its equity is {equity}"
         elif o.kind == OutcomeKind.FLOW and o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER, Flow.AUTO_ADD):
@@ -167,16 +187,14 @@ def opened_with_margin(case: Case) -> Breaches:
 
 def _given_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """Who gives keeps its wallet at or above 0 and equity at or above initial margin. A switch is judged as a whole."""
-    what, wallet = Flow(o.flow).name, scene.wallet(o.account, o.asset)
-    if wallet < o.money:
-        yield f"a {what} takes {o.money} of asset {o.asset} from account {o.account}, its wallet is {wallet}"
+    what, free = Flow(o.flow).name, scene.free(o.account, o.asset)
+    if free < o.money:
+        yield f"a {what} takes {o.money} of asset {o.asset} from account {o.account}, free are {free}"
     if scene.status[o.account] != Status.NORMAL:
         yield f"a {what} takes from account {o.account}, which is {Status(scene.status[o.account]).name}"
     if case.event.kind == EventKind.MODE and o.flow == Flow.TRANSFER:
         return
-    scene.balance[o.account, o.asset] -= o.money
-    needs, equity = scene.requirements(o.account), scene.evaluate(o.account).equity
-    scene.balance[o.account, o.asset] += o.money
+    needs, equity = scene.requirements(o.account), scene.spare_equity(o.account, o.asset, o.money)
     if equity < needs:
         yield f"a {what} leaves account {o.account} with equity {equity}, it needs {needs}"
 
@@ -200,7 +218,7 @@ def _moved_with_margin(case: Case) -> Breaches:
     else:
         scene = case.end
     for who in (e.account, e.qty) if moved else ():
-        needs, equity = scene.requirements(who), scene.evaluate(who).equity
+        needs, equity = scene.requirements(who), scene.spare_equity(who)
         if equity < needs:
             yield f"a switch leaves account {who} with equity {equity}, it needs {needs}"
 
@@ -212,7 +230,22 @@ def _judged(case: Case, scene: Scene, o: Outcome) -> tuple[Order, bool, int]:
     return order, at_mark, scene.requirement(o.account, o.market, order, at_mark)
 
 
+def _spot_order_is_funded(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """A spot order's account has what it gives, beside its other spot orders, and initial margin without all of it."""
+    at_market = case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
+    price = scene.market_limit(o.market, o.side) if at_market else o.price
+    asset, amount = scene.gives(o.market, o.side, o.qty, price, case.book.venue.markets[o.market].fees.taker_ppm)
+    if scene.free(o.account, asset) < amount:
+        yield f"order {o.ref_id} of account {o.account} gives {amount} of asset {asset}, free are {scene.free(o.account, asset)}"
+    needs, equity = scene.requirements(o.account), scene.spare_equity(o.account, asset, amount)
+    if equity < needs:
+        yield f"order {o.ref_id} leaves account {o.account} with equity {equity}, it needs {needs}"
+
+
 def _order_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    if o.market in case.book.spot:
+        yield from _spot_order_is_funded(case, scene, o)
+        return
     order, at_mark, need = _judged(case, scene, o)
     if need <= scene.requirement(o.account, o.market):
         return
@@ -222,7 +255,7 @@ def _order_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
     value = scene.value(o.market) if at_mark else o.price * case.book.multiplier[o.market]
     fee = units.div_ceil(o.qty * value * case.book.venue.markets[o.market].fees.taker_ppm, units.PPM)
     needs = sum(scene.requirement(o.account, m) for m in case.book.markets if m != o.market) + need + fee
-    equity = scene.evaluate(o.account).equity
+    equity = scene.spare_equity(o.account)
     if equity < needs:
         yield f"order {o.ref_id} of account {o.account} needs {needs}, its equity is {equity}"
 
@@ -349,7 +382,9 @@ def stages_in_order(case: Case) -> Breaches:
 
 def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
     account, cash = _subject(o), scene.cash(_subject(o))
-    if o.kind == OutcomeKind.FILL:
+    if o.kind == OutcomeKind.FILL and o.stage == Stage.CONVERT:
+        yield from _slice_of_collateral(case, scene, o)
+    elif o.kind == OutcomeKind.FILL:
         largest = max(scene.held(account), key=lambda m: (scene.maintenance(account, m), -m), default=None)
         if largest != o.market and not any(x.ref_id == o.ref_id and x.market == o.market for x in case.outcomes if x is not o):
             yield f"the slice of account {account} is in market {o.market}, its largest maintenance in {largest}"
@@ -408,9 +443,46 @@ def _convertible(scene: Scene, account: int) -> list[Haircut]:
     return [h for h in rows if scene.permit(scene.collateral[h.asset], Action.CONVERT) < Permit.DEFER]
 
 
+def _slice_of_collateral(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """A slice sells what the debt needs at the conversion price, judged when it begins, where the stage goes to the book."""
+    fills = [x for x in case.outcomes if x.kind == OutcomeKind.FILL and x.ref_id == o.ref_id]
+    if o is not fills[0]:
+        return
+    row = _sold_in(case, o.market)
+    if case.book.stages[Stage.CONVERT].to != "book" or o.side != Side.SELL or row not in _convertible(scene, o.account):
+        yield f"collateral of account {o.account} is sold in market {o.market}, no stage does so"
+    lots, sold = scene.sale(o.account, row)[0], sum(x.qty for x in fills)
+    if scene.cash(o.account) >= 0 or sold > lots:
+        cash = scene.cash(o.account)
+        yield f"{sold} lots of account {o.account} are sold in market {o.market}, due are {lots} at a balance of {cash}"
+
+
+def _could_sell(scene: Scene, account: int) -> bool:
+    """Return whether collateral could still be sold: dust to the treasury, or lots to a bid within the bound."""
+    for row in _convertible(scene, account):
+        if (
+            scene.book.stages[Stage.CONVERT].to == "treasury"
+            or scene.balance[account, row.asset] < scene.book.spot[row.market].units
+        ):
+            return True
+        bid = scene.first(row.market, Side.BUY)
+        open_market = scene.state_permit(row.market, Action.LIQUIDATE) < Permit.DEFER
+        if bid is not None and open_market and scene.orders[bid].price >= scene.sale(account, row)[1]:
+            return True
+    return False
+
+
 def _conversion_is_exact(scene: Scene, o: Outcome) -> Breaches:
-    """The first row that may be sold; no more of it than pays the debt."""
-    row, need = next(iter(_convertible(scene, o.account)), None), -scene.cash(o.account)
+    """The first row that may be sold; no more of it than pays the debt. Where the stage goes to the book only dust comes here."""
+    if scene.book.stages[Stage.CONVERT].to == "book":
+        row = next((h for h in _convertible(scene, o.account) if h.asset == o.asset), None)
+        if row is None or scene.balance[o.account, o.asset] >= scene.book.spot[row.market].units:
+            yield f"asset {o.asset} of account {o.account} goes to the treasury, it was to be sold in the book"
+            return
+        rows = [row]
+    else:
+        rows = _convertible(scene, o.account)
+    row, need = next(iter(rows), None), -scene.cash(o.account)
     if row is None or row.asset != o.asset or need <= 0:
         yield f"asset {o.asset} of account {o.account} is converted out of turn, its balance is {-need}"
         return
@@ -444,7 +516,8 @@ def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome, closed: set[t
             if scene.market_permit(market, Action.ADL) < Permit.DEFER and any(c.lots for c in _bearers(scene, account, market)):
                 yield f"account {account} is carried with lots in market {market} that others could be deleveraged for"
     if not held and scene.cash(account) < 0:
-        if Stage.CONVERT in stages and _convertible(scene, account):
+        sold = any(x.account == account and x.round == o.round and x.stage == Stage.CONVERT for x in case.outcomes)
+        if Stage.CONVERT in stages and not sold and _could_sell(scene, account):
             yield f"account {account} is carried with collateral that could be converted"
         if scene.converted(account):
             yield f"account {account} is carried, flat and converted: what it owes was to be paid or written off"
@@ -703,13 +776,16 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
         return scene.strictest(account, Action.LIQUIDATE)
     if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
         return scene.market_permit(o.market, Action.LIQUIDATE)
+    if o.kind == OutcomeKind.FILL and o.stage == Stage.CONVERT:
+        price = scene.collateral[_sold_in(case, o.market).asset]
+        return max(scene.permit(price, Action.CONVERT), scene.state_permit(o.market, Action.LIQUIDATE))
     if o.kind in _FORCED:
         return scene.market_permit(o.market, _FORCED[o.kind])
     if o.kind == OutcomeKind.CONVERT:
         return scene.permit(scene.collateral[o.asset], Action.CONVERT)
     if o.kind == OutcomeKind.ACCEPTED:
         raises = _judged(case, scene, o)[2] > scene.requirement(account, o.market)
-        action = Action.OPEN if raises else Action.REDUCE
+        action = Action.OPEN if raises or o.market in case.book.spot else Action.REDUCE
         return max(scene.strictest(account, action, o.market), scene.state_permit(o.market, action))
     if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.USER:
         return scene.state_permit(o.market, Action.CANCEL)
@@ -898,7 +974,7 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
 
 def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
     """Who takes has sent the order, or is in liquidation; who makes has an order there; the fee is the market's."""
-    forced, fees = o.stage == Stage.BOOK, case.book.venue.markets[o.market].fees
+    forced, fees = o.stage in (Stage.BOOK, Stage.CONVERT), case.book.venue.markets[o.market].fees
     asked = case.asks(o) and case.event.account == o.account
     if not (scene.status[o.account] == Status.LIQUIDATING if forced else asked):
         yield f"account {o.account} trades and has not asked for it, nor is it in liquidation"

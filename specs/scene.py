@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from specs import rules, units
-from specs.model.margin import Brackets, Evaluation, Haircut
+from specs.model.margin import Brackets, Evaluation, Haircut, Spot
 from specs.tape import (
     EVENT,
     EVENT_STRUCT,
@@ -63,6 +63,8 @@ class Book:
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.multiplier = [venue.multiplier(row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
+        self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
+        self.spot = {market: Spot(venue, row) for market, row in enumerate(venue.markets) if row.spot}
         self.stages = {Stage[row.kind.upper()]: row for row in venue.liquidation.stages}
         self.ranks = {stage: rank for rank, stage in enumerate(self.stages)}
 
@@ -124,9 +126,14 @@ class Scene:
         if o.kind == OutcomeKind.FLOW:
             self._pay(o.account, o.other, o.asset, o.money)
         elif o.kind == OutcomeKind.FILL:
-            lots = o.qty if o.side == Side.BUY else -o.qty
-            self._trade(o.account, o.other, o.market, lots, lots * o.price * self.book.multiplier[o.market])
-            self._pay(o.account, Chart.FEES, self.book.numeraire, o.money)
+            lots, paid_in = o.qty if o.side == Side.BUY else -o.qty, self.book.paid_in[o.market]
+            cash, spot = lots * o.price * self.book.multiplier[o.market], self.book.spot.get(o.market)
+            if spot:
+                self._pay(o.other, o.account, spot.base, lots * spot.units)
+                self._pay(o.account, o.other, paid_in, cash)
+            else:
+                self._trade(o.account, o.other, o.market, lots, cash)
+            self._pay(o.account, Chart.FEES, paid_in, o.money)
             self._take(o.other_id, o.qty)
             self._take(o.ref_id, o.qty)
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED):
@@ -215,6 +222,39 @@ class Scene:
         entries = sum(self.entry[account, m] for m in self.book.markets) if asset == self.book.numeraire else 0
         return self.balance[account, asset] + entries
 
+    def gives(self, market: int, side: int, qty: int, price: int, fee_ppm: int) -> tuple[int, int]:
+        """Return (asset, amount) that a spot order gives: the base asset; or cash, and the fee on it rounded up."""
+        if side == Side.SELL:
+            return self.book.spot[market].base, qty * self.book.spot[market].units
+        cash = qty * price * self.book.multiplier[market]
+        return self.book.paid_in[market], cash + units.div_ceil(cash * fee_ppm, units.PPM)
+
+    def promised(self, account: int, asset: int) -> int:
+        """Return what the account's open spot orders give of an asset, the maker fee on each market's sum included."""
+        total = 0
+        for market, spot in self.book.spot.items():
+            mine = [o for o in self.orders.values() if (o.account, o.market) == (account, market)]
+            if asset == spot.base:
+                total += sum(o.qty for o in mine if o.side == Side.SELL) * spot.units
+            elif asset == self.book.paid_in[market]:
+                cash = sum(o.qty * o.price for o in mine if o.side == Side.BUY) * self.book.multiplier[market]
+                total += cash + units.div_ceil(cash * self.book.venue.markets[market].fees.maker_ppm, units.PPM)
+        return total
+
+    def free(self, account: int, asset: int) -> int:
+        """Return the wallet without what open spot orders give."""
+        return self.wallet(account, asset) - self.promised(account, asset)
+
+    def spare_equity(self, account: int, asset: int | None = None, amount: int = 0) -> int:
+        """Return equity without what open spot orders give, and without `amount` of `asset`."""
+        given = {a: self.promised(account, a) + (amount if a == asset else 0) for a in range(len(self.book.venue.assets))}
+        for a, money in given.items():
+            self.balance[account, a] -= money
+        equity = self.evaluate(account).equity
+        for a, money in given.items():
+            self.balance[account, a] += money
+        return equity
+
     def fund_measure(self) -> int:
         """Return what stages compare with a threshold: the fund's cash; net: that, the backstop's cash and its positions."""
         cash = self.cash(Chart.FUND)
@@ -246,13 +286,16 @@ class Scene:
             if self.book.venue.liquidation.trigger == "maintenance_ge_equity"
             else e.maintenance > e.equity
         )
-        return e.equity < 0 or (e.open and reached)
+        selling = Stage.CONVERT in self.book.stages and self.status[account] != Status.NORMAL and self.cash(account) < 0
+        return e.equity < 0 or (reached if e.open else selling)
 
     def requirement(self, account: int, market: int, order: Order | None = None, at_mark: bool = False) -> int:
         """Return the initial margin of position and open orders on the worse side, `order` counted as open.
 
         A side: the initial margin of the position with all its orders filled, plus what those fills would lose at once.
         """
+        if market in self.book.spot:
+            return 0
         value, multiplier, needs = self.value(market), self.book.multiplier[market], []
         leverage = self.leverage.get((account, market)) or self.book.venue.markets[market].leverage_default
         for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
@@ -317,6 +360,15 @@ class Scene:
         if side == Side.BUY:
             return units.div_floor(mark * (units.PPM + ppm), units.PPM * tick) * tick
         return max(units.div_ceil(mark * (units.PPM - ppm), units.PPM * tick) * tick, tick)
+
+    def sale(self, account: int, haircut: Haircut) -> tuple[int, int]:
+        """Return (lots, worst price) of a slice that sells collateral in the own book."""
+        need, balance = -self.cash(account), self.balance[account, haircut.asset]
+        price, lot = self.collateral[haircut.asset].last_valid, self.book.spot[haircut.market].units
+        sold = balance if haircut.conversion_value(balance, price) <= need else haircut.conversion_qty(need, price)
+        tick, bound = self.book.venue.markets[haircut.market].tick_size, self.book.stages[Stage.CONVERT].bound_ppm
+        limit = max(units.div_ceil(price * (units.PPM - bound), units.PPM * tick) * tick, tick)
+        return min(balance // lot, units.div_ceil(sold, lot), units.QTY_MAX), limit
 
     def slice_limit(self, account: int, market: int, side: int) -> int:
         """Return the worst price of a slice: ppm from the mark, or where the position's share of the margin is used up."""
