@@ -823,6 +823,10 @@ def funding_telescopes(case: Case) -> Breaches:
     for market, index in case.final.funding.items():
         if index != case.end.funding[market]:
             yield f"the cumulative funding of market {market} is {index}, its outcomes say {case.end.funding[market]}"
+    for market, _, *premium in case.after["funding"]:
+        taken = _samples(case, market, case.after["clock"][0][0], since.get(market))
+        if taken is not None and tuple(premium) != taken:
+            yield f"the premium of market {market} is {premium} (sum, samples), its publications make it {taken}"
 
 
 _FUNDING_PAYS = (Flow.FUNDING_PAID, Flow.FUNDING_RECEIVED)
@@ -874,37 +878,47 @@ def _interval(case: Case, scene: Scene, o: Outcome, since: int | None) -> Breach
 
 
 def _premium(case: Case, funding: Outcome, since: int | None) -> int | None:
-    """Return the mean premium of an interval, from the table before the event and the publications since.
+    """Return the mean premium of an interval that ends, rounded down; None where the outcomes do not tell it."""
+    taken = _samples(case, funding.market, funding.time_ns, since, funding)
+    if taken is None:
+        return None
+    total, samples = taken
+    return units.div_floor(total, samples) if samples else 0
 
-    None where the outcomes do not tell it: an index that does not change when it is published says nothing, so that the book at
-    that moment is known only if it did not move either.
+
+def _samples(case: Case, market: int, until: int, since: int | None, stop: Outcome | None = None) -> tuple[int, int] | None:
+    """Return sum and number of the premium samples of an interval, from the table before the event and the publications since.
+
+    since: when the interval began, if within this event. None where the outcomes do not tell it: an index that does not change
+    when it is published says nothing, so that the book at that moment is known only if it did not move either.
     """
-    market, venue = funding.market, case.book.venue
+    venue = case.book.venue
     index = venue.number("indices", venue.markets[market].index)
     total, samples = next(row[2:4] for row in case.before["funding"] if row[0] == market) if since is None else (0, 0)
     publish = venue.indices[index].publish
     if publish.kind == "update":
-        timers = [kind for kind, _, time in case.before["timers"] if kind in (STALE, PUBLISH) and time <= funding.time_ns]
-        return None if timers else (total // samples if samples else 0)
+        timers = any(kind in (STALE, PUBLISH) and time <= until for kind, _, time in case.before["timers"])
+        heard = stop is None and case.event.kind == EventKind.SOURCE
+        return None if timers or heard or case.unsettled else (total, samples)
     first = next(time for kind, number, time in case.before["timers"] if (kind, number) == (PUBLISH, index))
-    for time in range(first, funding.time_ns + 1, publish.every_ns):
+    for time in range(first, until + 1, publish.every_ns):
         if since is not None and time <= since:
             continue
-        found = _sampled(case, funding, index, time)
+        found = _sampled(case, market, stop, index, time)
         if len(found) != 1:
             return None
         (sample,) = found
         total, samples = (total, samples) if sample is None else (total + sample, samples + 1)
-    return total // samples if samples else 0
+    return total, samples
 
 
-def _sampled(case: Case, funding: Outcome, index: int, time: int) -> set[int | None]:
+def _sampled(case: Case, market: int, stop: Outcome | None, index: int, time: int) -> set[int | None]:
     """Return every premium that an index published at `time` can have had; None: no sample."""
     grade, price = next(row[1:3] for row in case.before["indices"] if row[0] == index)
     found, said = set(), False
 
     def look(scene: Scene) -> None:
-        bid, ask = (scene.first(funding.market, side) for side in (Side.BUY, Side.SELL))
+        bid, ask = (scene.first(market, side) for side in (Side.BUY, Side.SELL))
         if grade != Grade.VALID or bid is None or ask is None:
             found.add(None)
         else:
@@ -914,13 +928,16 @@ def _sampled(case: Case, funding: Outcome, index: int, time: int) -> set[int | N
     for scene, o in case.walk():
         if o.time_ns >= time and not said:
             look(scene)
-        if o is funding or o.time_ns > time:
+        if o is stop or o.time_ns > time:
             break
         if o.kind == OutcomeKind.INDEX and o.ref_id == index:
             grade, price = o.grade, o.price
             if o.time_ns == time:
                 found, said = set(), True
                 look(scene)
+    else:
+        if not said:
+            look(case.end)
     return found
 
 

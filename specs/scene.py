@@ -447,6 +447,11 @@ class Case:
         return Reason.NONE
 
     @property
+    def unsettled(self) -> bool:
+        """Whether events before this one still wait for the cascade that closes their batch."""
+        return bool(self.before["due"])
+
+    @property
     def settled(self) -> bool:
         """Whether the event ended in a cascade: it closed its batch, and time did move."""
         return self.event.batch_left == 0 and self.rejected not in (Reason.TIME_WENT_BACK, Reason.TIME_GAP)
