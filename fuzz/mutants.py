@@ -234,7 +234,7 @@ def _pay_all(exchange, account, shortfall):
     return shortfall
 
 
-def _convert_nothing(exchange, account):
+def _convert_nothing(exchange, account, row):
     """10: the fund pays before the collateral is converted: nothing is, and everything counts as converted."""
 
 

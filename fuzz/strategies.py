@@ -229,16 +229,17 @@ def _spot(choices: Choices, name: str, base: str, index: str) -> dict:
 def _stages(choices: Choices, spot: bool) -> list[dict]:
     """Return a list of stages: any of them may be absent, except the end."""
     bound = pick(choices, ({"kind": "bankruptcy"}, {"kind": "mark", "ppm": 50_000}))
-    takeover = pick(choices, ({}, {"notional_max": 3_000}, {"fund_min": 25}, {"notional_max": 0}))
+    deleverages = choices.below(4) != 0
+    takeover = pick(choices, ({"notional_max": 0}, {}, {"fund_min": 25}) if deleverages else ({}, {"notional_max": 3_000}, {}))
     rows = [
         {"kind": "cancel"},
         {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))},
         {"kind": "takeover"} | takeover,
-        {"kind": "adl"} | pick(choices, ({}, {"fund_max": 15}, {})),
+        {"kind": "adl"} | pick(choices, ({}, {"fund_max": 15}, {})) if deleverages else {},
         {"kind": "convert"} | (pick(choices, ({"to": "book"}, {}, {"to": "book", "bound_ppm": 50_000})) if spot else {}),
         {"kind": "fund"},
     ]
-    return [row for row in rows if choices.below(12) != 11] + [{"kind": "write_off"}]
+    return [row for row in rows if row and choices.below(12) != 11] + [{"kind": "write_off"}]
 
 
 def make_venue(choices: Choices) -> rules.Venue:
@@ -408,8 +409,8 @@ class TapeMaker:
             account = USERS_FROM + n
             self.put(kind=EventKind.ACCOUNT, account=account, ref_id=account if n != 2 else USERS_FROM)
             self.fund(account)
-        if self.choices.below(3) != 2:
-            self.isolate()
+        if any(market.spot for market in self.venue.markets):
+            self.put(kind=EventKind.DEPOSIT, account=account, amount=120 * ONE)  # somebody who can bid for what is seized
         self.now += 2 * units.NS  # every index has published
 
     def fund(self, account: int) -> None:
@@ -432,6 +433,10 @@ class TapeMaker:
         """Return a market, drawn if it is not given, the price unit it trades around, and its tick."""
         number = self.choices.below(len(self.venue.markets)) if number is None else number
         return number, self._around(number), self.venue.markets[number].tick_size
+
+    def _perpetual(self) -> tuple[int, int, int]:
+        """Return _market of a perpetual: they stand before the spot markets."""
+        return self._market(self.choices.below(sum(not market.spot for market in self.venue.markets)))
 
     def _around(self, market: int) -> int:
         """Return the price of what a market trades: of the coin, or of the dollar token."""
@@ -476,7 +481,7 @@ class TapeMaker:
     def trade(self, accounts: int | None = None) -> None:
         """Two of the first `accounts` meet at one price."""
         accounts = self.accounts if accounts is None else accounts
-        maker, (market, price, tick) = self.choices.below(accounts), self._market()
+        maker, (market, price, tick) = self.choices.below(accounts), self._perpetual()
         taker = USERS_FROM + (maker + 1 + self.choices.below(max(accounts - 1, 1))) % accounts
         maker += USERS_FROM
         side = pick(self.choices, (Side.BUY, Side.SELL))
@@ -491,6 +496,11 @@ class TapeMaker:
         for side, ppm in ((Side.BUY, -away_ppm), (Side.SELL, away_ppm)):
             at = max(tick, price * (units.PPM + ppm) // units.PPM // tick * tick)
             self._send(account, market, side, Tif.GTC, at, max(1, lots // 2))
+        for number, row in enumerate(self.venue.markets):
+            if row.spot:
+                _, price, tick = self._market(number)
+                at = max(tick, price * (units.PPM - away_ppm) // units.PPM // tick * tick)
+                self._send(account, number, Side.BUY, Tif.GTC, at, max(1, self._lots(number, account) // 4))
 
     def _move(self, number: int, ppm: int, batch_left: int = 0) -> None:
         price = self.prices[number] * (units.PPM + ppm) // units.PPM
@@ -569,7 +579,7 @@ class TapeMaker:
         if not self.children:
             self.isolate()
         account, parent = self.children[-1]
-        market, price, tick = self._market()
+        market, price, tick = self._perpetual()
         other, side = USERS_FROM + 1 + self.choices.below(self.accounts - 1), pick(self.choices, (Side.BUY, Side.SELL))
         self.worth.setdefault(account, 30)
         price, lots, self.traded = max(tick, price // tick * tick), self._lots(market, account), market
@@ -778,6 +788,8 @@ def small_cases(draw) -> Case:
     maker = TapeMaker(choices, venue, accounts=(3, 3, 3, 2)[choices.below(4)], weights=_swarm(choices))
     maker.prologue()
     maker.tenths = (8, 7, 6)
+    if choices.below(8) == 7:
+        maker.isolated()
     maker.trade(accounts=2)
     if choices.below(8) != 7:
         maker.cushion()
@@ -804,6 +816,8 @@ def decode(data: bytes, kinds: dict[str, int] = KINDS) -> Case:
     seams = make_seams(choices, venue)
     maker = TapeMaker(choices, venue, accounts=2 + choices.below(11), weights=_swarm(choices, kinds))
     maker.prologue()
+    if choices.below(3) != 2:
+        maker.isolate()
     while choices.more():
         maker.step()
     return Case(venue, maker.events(), tuple(seams))
