@@ -98,23 +98,29 @@ def flow_sums(outcomes: np.ndarray, horizon_ns: int) -> dict[Flow, int]:
     return sums
 
 
-def _true_price(job: Job, events: np.ndarray, asset: int, before: int) -> tuple[int, int]:
-    """Return (price, decimals) that the true source of an asset said last before the event of that number."""
-    source = job.truth[asset]
-    said = np.flatnonzero(
-        (events["kind"] == EventKind.SOURCE) & (events["source"] == source) & (events["flags"] & Flag.MISSING == 0)
-    )
-    at = int(np.searchsorted(said, before, side="left")) - 1
-    assert at >= 0, "a conversion before the true price was said"
-    return int(events["price"][said[at]]), job.venue.sources[source].price_decimals
+class _Truth:
+    """What the true source of each collateral asset said: found once, asked for every conversion."""
+
+    def __init__(self, job: Job, events: np.ndarray) -> None:
+        spoken = (events["kind"] == EventKind.SOURCE) & (events["flags"] & Flag.MISSING == 0)
+        rows = {asset: np.flatnonzero(spoken & (events["source"] == source)) for asset, source in job.truth.items()}
+        self._said = {asset: (at, events["price"][at]) for asset, at in rows.items()}
+        self._decimals = {asset: job.venue.sources[source].price_decimals for asset, source in job.truth.items()}
+
+    def price(self, asset: int, before: int) -> tuple[int, int]:
+        """Return (price, decimals) that the true source of an asset said last before the event of that number."""
+        rows, prices = self._said[asset]
+        at = int(np.searchsorted(rows, before, side="left")) - 1
+        assert at >= 0, "a conversion before the true price was said"
+        return int(prices[at]), self._decimals[asset]
 
 
 def treasury_loss(job: Job, events: np.ndarray, outcomes: np.ndarray) -> int:
     """Return what the treasury paid for collateral above what it was truly worth when it was converted; negative: below."""
-    loss = 0
+    truth, loss = _Truth(job, events), 0
     for c in making.conversions(outcomes):
         if c.asset in job.truth and c.time_ns <= job.horizon_ns:
-            price, places = _true_price(job, events, c.asset, int(outcomes["event"][c.row]))
+            price, places = truth.price(c.asset, int(outcomes["event"][c.row]))
             loss += c.cash - making.quantity_value(job.venue, c.asset, c.quantity, price, places)
     return loss
 
@@ -147,7 +153,8 @@ def last_values(venue: Venue, state: dict[str, list[tuple[int, ...]]]) -> dict[i
 
 def hidden_shortfall(job: Job, events: np.ndarray, state: dict[str, list[tuple[int, ...]]]) -> int:
     """Return what the accounts that are under water at true prices at the end owe together: nobody has booked it yet."""
-    prices = {asset: _true_price(job, events, asset, len(events)) for asset in job.truth}
+    truth = _Truth(job, events)
+    prices = {asset: truth.price(asset, len(events)) for asset in job.truth}
     return sum(max(0, -equity) for equity in equities(job.venue, state, last_values(job.venue, state), prices).values())
 
 

@@ -312,18 +312,24 @@ def _times(run: Forced, rows: np.ndarray) -> np.ndarray:
 class Paired(NamedTuple):
     """One rule beside the reference rule on the same true move.
 
-    lots: what the reference closes by force; kept_lots: what the rule closes too; extra_lots: what only the rule closes.
-    median_delay_ns: of the kept lots, rule's time - reference's time; None when none is kept. Of an even number the lower
-    middle one.
+    lots, notional: what the reference closes by force. kept: what the rule closes too; late: of that, later than eps after the
+    reference; extra: what only the rule closes. Notional is lots x value at the mark of the reference's close, of extra lots at
+    the rule's own; exact ints, money of the numeraire. Delays are of the kept lots, rule's time - reference's time, None when
+    none is kept; the median is by notional, of two middle ones the lower.
     """
 
     lots: int
     kept_lots: int
     extra_lots: int
+    notional: int
+    kept_notional: int
+    late_notional: int
+    extra_notional: int
     median_delay_ns: int | None
+    worst_delay_ns: int | None
 
 
-def paired(reference: Forced, other: Forced, horizon_ns: int, without: Sequence[Forced] = ()) -> Paired:
+def paired(reference: Forced, other: Forced, horizon_ns: int, without: Sequence[Forced] = (), eps_ns: int = 0) -> Paired:
     """Compare the forced closes of two rules on one true move, up to and with the horizon.
 
     without: runs without the move; lots that any of them closes too are left out, so that only what the move causes is counted.
@@ -334,17 +340,34 @@ def paired(reference: Forced, other: Forced, horizon_ns: int, without: Sequence[
     caused = np.ones(len(segments.lots), dtype=bool)
     for there in segments.has[2:]:
         caused &= ~there
-    kept = in_reference & in_other & caused
-    delay = (_times(runs[1], segments.rows[1]) - _times(runs[0], segments.rows[0]))[kept]
+    kept, extra = in_reference & in_other & caused, in_other & ~in_reference & caused
+    delay = _times(runs[1], segments.rows[1]) - _times(runs[0], segments.rows[0])
+    late = kept & (delay > eps_ns)
     lots = segments.lots
-    median = None
-    if len(delay):
-        order = np.argsort(delay, kind="stable")
-        so_far = np.cumsum(lots[kept][order])
-        median = int(delay[order[np.searchsorted(so_far, (int(so_far[-1]) + 1) // 2, side="left")]])
+
+    def notional(which: np.ndarray, run: int) -> list[int]:
+        rows = segments.rows[run][which].tolist()
+        return [n * runs[run].value[row] for n, row in zip(lots[which].tolist(), rows, strict=True)]
+
+    delays = sorted(zip(delay[kept].tolist(), notional(kept, 0), strict=True))
     return Paired(
         lots=int(lots[in_reference & caused].sum()),
         kept_lots=int(lots[kept].sum()),
-        extra_lots=int(lots[in_other & ~in_reference & caused].sum()),
-        median_delay_ns=median,
+        extra_lots=int(lots[extra].sum()),
+        notional=sum(notional(in_reference & caused, 0)),
+        kept_notional=sum(notional(kept, 0)),
+        late_notional=sum(notional(late, 0)),
+        extra_notional=sum(notional(extra, 1)),
+        median_delay_ns=_median(delays),
+        worst_delay_ns=delays[-1][0] if delays else None,
     )
+
+
+def _median(weighted: list[tuple[int, int]]) -> int | None:
+    """Return the lower median of ascending (value, weight) rows."""
+    half, so_far = (sum(weight for _, weight in weighted) + 1) // 2, 0
+    for value, weight in weighted:
+        so_far += weight
+        if so_far >= half:
+            return value
+    return None

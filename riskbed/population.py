@@ -39,7 +39,7 @@ import numpy as np
 
 from specs import rules, units
 from specs.errors import SpecError
-from specs.incident import Incident, Move, Paths, Variant
+from specs.incident import Incident, Paths, Variant
 from specs.rules import Venue
 from specs.tape import EVENT, EventKind, Leg, Meta, Series, Side, Tape, Tif, money_split
 
@@ -239,17 +239,16 @@ def incident_tape(
     seed: int = 1,
     accounts: int = 20_000,
     variant: Variant = "close",
-    move: Move = "recorded",
 ) -> Tape:
     """Return the tape of an incident: its price paths every second, and `accounts` synthetic accounts drawn from `seed`.
 
-    The accounts are the same for every variant and move. Raises SpecError where the rule book cannot hold them: too few accounts,
+    The accounts are the same for every variant. Raises SpecError where the rule book cannot hold them: too few accounts,
     an index that is not published every second, quoters whose quotes the pairs would meet.
     """
     if accounts < 0 or accounts % 2:
         raise SpecError(f"{accounts} accounts", where="population", remedy="an even number: accounts come in pairs")
     book = f"rule book {venue.name}"
-    paths = incident.prices(venue, variant, move)
+    paths = incident.prices(venue, variant)
     builder = _Builder(incident, venue, paths, _lowest(incident, venue), seed)
     if builder.accounts_from + accounts > venue.limits.accounts_max:
         remedy = f"at most {venue.limits.accounts_max - builder.accounts_from}, or a larger limits.accounts_max"
@@ -286,8 +285,8 @@ def incident_tape(
         venue=venue.name,
         start_ns=paths.from_ns,
         horizon_ns=incident.horizon_ns,
-        title=f"{incident.id}, {variant}, {move}, seed {seed}",
-        series=(*_series(incident, variant, move), Series("accounts", "synthetic", drawn)),
+        title=f"{incident.id}, {variant}, recorded, seed {seed}",
+        series=(*_series(incident, variant), Series("accounts", "synthetic", drawn)),
         gaps=((paths.to_ns, paths.instant_ns),),
         accounts_from=builder.accounts_from,
         accounts_group=2,
@@ -295,12 +294,8 @@ def incident_tape(
     return Tape(np.array(rows, dtype=EVENT), meta)
 
 
-def _series(incident: Incident, variant: Variant, move: Move) -> list[Series]:
-    """Return where each price series of the tape comes from. A series that a true move bends is synthetic."""
+def _series(incident: Incident, variant: Variant) -> list[Series]:
+    """Return where each price series of the tape comes from."""
     recipe = incident.tape
     series = [Series(row.source, row.provenance, row.note) for row in recipe.minutes if row.variant in (variant, None)]
-    series += [Series(row.source, row.provenance, row.note) for row in (*recipe.constants, *recipe.paths)]
-    if move == "recorded":
-        return series
-    bent = incident.true_move
-    return [Series(row.name, "synthetic", bent.note) if row.name in bent.sources else row for row in series]
+    return series + [Series(row.source, row.provenance, row.note) for row in (*recipe.constants, *recipe.paths)]

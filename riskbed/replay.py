@@ -27,15 +27,16 @@ import numpy as np
 from fuzz.overlay import overlay
 from riskbed import jobs as running
 from riskbed import make_whole as making
-from riskbed import result, runs
+from riskbed import moves, result, runs
 from riskbed.jobs import Compared, Job, Ran, compare_twins, run_job
-from riskbed.labels import Labels, Paired, label, paired
+from riskbed.labels import Labels, Paired, label
+from riskbed.moves import Beside
 from riskbed.population import incident_tape
 from specs import load, units
 from specs.errors import SpecError, TwinsDiffer
 from specs.faults import Plan
-from specs.incident import Incident
-from specs.rules import Venue, walk
+from specs.incident import Incident, Shape
+from specs.rules import Venue
 from specs.tape import SCHEMA_VERSION, EventKind, Flow, Tape
 
 LOCKSTEP_EVERY = 1_000  # every n-th pair of accounts is run on both twins unless asked for more
@@ -213,32 +214,8 @@ def _job(
     events: np.ndarray,
     plan: Plan,
     keep: bool = False,
-    truth: dict[int, int] | None = None,
 ) -> Job:
-    return Job(name, venue, inputs.tape.meta.start_ns, events, plan.seam_rows(venue), inputs.horizon_ns, keep, truth or {})
-
-
-def _unheard(venue: Venue) -> list[int]:
-    """Return the sources that no recipe of the rule book reads: what they say changes no outcome."""
-    read = {
-        getattr(node, "ratio", getattr(node, "name", None))
-        for row in venue.indices
-        for node in walk(row.recipe)
-        if node.kind in ("source", "redemption")
-    }
-    return [i for i, row in enumerate(venue.sources) if row.name not in read]
-
-
-def _same_outcomes(job: Job, other: Job) -> bool:
-    """Return whether two jobs must give the same outcomes: they differ at most in what unheard sources say."""
-    if job.venue != other.venue or job.seams != other.seams or len(job.events) != len(other.events):
-        return False
-    differ = np.flatnonzero(job.events != other.events)
-    silent = (job.events["kind"] == EventKind.SOURCE) & np.isin(job.events["source"], _unheard(job.venue))
-    masked = [job.events[differ].copy(), other.events[differ].copy()]
-    for events in masked:
-        events["price"], events["flags"] = 0, 0
-    return bool(silent[differ].all()) and masked[0].tobytes() == masked[1].tobytes()
+    return Job(name, venue, inputs.tape.meta.start_ns, events, plan.seam_rows(venue), inputs.horizon_ns, keep, {})
 
 
 def plan_jobs(inputs: Inputs) -> tuple[list[Job], dict[str, str]]:
@@ -256,26 +233,31 @@ def plan_jobs(inputs: Inputs) -> tuple[list[Job], dict[str, str]]:
     incident = inputs.incident
     if incident is None or not inputs.options.rules:
         return jobs, same
-    options = inputs.options
-    moved = incident_tape(
-        incident, inputs.venue, seed=options.seed, accounts=options.accounts, variant=options.variant, move="true_move"
-    ).events
-    broken = inputs.venue.number("sources", incident.tape.broken)
-    truth = {inputs.venue.number("assets", row.asset): broken for row in inputs.venue.collateral if row.index == incident.index}
-    for rule in incident.rules:
-        venue = incident.with_rule(inputs.venue, rule.name)
-        ours: list[Job] = []
-        for name, plan in inputs.plans.items():
-            job = _job(f"{rule.name}/{name}", inputs, venue, tapes[name], plan)
-            twin = next((other for other in ours if _same_outcomes(job, other)), None)
-            if venue == inputs.venue:
-                same[job.name] = same.get(name, name)
-            elif twin is not None:
-                same[job.name] = twin.name
-            else:
-                ours.append(job)
-        jobs += ours
-        jobs.append(_job(f"{rule.name}/true_move", inputs, venue, moved, NO_PLAN, truth=truth))
+    for found, shared in (fault_jobs(inputs, tapes, same), moves.move_jobs(inputs, move_shapes(incident))):
+        jobs, same = jobs + found, same | shared
+    return jobs, same
+
+
+def move_shapes(incident: Incident) -> list[Shape]:
+    """Return the true move of the rules' table, if the incident has it: everything falls as the broken series did, and stays."""
+    shapes = incident.true_moves.shapes() if incident.true_moves else []
+    return [shape for shape in shapes if shape == Shape("market-redemption", "stays", 1)]
+
+
+def fault_jobs(inputs: Inputs, tapes: dict[str, np.ndarray], main: dict[str, str] | None) -> tuple[list[Job], dict[str, str]]:
+    """Return the runs of every index rule under each plan, and whose results the others share.
+
+    main: whose results the main runs share; a rule whose recipe is the rule book's then shares theirs. None: there are none.
+    """
+    jobs, same = [], {}
+    for rule in inputs.incident.rules:
+        venue = inputs.incident.with_rule(inputs.venue, rule.name)
+        ours = [_job(f"{rule.name}/{name}", inputs, venue, tapes[name], plan) for name, plan in inputs.plans.items()]
+        if main is not None and venue == inputs.venue:
+            same |= {job.name: main.get(name, name) for job, name in zip(ours, inputs.plans, strict=True)}
+        else:
+            found, shared = moves.distinct(ours)
+            jobs, same = jobs + found, same | shared
     return jobs, same
 
 
@@ -495,22 +477,19 @@ def make_whole(inputs: Inputs, ran: dict[str, Ran], labels: Labels) -> tuple[lis
 
 def rule_rows(inputs: Inputs, ran: dict[str, Ran], decimals: int) -> list[result.Rule]:
     """Return each index rule under the fault, and on the paired true move beside the table's first rule."""
-    rows = []
-    first = inputs.incident.rules[0].name
-    reference = ran[f"{first}/true_move"].forced
-    without = [ran[f"{first}/{name}"].forced for name in RUNS[1:]]
+    rows, shapes = [], move_shapes(inputs.incident)
     for rule in inputs.incident.rules:
-        labels = label_runs(inputs, ran, f"{rule.name}/")
-        fault = result.Fault(
-            labels=result.Labels(**labels.summary(decimals)), losses=losses(ran[f"{rule.name}/broken"], decimals)
-        )
-        moved = ran[f"{rule.name}/true_move"]
-        pair = paired(reference, moved.forced, inputs.horizon_ns)
-        caused = paired(reference, moved.forced, inputs.horizon_ns, without)
+        move = true_move(moves.beside(inputs, ran, rule.name, shapes[0]), decimals) if shapes else None
         rows.append(
-            result.Rule(name=rule.name, title=rule.title, fault=fault, true_move=true_move(pair, caused, moved, decimals))
+            result.Rule(name=rule.name, title=rule.title, fault=rule_fault(inputs, ran, rule.name, decimals), true_move=move)
         )
     return rows
+
+
+def rule_fault(inputs: Inputs, ran: dict[str, Ran], rule: str, decimals: int) -> result.Fault:
+    """Return what an index rule does under the fault, against its own true runs."""
+    labels = label_runs(inputs, ran, f"{rule}/")
+    return result.Fault(labels=result.Labels(**labels.summary(decimals)), losses=losses(ran[f"{rule}/broken"], decimals))
 
 
 def _kept(pair: Paired) -> result.Kept:
@@ -519,22 +498,22 @@ def _kept(pair: Paired) -> result.Kept:
     return result.Kept(lots=pair.lots, share=share, median_delay_s=delay)
 
 
-def true_move(pair: Paired, caused: Paired, moved: Ran, decimals: int) -> result.TrueMove:
+def true_move(found: Beside, decimals: int) -> result.TrueMove:
+    moved, kept = found.guarded, _kept(found.whole)
     money = {
-        "notional": sum(n * value for n, value in zip(moved.forced.lots.tolist(), moved.forced.value, strict=True)),
-        "bad_debt": moved.flows[Flow.FUND_PAYMENT] + moved.flows[Flow.WRITE_OFF],
+        "notional": moves.forced_notional(moved),
+        "bad_debt": moves.bad_debt(moved),
         "fund_payments": moved.flows[Flow.FUND_PAYMENT],
         "write_offs": moved.flows[Flow.WRITE_OFF],
         "treasury_loss": moved.treasury_loss,
         "hidden_shortfall": moved.hidden_shortfall,
     }
-    kept = _kept(pair)
     return result.TrueMove(
         lots=int(moved.forced.lots.sum()),
         share=kept.share,
-        extra_lots=pair.extra_lots,
+        extra_lots=found.whole.extra_lots,
         median_delay_s=kept.median_delay_s,
-        of_the_move=_kept(caused),
+        of_the_move=_kept(found.caused),
         **{name: units.int_to_decimal(value, decimals) for name, value in money.items()},
     )
 

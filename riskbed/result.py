@@ -121,12 +121,13 @@ class Kept(Part):
 class TrueMove(Part):
     """A rule on the paired true move, against the first rule of the table on the same move.
 
-    lots, notional: closed by force up to the horizon. share: of the first rule's lots that this rule closes too, rounded down
-    to a millionth. median_delay_s: of those lots, later than under the first rule; null when there is none. of_the_move: the
-    same for the lots that the move itself closes, which the first rule's true runs of the fault (the same tape without the
-    move) leave open. extra_lots: closed by this rule alone. bad_debt: fund payments and write-offs. treasury_loss: paid for
-    converted collateral above its true price at that instant, negative where it paid less. hidden_shortfall: what accounts
-    not yet closed owe at true prices at the horizon.
+    The move is the fault's shape, but true: the market and the issuer's ratio fall, and stay. lots, notional: closed by force up
+    to the move's horizon, which is later than the fault's by the time that the incident gives a rule to settle. share: of the
+    first rule's lots that this rule closes too, rounded down to a millionth. median_delay_s: of those lots, later than under the
+    first rule, by notional; null when there is none. of_the_move: the same for the lots that the move itself closes, which the
+    first rule leaves open on the same tape without the move. extra_lots: closed by this rule alone. bad_debt: fund payments and
+    write-offs. treasury_loss: paid for converted collateral above its true price at that instant, negative where it paid less.
+    hidden_shortfall: what accounts not yet closed owe at true prices at the horizon.
     """
 
     lots: Count

@@ -1,27 +1,30 @@
 """Incidents: what happened, as data. A rule book, a tape recipe, what was true, the rules to compare, and what is not known.
 
 Figures are decimal strings in whole quote units; times carry their zone. Every series says whether it was recorded, derived from
-a record, made up (synthetic) or assumed. `Incident.prices` turns the recipe into integer price paths, one value a second;
-riskbed/population.py makes events of them.
+a record, made up (synthetic) or assumed. `Incident.prices` turns the recipe into integer price paths, one value a second, and
+`Incident.moved` bends them into a true move of the fault's shape; riskbed/population.py and riskbed/moves.py make events of them.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, StrictInt, StringConstraints, model_validator
 
 from specs import units
 from specs.faults import Plan
-from specs.rules import At, Name, Node, Ns, Row, Text, Venue
+from specs.rules import At, Name, Node, Ns, Ppm, Row, Text, Venue, walk
 from specs.window import Window
 
 MINUTE_NS = 60 * units.NS
 MINUTES_MAX = 1_440
+SLOWER_MAX = 16
 
 Provenance = Literal["recorded", "derived", "synthetic", "assumed"]
 Variant = Literal["close", "low"]
-Move = Literal["recorded", "true_move"]
+Falling = Literal["market", "market-redemption"]
+After = Literal["stays", "recovers"]
 Figure = Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
 Figures = Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?( (0|[1-9][0-9]*)(\.[0-9]+)?)*$")]
 """Figures in a row, a blank between them."""
@@ -167,11 +170,104 @@ class IndexRule(Row):
     assumed: Text | None = None
 
 
-class TrueMove(Row):
-    """The paired true move: these series follow the broken one's recorded path down to its minimum, and stay there."""
+class Shape(NamedTuple):
+    """One true move: what falls, what comes after, how many times slower than the fault.
 
-    sources: Annotated[list[Name], Field(min_length=1)]
+    market: the venue's own book and the other markets. market-redemption: the issuer's ratio too. stays: at its low to the
+    horizon. recovers: as the fault did, then back to the price of its start.
+    """
+
+    falling: Falling
+    after: After
+    slower: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.falling}-{self.after}" + (f"-{self.slower}x-slower" if self.slower > 1 else "")
+
+    @property
+    def title(self) -> str:
+        falls = {"market": "market only", "market-redemption": "market + redemption"}[self.falling]
+        return f"{falls}, {self.after}" + (f", {self.slower} times slower" if self.slower > 1 else "")
+
+    def path(self, fall: list[int], length: int) -> list[int]:
+        """Return `length` prices, one a second, of a fault's path: each second of it `slower` times, then what comes after."""
+        if self.after == "stays":
+            fall = fall[: fall.index(min(fall)) + 1]
+        rest = fall[-1] if self.after == "stays" else fall[0]
+        return [fall[i // self.slower] if i // self.slower < len(fall) else rest for i in range(length)]
+
+
+class TrueMoves(Row):
+    """The paired true moves that a guard is judged on: every one of `falling` x `after` x `slower`, of the fault's own shape.
+
+    The shape is the broken series from `from`, the last quiet moment, to the end of the incident's window, as factors of its
+    price at `from`. market: the series that fall with every move, the broken one among them; redemption: those that fall only
+    where the issuer's ratio falls too. settle_ns: how long the tape goes on after the shape's window; at least the longest
+    average of the rules, so that a guard that is late is not taken for one that hides. quick: names of the shapes of `--quick`.
+    """
+
+    from_time: AwareDatetime = Field(alias="from")
+    market: Annotated[list[Name], Field(min_length=1)]
+    redemption: list[Name]
+    falling: Annotated[list[Falling], Field(min_length=1)]
+    after: Annotated[list[After], Field(min_length=1)]
+    slower: Annotated[list[Annotated[StrictInt, Field(ge=1, le=SLOWER_MAX)]], Field(min_length=1)]
+    settle_ns: Ns
+    quick: Annotated[list[Name], Field(min_length=1)]
     note: Text
+
+    @property
+    def from_ns(self) -> int:
+        return units.instant_to_ns(self.from_time)
+
+    @property
+    def sources(self) -> list[str]:
+        """Return every series that some move bends."""
+        return [*self.market, *self.redemption]
+
+    def falls(self, shape: Shape) -> list[str]:
+        """Return the series that a shape bends."""
+        return self.sources if shape.falling == "market-redemption" else list(self.market)
+
+    def shapes(self, quick: bool = False) -> list[Shape]:
+        """Return the shapes, those that fall alike beside each other; only those of `--quick` if asked."""
+        found = [Shape(*axes) for axes in product(self.falling, self.after, self.slower)]
+        return [shape for shape in found if shape.name in self.quick] if quick else found
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrueMoves:
+        for field in ("falling", "after", "slower", "quick"):
+            values = getattr(self, field)
+            if len(set(values)) < len(values):
+                raise At((field,), "the same twice")
+        if "stays" not in self.after:
+            raise At(("after",), "no move stays", "whether a guard hides is judged on moves that stay")
+        if "market-redemption" in self.falling and not self.redemption:
+            raise At(("redemption",), "no series falls with the issuer's ratio", "one at least, or only 'market' in falling")
+        for i, source in enumerate(self.sources):
+            if source in self.sources[:i]:
+                raise At((), f"'{source}' falls twice")
+        known = [shape.name for shape in self.shapes()]
+        for i, name in enumerate(self.quick):
+            if name not in known:
+                raise At(("quick", i), f"'{name}' is not one of these shapes", "known: " + ", ".join(known))
+        if self.settle_ns % units.NS or self.from_ns % units.NS:
+            raise At(("settle_ns" if self.settle_ns % units.NS else "from",), "not on the clock grid", "whole seconds")
+        return self
+
+
+class Judged(Row):
+    """The thresholds of a guard's verdict.
+
+    hides: a move that stays leaves more than hidden_max_ppm of the notional that the move itself closes never liquidated. Else
+    protects: erroneous notional under the fault falls by at least fall_min_ppm and no move that stays adds bad debt above
+    bad_debt_max_ppm (1,000 is 10 bp) of the notional liquidated. Else trades.
+    """
+
+    hidden_max_ppm: Ppm = 50_000
+    fall_min_ppm: Ppm = 950_000
+    bad_debt_max_ppm: Ppm = 1_000
 
 
 class Option(Row):
@@ -231,6 +327,14 @@ class Paths(NamedTuple):
     make_whole: dict[int, int]
 
 
+class Moved(NamedTuple):
+    """Prices of a true move by source number in the units of the sources. seconds[s][i]: from_ns + i seconds; last: horizon."""
+
+    from_ns: int
+    horizon_ns: int
+    seconds: dict[int, list[int]]
+
+
 class Incident(Row):
     """A whole incident."""
 
@@ -248,7 +352,8 @@ class Incident(Row):
     eps_ns: Ns
     plans: Plans
     rules: Annotated[list[IndexRule], Field(min_length=1)]
-    true_move: TrueMove
+    true_moves: TrueMoves | None = None
+    judged: Judged = Judged()
     make_whole: MakeWhole
     facts: list[Fact]
     confidence: Literal["A", "B", "C"]
@@ -286,9 +391,8 @@ class Incident(Row):
         for i, variant in enumerate(self.variants):
             if variant not in variants and None not in variants:
                 raise At(("variants", i), f"{self.tape.broken} has no series for variant '{variant}'")
-        for i, source in enumerate(self.true_move.sources):
-            if source not in known:
-                raise At(("true_move", "sources", i), f"'{source}' has no series here", "known: " + ", ".join(sorted(known)))
+        if self.true_moves is not None:
+            self._moves_consistent(self.true_moves, known)
         for field in ("rules", "facts"):
             seen = set()
             for i, row in enumerate(getattr(self, field)):
@@ -297,6 +401,18 @@ class Incident(Row):
                     raise At((field, i), f"'{name}' is defined twice")
                 seen.add(name)
         return self
+
+    def _moves_consistent(self, moves: TrueMoves, known: set[str]) -> None:
+        for field in ("market", "redemption"):
+            for i, source in enumerate(getattr(moves, field)):
+                if source not in known:
+                    raise At(("true_moves", field, i), f"'{source}' has no series here", "known: " + ", ".join(sorted(known)))
+                if source == self.tape.population.price_source:
+                    raise At(("true_moves", field, i), f"the accounts trade at the price of '{source}'", "a move leaves it alone")
+        if self.tape.broken not in moves.market:
+            raise At(("true_moves", "market"), f"the broken series '{self.tape.broken}' is not among them")
+        if not self.tape.window.from_ns <= moves.from_ns < self.window.to_ns:
+            raise At(("true_moves", "from"), "not within the tape and before the end of the incident's window")
 
     def check(self, venue: Venue) -> None:
         """Raise At if the incident names something that the venue does not have, or a figure is finer than its source.
@@ -348,6 +464,27 @@ class Incident(Row):
             except ValueError as error:
                 raise At(("rules", i, "recipe"), str(error).splitlines()[0] if isinstance(error, At) else _cause(error)) from None
 
+        if self.true_moves is not None:
+            self._moves_check(venue, self.true_moves)
+
+    def _moves_check(self, venue: Venue, moves: TrueMoves) -> None:
+        """Raise At if a move cannot be made: no price to fall from; or if it ends before the slowest rule has heard it."""
+        first = (moves.from_ns - self.tape.window.from_ns) // units.NS
+        for variant in self.variants:
+            if self._seconds(venue, variant, first + 1)[_source(venue, self.tape.broken)[0]][first] == 0:
+                raise At(
+                    ("true_moves", "from"), f"the price of {self.tape.broken} is 0 there, variant {variant}", "before it falls"
+                )
+        every = venue.indices[venue.number("indices", self.index)].publish.every_ns or venue.clock.cadence_ns
+        for rule in self.rules:
+            longest = max((node.publications for node in walk(rule.recipe) if node.kind == "twap"), default=0) * every
+            if longest > moves.settle_ns:
+                raise At(
+                    ("true_moves", "settle_ns"),
+                    f"the average of '{rule.name}' is longer",
+                    f"at least {longest}: a guard that is late is not one that hides",
+                )
+
     def with_rule(self, venue: Venue, rule: str) -> Venue:
         """Return the rule book with the incident's index made by another of its rules. KeyError if there is no such rule."""
         row = next((row for row in self.rules if row.name == rule), None)
@@ -358,42 +495,65 @@ class Incident(Row):
         index["recipe"], index["sources_min"] = row.recipe.model_dump(), row.sources_min
         return Venue.model_validate(book)
 
-    def prices(self, venue: Venue, variant: Variant = "close", move: Move = "recorded") -> Paths:
-        """Return the price of every source at every second of the tape's window and at the make-whole instant.
-
-        move true_move: the sources it names follow the broken one's path to the first second of its minimum, then stay there.
-        """
-        if variant not in self.variants:
-            raise At(("variants",), f"'{variant}' is not a variant of {self.id}", "known: " + ", ".join(self.variants))
+    def prices(self, venue: Venue, variant: Variant = "close") -> Paths:
+        """Return the price of every source at every second of the tape's window and at the make-whole instant."""
         from_ns, to_ns, instant_ns = self.tape.window.from_ns, self.tape.window.to_ns, self.make_whole.instant_ns
-        length = (to_ns - from_ns) // units.NS + 1
-        seconds: dict[int, list[int]] = {}
+        seconds = self._seconds(venue, variant, (to_ns - from_ns) // units.NS + 1)
         make_whole: dict[int, int] = {}
         for row in self.tape.minutes:
             if row.variant in (variant, None):
                 number, places = _source(venue, row.source)
-                figures = [units.decimal_to_int(figure, places) for figure in row.values()]
-                seconds[number] = [figures[i // 60] for i in range(length)]
                 make_whole[number] = units.decimal_to_int(row.make_whole, places)
         for row in self.tape.constants:
-            number, places = _source(venue, row.source)
-            make_whole[number] = units.decimal_to_int(row.price, places)
-            seconds[number] = [make_whole[number]] * length
+            number, _ = _source(venue, row.source)
+            make_whole[number] = seconds[number][0]
         for row in self.tape.paths:
             number, places = _source(venue, row.source)
-            points = [(units.instant_to_ns(anchor.at), units.decimal_to_int(anchor.price, places)) for anchor in row.anchors]
-            seconds[number] = _line(points, from_ns, length)
-            make_whole[number] = _line(points, instant_ns, 1)[0]
-        if move == "true_move":
-            broken, broken_places = _source(venue, self.tape.broken)
-            path = seconds[broken]
-            bottom = path.index(min(path))
-            fall = path[: bottom + 1] + [path[bottom]] * (length - bottom - 1)
-            for name in self.true_move.sources:
-                number, places = _source(venue, name)
-                seconds[number] = [units.muldiv_floor(price, 10**places, 10**broken_places) for price in fall]
-                make_whole[number] = seconds[number][-1]
-        return Paths(from_ns, to_ns, instant_ns, dict(sorted(seconds.items())), dict(sorted(make_whole.items())))
+            make_whole[number] = _line(_points(row, places), instant_ns, 1)[0]
+        return Paths(from_ns, to_ns, instant_ns, seconds, dict(sorted(make_whole.items())))
+
+    def _seconds(self, venue: Venue, variant: Variant, length: int) -> dict[int, list[int]]:
+        """Return the price of every source at every second from the tape's first on; after its last figure a series holds it."""
+        if variant not in self.variants:
+            raise At(("variants",), f"'{variant}' is not a variant of {self.id}", "known: " + ", ".join(self.variants))
+        seconds: dict[int, list[int]] = {}
+        for row in self.tape.minutes:
+            if row.variant in (variant, None):
+                number, places = _source(venue, row.source)
+                figures = [units.decimal_to_int(figure, places) for figure in row.values()]
+                seconds[number] = [figures[min(i // 60, len(figures) - 1)] for i in range(length)]
+        for row in self.tape.constants:
+            number, places = _source(venue, row.source)
+            seconds[number] = [units.decimal_to_int(row.price, places)] * length
+        for row in self.tape.paths:
+            number, places = _source(venue, row.source)
+            seconds[number] = _line(_points(row, places), self.tape.window.from_ns, length)
+        return dict(sorted(seconds.items()))
+
+    def moved(self, venue: Venue, variant: Variant, shape: Shape, falls: bool = True) -> Moved:
+        """Return the price of every source at every second of a true move, up to the end of its settling time.
+
+        Series that fall are as recorded up to true_moves.from, and from there on the price they had then x the shape's factor,
+        rounded toward -inf; falls False: x 1, the same world without the move. The others go on as recorded.
+        """
+        moves, horizon_ns = self.true_moves, self.move_horizon_ns(shape)
+        first, last, end = (
+            (time_ns - self.tape.window.from_ns) // units.NS for time_ns in (moves.from_ns, self.window.to_ns, horizon_ns)
+        )
+        length = end + 1
+        seconds = self._seconds(venue, variant, length)
+        fall = seconds[_source(venue, self.tape.broken)[0]][first : last + 1]
+        path = shape.path(fall, length - first) if falls else fall[:1] * (length - first)
+        for name in moves.falls(shape):
+            number, _ = _source(venue, name)
+            before, start = seconds[number][:first], seconds[number][first]
+            seconds[number] = before + [units.muldiv_floor(start, price, fall[0]) for price in path]
+        return Moved(self.tape.window.from_ns, horizon_ns, seconds)
+
+    def move_horizon_ns(self, shape: Shape) -> int:
+        """Return where a shape ends: after its window, stretched, and the time to settle. Outcomes after it are not compared."""
+        moves = self.true_moves
+        return moves.from_ns + shape.slower * (self.window.to_ns - moves.from_ns) + moves.settle_ns
 
 
 def _source(venue: Venue, name: str) -> tuple[int, int]:
@@ -401,11 +561,18 @@ def _source(venue: Venue, name: str) -> tuple[int, int]:
     return number, venue.sources[number].price_decimals
 
 
+def _points(row: AnchorPath, places: int) -> list[tuple[int, int]]:
+    return [(units.instant_to_ns(anchor.at), units.decimal_to_int(anchor.price, places)) for anchor in row.anchors]
+
+
 def _line(points: list[tuple[int, int]], from_ns: int, length: int) -> list[int]:
-    """Return `length` values a second apart from from_ns, on straight lines between (time, price) points, rounded toward -inf."""
+    """Return `length` values a second apart from from_ns, on straight lines between (time, price) points, rounded toward -inf.
+
+    After the last point its price is held.
+    """
     values, k = [], 0
     for i in range(length):
-        now = from_ns + i * units.NS
+        now = min(from_ns + i * units.NS, points[-1][0])
         while k + 2 < len(points) and points[k + 1][0] <= now:
             k += 1
         (t0, p0), (t1, p1) = points[k], points[k + 1]

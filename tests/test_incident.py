@@ -16,7 +16,7 @@ import pytest
 from riskbed.population import ACCOUNTS_FROM, CARRIER_PPM, EARLY, LATE, LOTS, MARGIN_PPM, incident_tape, log_steps
 from specs import load, units
 from specs.errors import SpecError
-from specs.incident import Incident
+from specs.incident import Incident, Shape
 from specs.model.exchange import Exchange
 from specs.rules import Venue
 from specs.tape import EventKind, Flag, OutcomeKind, Stage, Tape
@@ -125,19 +125,68 @@ def test_bitcoin_has_the_shape_that_is_reported(incident, venue):
     assert all(price > 1_070_000 for price in path[(at("21:27:00") - at("21:00:00")) // units.NS :])
 
 
-def test_the_true_move_falls_to_the_minimum_and_stays(incident, venue):
-    for variant, price, minute in (("close", 66_510_000, "21:43"), ("low", 65_000_000, "21:54")):
-        recorded, paths = incident.prices(venue, variant), incident.prices(venue, variant, "true_move")
-        bottom = (at(f"{minute}:00") - at("21:00:00")) // units.NS
-        assert paths.seconds[OWN] == paths.seconds[DEX] == paths.seconds[REDEMPTION]
-        assert paths.seconds[OWN][:bottom] == recorded.seconds[OWN][:bottom]
-        assert set(paths.seconds[OWN][bottom:]) == {price} == {paths.make_whole[s] for s in (OWN, DEX, REDEMPTION)}
-        assert paths.seconds[BTC] == recorded.seconds[BTC]
+def shape(name: str) -> Shape:
+    return next(found for found in affair().true_moves.shapes() if found.name == name)
 
 
-def test_the_six_rules_are_rule_books(incident, venue):
+@pytest.mark.parametrize(("variant", "price", "minute"), [("close", 66_510_000, "21:43"), ("low", 65_000_000, "21:54")])
+def test_a_move_that_stays_falls_as_the_fault_did_to_its_minimum(incident, venue, variant, price, minute):
+    recorded, moved = incident.prices(venue, variant).seconds, incident.moved(venue, variant, shape("market-redemption-stays"))
+    start, bottom = ((at(clock) - at("21:00:00")) // units.NS for clock in ("21:19:00", f"{minute}:00"))
+    assert moved.horizon_ns == at("22:46:00") and {len(path) for path in moved.seconds.values()} == {106 * 60 + 1}
+    assert moved.seconds[OWN][:bottom] == recorded[OWN][:bottom] and set(moved.seconds[OWN][bottom:]) == {price}
+    for source in (DEX, REDEMPTION):
+        path, before = moved.seconds[source], recorded[source]
+        assert path[:start] == before[:start]
+        for i in range(start, len(path)):  # what it was x the factor of the own book, rounded down
+            exact = Fraction(before[start] * moved.seconds[OWN][i], recorded[OWN][start])
+            assert 0 <= exact - path[i] < 1
+    assert moved.seconds[BTC][: len(recorded[BTC])] == recorded[BTC]
+
+
+def test_a_move_that_recovers_is_the_recorded_path_and_then_the_start(incident, venue):
+    recorded, moved = incident.prices(venue).seconds, incident.moved(venue, "close", shape("market-recovers")).seconds
+    assert moved[OWN][: len(recorded[OWN])] == recorded[OWN]
+    assert set(moved[OWN][len(recorded[OWN]) :]) == {99_930_000} and len(moved[OWN]) - len(recorded[OWN]) == 1_800
+    assert set(moved[REDEMPTION]) == {100_000_000}, "the issuer pays in full"
+    assert moved[DEX][-1] == recorded[DEX][(at("21:19:00") - at("21:00:00")) // units.NS]
+
+
+@pytest.mark.parametrize("falling", ["market", "market-redemption"])
+@pytest.mark.parametrize("after", ["stays", "recovers"])
+@pytest.mark.parametrize("variant", ["close", "low"])
+def test_a_slower_shape_says_the_same_prices_four_times_as_long(incident, venue, falling, after, variant):
+    fast, slow = (incident.moved(venue, variant, shape(f"{falling}-{after}{more}")) for more in ("", "-4x-slower"))
+    start, end = ((at(clock) - at("21:00:00")) // units.NS for clock in ("21:19:00", "22:16:00"))
+    for source in (OWN, DEX, REDEMPTION):
+        a, b = fast.seconds[source], slow.seconds[source]
+        assert b[:start] == a[:start]
+        assert [b[start + i :: 4][: end - start + 1] for i in range(4)] == [a[start : end + 1]] * 4
+        assert b[start + 4 * (end - start + 1) :] == [a[-1]] * (1_800 - 3)
+    assert slow.seconds[BTC][: len(fast.seconds[BTC])] == fast.seconds[BTC]
+    assert slow.horizon_ns - fast.horizon_ns == 3 * (end - start) * units.NS
+
+
+def test_without_the_move_what_would_fall_stands_still(incident, venue):
+    fast = shape("market-redemption-stays")
+    still, moved = (incident.moved(venue, "close", fast, falls) for falls in (False, True))
+    start = (at("21:19:00") - at("21:00:00")) // units.NS
+    for source in (OWN, DEX, REDEMPTION):
+        assert still.seconds[source][: start + 1] == moved.seconds[source][: start + 1]
+        assert set(still.seconds[source][start:]) == {moved.seconds[source][start]}
+    assert still.seconds[BTC] == moved.seconds[BTC] and still.horizon_ns == moved.horizon_ns
+
+
+def test_the_shapes_are_all_combinations_and_quick_are_two(incident):
+    shapes = incident.true_moves.shapes()
+    assert len({found.name for found in shapes}) == len({found.title for found in shapes}) == len(shapes) == 8
+    assert [found.name for found in incident.true_moves.shapes(quick=True)] == ["market-stays", "market-redemption-stays"]
+
+
+def test_the_seven_rules_are_rule_books(incident, venue):
     assert [rule.name for rule in incident.rules] == [
-        "own-book", "own-twap-5m", "own-twap-30m", "mean-own-dex", "median-own-dex-redemption", "redemption-floor",
+        "own-book", "own-twap-5m", "own-twap-30m", "mean-own-dex", "median-own-dex-redemption", "redemption",
+        "redemption-floor",
     ]  # fmt: skip
     assert incident.with_rule(venue, "own-book") == venue
     for rule in incident.rules:
@@ -255,6 +304,21 @@ def change(old: str, new: str) -> str:
         ("accounts: 20_000", "accounts: 20_001", "accounts"),
         ("accounts: 20_000", "accounts: true", "accounts"),
         ("unknowns:", "unknown:", "unknown"),
+        ('redemption: ["ethena:USDE-redemption"]', 'redemption: ["ethena:USDE"]', "'ethena:USDE' has no series here"),
+        ('redemption: ["ethena:USDE-redemption"]', "redemption: []", "no series falls with the issuer's ratio"),
+        ('redemption: ["ethena:USDE-redemption"]', 'redemption: ["uniswap-v3:USDEUSDT"]', "falls twice"),
+        ('redemption: ["ethena:USDE-redemption"]', 'redemption: ["synthetic:BTCUSDT"]', "the accounts trade at the price"),
+        ('market: ["binance-spot:USDEUSDT", "uniswap-v3:USDEUSDT"]', 'market: ["uniswap-v3:USDEUSDT"]', "is not among them"),
+        ("after: [stays, recovers]", "after: [recovers]", "no move stays"),
+        ("slower: [1, 4]", "slower: [4, 4]", "the same twice"),
+        ("slower: [1, 4]", "slower: [1, 17]", "16"),
+        ("quick: [market-stays,", "quick: [market-stay,", "'market-stay' is not one of these shapes"),
+        ('0.9998 0.9998 0.9998 0.9997 0.9995 0.9993"', '0.9998 0.9998 0.9998 0.9997 0.9995 0"', "is 0 there, variant close"),
+        ('from: "2025-10-10T21:19:00Z"', 'from: "2025-10-10T20:59:00Z"', "not within the tape"),
+        ('from: "2025-10-10T21:19:00Z"', 'from: "2025-10-10T22:16:00Z"', "not within the tape"),
+        ('from: "2025-10-10T21:19:00Z"', 'from: "2025-10-10T21:19:00.5Z"', "not on the clock grid"),
+        ("settle_ns: 1_800_000_000_000", "settle_ns: 1_799_000_000_000", "the average of 'own-twap-30m' is longer"),
+        ("hidden_max_ppm: 50_000", "hidden_max_ppm: 1_000_001", "1000000"),
         ("eps_ns: 1_000_000_000", "eps_s: 1", "eps_s"),
         ("confidence: A", "confidence: D", "confidence"),
         (
@@ -318,10 +382,9 @@ def test_seeds_differ_and_variants_share_their_accounts(incident, venue, tape):
 
     assert people(incident_tape(incident, venue, seed=2, accounts=2_000)) != people(tape)
     for variant in ("close", "low"):
-        for move in ("recorded", "true_move"):
-            other = incident_tape(incident, venue, seed=1, accounts=2_000, variant=variant, move=move)
-            assert people(other) == people(tape)
-            assert (other.digest() == tape.digest()) == ((variant, move) == ("close", "recorded"))
+        other = incident_tape(incident, venue, seed=1, accounts=2_000, variant=variant)
+        assert people(other) == people(tape)
+        assert (other.digest() == tape.digest()) == (variant == "close")
 
 
 def test_more_accounts_leave_the_first_as_they_are(incident, venue, tape):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from riskbed import jobs, result, runs
+from riskbed import jobs, moves, result, runs
 from riskbed import replay as replaying
 from riskbed.labels import Label
 from riskbed.population import incident_tape
@@ -66,7 +66,7 @@ def test_the_answer_has_what_the_schema_asks_and_survives_json(done: Replay) -> 
         assert set(tree["labels"][name]) == {"lots", "notional", "accounts"}
 
 
-def test_the_glitch_closed_accounts_by_mistake_and_two_rules_would_not_have(done: Replay) -> None:
+def test_the_glitch_closed_accounts_by_mistake_and_three_rules_would_not_have(done: Replay) -> None:
     by_name = {rule.name: rule for rule in done.answer.rules}
     assert list(by_name) == [
         "own-book",
@@ -74,11 +74,12 @@ def test_the_glitch_closed_accounts_by_mistake_and_two_rules_would_not_have(done
         "own-twap-30m",
         "mean-own-dex",
         "median-own-dex-redemption",
+        "redemption",
         "redemption-floor",
     ]
     assert done.answer.labels.erroneous.lots == by_name["own-book"].fault.labels.erroneous.lots > 0
     assert done.answer.labels == by_name["own-book"].fault.labels
-    for name in ("median-own-dex-redemption", "redemption-floor"):
+    for name in ("median-own-dex-redemption", "redemption", "redemption-floor"):
         assert by_name[name].fault.labels.erroneous.lots == 0
 
 
@@ -370,14 +371,21 @@ def test_bad_input_is_said_before_anything_runs(tmp_path: Path, changes: dict, e
 def test_only_what_no_recipe_reads_may_differ_for_a_run_to_be_shared() -> None:
     inputs = replaying.read_inputs(QUICK)
     heard, unheard = (inputs.venue.number("sources", name) for name in ("binance-spot:USDEUSDT", "uniswap-v3:USDEUSDT"))
-    assert unheard in replaying._unheard(inputs.venue) and heard not in replaying._unheard(inputs.venue)
+    assert unheard in moves.unheard(inputs.venue) and heard not in moves.unheard(inputs.venue)
     job = replaying._job("a", inputs, inputs.venue, inputs.tape.events, replaying.NO_PLAN)
     for source, same in ((unheard, True), (heard, False)):
         events = inputs.tape.events.copy()
         events["price"][(events["kind"] == EventKind.SOURCE) & (events["source"] == source)] -= 1
-        assert replaying._same_outcomes(job, job._replace(events=events)) is same
-    assert not replaying._same_outcomes(job, job._replace(events=inputs.tape.events[:-1]))
-    assert not replaying._same_outcomes(job, job._replace(seams=[(0, 0, 0, 1, 4, 0)]))
+        assert moves.same_outcomes(job, job._replace(events=events)) is same
+        told = {1: source}  # what is true is asked too
+        assert not moves.same_outcomes(job._replace(truth=told), job._replace(events=events, truth=told))
+    later = job._replace(horizon_ns=job.horizon_ns + 1)
+    for other in (later, job._replace(events=inputs.tape.events[:-1]), job._replace(seams=[(0, 0, 0, 1, 4, 0)])):
+        assert not moves.same_outcomes(job, other)
+    assert moves.distinct([job, job._replace(name="b"), later._replace(name="c")]) == (
+        [job, later._replace(name="c")],
+        {"b": "a"},
+    )
 
 
 def test_losses_are_the_flows_up_to_the_horizon(done: Replay) -> None:
