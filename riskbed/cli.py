@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from riskbed.guards import Guards
     from riskbed.replay import Replay
     from riskbed.result import Result
 
@@ -240,6 +241,32 @@ def shrink(
     raise typer.Exit(fuzzing.shrink(folder, minutes))
 
 
+@app.command()
+def guards(
+    incident: Annotated[str, typer.Argument(help="A packaged incident (see `riskbed incidents`) or the path of a YAML file.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Only the incident's quick shapes instead of all paired moves.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the synthetic accounts; the incident's if not given.")] = None,
+    accounts: Annotated[int | None, typer.Option(min=2, help="How many synthetic accounts; the incident's if not given.")] = None,
+    variant: Annotated[str, typer.Option(help="Which reading of the one-minute bars: close or low.")] = "close",
+    out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave report.html out.")] = False,
+) -> None:
+    """Judge every index rule of an incident: does it protect from the fault, and what does it hide when the move is true."""
+    from riskbed.guards import guards as run
+    from riskbed.replay import Options
+
+    options = Options(incident=incident, seed=seed, accounts=accounts, variant=variant, out=out, report=not no_report)
+    with _Progress() as progress:
+        done = run(options, quick, progress)
+    if json:
+        print(done.answer.model_dump_json(indent=2))
+    else:
+        from riskbed.tables import show_guards
+
+        show_guards(done)
+
+
 class _Progress:
     """A bar on stderr while runs go on; silent where stderr is no terminal."""
 
@@ -369,7 +396,7 @@ def _show_rules(console: Console, answer: Result) -> None:
     _headed(console, f"Index rules: under the fault | on a true move that stays, against '{answer.rules[0].title}'", table)
 
 
-def _show_notes(console: Console, answer: Result) -> None:
+def _show_notes(console: Console, answer: Result | Guards) -> None:
     synthetic = [f"{row.name} ({row.provenance})" for row in answer.series if row.provenance != "recorded"]
     for title, lines in (
         ("Not recorded", synthetic),

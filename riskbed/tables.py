@@ -1,10 +1,10 @@
-"""What a comparison prints: tables on stdout, the token last."""
+"""What a comparison and a judging of guards print: tables on stdout, the token last."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from riskbed.cli import PLAIN_WIDTH, _headed, _table
+from riskbed.cli import PLAIN_WIDTH, _headed, _show_notes, _table
 from riskbed.result import rounded
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from riskbed.compare import Compared
     from riskbed.comparison import Comparison, Divergence
+    from riskbed.guards import Done, Guards
 
 ACCOUNTS_SHOWN = 20
 TOTALS = {
@@ -29,14 +30,16 @@ TOTALS = {
 }
 
 
-def show_compare(done: Compared) -> None:
-    """Print what a comparison showed; the token last."""
+def _console() -> Console:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PLAIN_WIDTH)
-    found = done.answer
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def show_compare(done: Compared) -> None:
+    """Print what a comparison showed; the token last."""
+    found, console = done.answer, _console()
     console.print(found.title, style="bold", markup=False)
     for name, side in (("A", found.a), ("B", found.b)):
         console.print(f"{name}: {side.given}, rule book {side.venue}, plan {side.plan}", markup=False, soft_wrap=True)
@@ -124,3 +127,64 @@ def state_words(state: object) -> str:
     words += [f"{row.lots:,} lots {row.market} at mark {row.mark}" for row in state.positions] or ["no position"]
     words += [f"{rounded(row.balance, 2)} {row.asset} at {row.price}" for row in state.collateral]
     return ", ".join(words)
+
+
+# ---- guards
+
+
+def show_guards(done: Done) -> None:
+    """Print the verdicts, then every guard on every shape; the token last."""
+    answer, console = done.answer, _console()
+    console.print(f"{answer.title}: guards", style="bold", markup=False)
+    about = [f"rule book {answer.venue}", f"variant {answer.variant}, seed {answer.seed}", f"{answer.accounts:,} accounts"]
+    about += [f"{answer.runs} runs", f"{done.seconds:.1f} s"]
+    console.print(", ".join(about), style="dim", markup=False)
+    _show_verdicts(console, answer)
+    for shape in answer.shapes:
+        _show_shape(console, answer, shape.name)
+    _show_notes(console, answer)
+    console.print(f"\nRun folder: {answer.run_folder}", markup=False, soft_wrap=True)
+    console.print("Token:", style="bold")
+    console.print(answer.token, markup=False, soft_wrap=True)
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _show_verdicts(console: Console, answer: Guards) -> None:
+    table = _table(
+        "guard", f"erroneous {answer.numeraire}", "of unguarded", "never liquidated, worst", "added bad debt, worst bp", "verdict"
+    )
+    for guard in answer.guards:
+        added = "-" if guard.added_bp is None else f"{guard.added_bp:.2f}"
+        figures = (rounded(guard.erroneous), _share(guard.erroneous_share), _share(guard.hidden), added)
+        table.add_row(guard.title, *figures, guard.verdict or "not judged")
+    _headed(console, "Guards: under the fault, and the worst of the moves that stay", table)
+    for title, name in (("of unguarded", "erroneous_share"), ("never liquidated", "hidden"), ("added bad debt", "added_bp")):
+        console.print(f"  {title}: of {answer.denominators[name]}", style="dim", markup=False, soft_wrap=True)
+    for guard in answer.guards:
+        console.print(f"  {guard.title}: {guard.why}", markup=False, soft_wrap=True)
+
+
+def _show_shape(console: Console, answer: Guards, name: str) -> None:
+    shape = next(row for row in answer.shapes if row.name == name)
+    table = _table(
+        "guard", "never liquidated", "of the move's own", f"spared {answer.numeraire}", "late", "median s", "worst s", "extra",
+        "bad debt", "added bp", "treasury's loss", "hidden shortfall",
+    )  # fmt: skip
+    for guard in answer.guards:
+        move = next(row for row in guard.moves if row.shape == name)
+        own = move.of_the_move
+        delays = ["-" if delay is None else f"{delay:g}" for delay in (own.median_delay_s, own.worst_delay_s)]
+        cells = [
+            _share(move.whole.share),
+            _share(own.share),
+            rounded(own.spared),
+            rounded(own.late),
+            *delays,
+            rounded(move.extra),
+        ]
+        cells += [rounded(move.bad_debt), "-" if move.added_bp is None else f"{move.added_bp:.2f}"]
+        table.add_row(guard.title, *cells, rounded(move.treasury_loss), rounded(move.hidden_shortfall))
+    _headed(console, f"{shape.title}, to {shape.horizon}; spared, late and delays: of the move's own", table)

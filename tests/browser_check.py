@@ -23,8 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 INCIDENT = "2025-10-10-binance-usde"
 SECONDS_MAX = 3.0
-TITLES = (": replay", ": comparison")  # what the last chart of a page sets
+TITLES = (": replay", ": comparison", ": guards")  # what the last chart of a page sets
 PATIENCE = 60.0
+DRAWN = "path.js-line, path.point, .point path"
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1200,1600 --remote-debugging-pipe"
@@ -115,9 +116,7 @@ def load(report: Path) -> tuple[float, float, list[str]]:
             wall = time.monotonic() - began
             metrics = {row["name"]: row["value"] for row in browser.call("Performance.getMetrics")["metrics"]}
             time.sleep(0.3)  # what a chart asks for after it was drawn
-            charts = browser.value(
-                "[...document.querySelectorAll('.chart')].map(c => c.querySelectorAll('path.js-line, .point path').length)"
-            )
+            charts = browser.value(f"[...document.querySelectorAll('.chart')].map(c => c.querySelectorAll('{DRAWN}').length)")
             broken = list(promises(browser.events, title, charts, report))
             if metrics["TaskDuration"] > SECONDS_MAX:
                 broken.append(f"drawn after {metrics['TaskDuration']:.1f} s of the main thread, at most {SECONDS_MAX:g} s")
