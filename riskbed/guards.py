@@ -92,7 +92,8 @@ class OnMove(Part):
 class Guard(Part):
     """An index rule and its verdict. erroneous: under the fault; share: of the unguarded rule's, null where that is 0.
 
-    hidden: the largest share of the move's own that a move that stays leaves never liquidated; added_bp: the most that one adds.
+    hidden: the largest share of the move's own that a move that stays leaves never liquidated; added_bp: the most that one adds;
+    hidden_on, added_on: the names of those shapes.
     """
 
     name: str
@@ -219,8 +220,8 @@ def judge(judged: Judged, erroneous: int, unguarded: int, stays: Sequence[OnStay
 
 def _percent(part: int, whole: int, down: bool = False) -> str:
     """Return a share for a sentence, rounded against the guard: up, or down where more is better."""
-    tenths = part * 1_000 // whole if down else -(-part * 1_000 // whole)
-    return f"{tenths / 10:.1f} %"
+    hundredths = part * 10_000 // whole if down else -(-part * 10_000 // whole)
+    return f"{hundredths / 100:.2f} %"
 
 
 def _bp(part: int, whole: int) -> float:
@@ -299,7 +300,7 @@ def guard_rows(inputs: Inputs, ran: dict[str, Ran], shapes: list[Shape]) -> list
     incident, decimals = inputs.incident, inputs.venue.decimals(inputs.venue.numeraire)
     faults = {rule.name: replay.rule_fault(inputs, ran, rule.name, decimals) for rule in incident.rules}
     erroneous = {name: units.decimal_to_int(row.labels.erroneous.notional, decimals) for name, row in faults.items()}
-    unguarded = erroneous[incident.rules[0].name]
+    unguarded, names = erroneous[incident.rules[0].name], {shape.title: shape.name for shape in shapes}
     rows = []
     for rule in incident.rules:
         found = {shape: moves.beside(inputs, ran, rule.name, shape) for shape in shapes}
@@ -323,9 +324,9 @@ def guard_rows(inputs: Inputs, ran: dict[str, Ran], shapes: list[Shape]) -> list
                 erroneous=faults[rule.name].labels.erroneous.notional,
                 erroneous_share=_share(erroneous[rule.name], unguarded),
                 hidden=_share(*hidden[:2]) if hidden else None,
-                hidden_on=hidden[2] if hidden else None,
+                hidden_on=names[hidden[2]] if hidden else None,
                 added_bp=_bp(*added[:2]) if added else None,
-                added_on=added[2] if added else None,
+                added_on=names[added[2]] if added else None,
                 verdict=verdict,
                 why=why,
                 fault=faults[rule.name],

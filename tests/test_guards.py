@@ -45,26 +45,26 @@ def done(out: Path) -> Done:
 A, B = "first", "second"
 VERDICTS = [
     # erroneous, unguarded, (shape, never, caused, added, liquidated) rows, verdict, said
-    (0, 1_000, [(A, 0, 100, 0, 100)], "protects", "falls by 100.0 %; first adds 0 bp"),
-    (0, 1_000, [(A, 50, 1_000, 0, 1_000)], "protects", "falls by 100.0 %"),  # exactly 5 % is not more than 5 %
-    (0, 1_000, [(A, 51, 1_000, 0, 1_000)], "hides", "first leaves 5.1 %"),
-    (0, 1_000, [(A, 500_001, 10**7, 0, 10**7)], "hides", "first leaves 5.1 %"),  # rounded up for the eye, never down
-    (0, 1_000, [(A, 0, 100, 0, 100), (B, 100, 100, 0, 100)], "hides", "second leaves 100.0 %"),  # one move is enough
+    (0, 1_000, [(A, 0, 100, 0, 100)], "protects", "falls by 100.00 %; first adds 0 bp"),
+    (0, 1_000, [(A, 50, 1_000, 0, 1_000)], "protects", "falls by 100.00 %"),  # exactly 5 % is not more than 5 %
+    (0, 1_000, [(A, 51, 1_000, 0, 1_000)], "hides", "first leaves 5.10 %"),
+    (0, 1_000, [(A, 500_001, 10**7, 0, 10**7)], "hides", "first leaves 5.01 %"),  # rounded up for the eye, never down
+    (0, 1_000, [(A, 0, 100, 0, 100), (B, 100, 100, 0, 100)], "hides", "second leaves 100.00 %"),  # one move is enough
     (1_000, 1_000, [(A, 100, 100, 0, 100)], "hides", "first leaves"),  # hiding comes first
-    (50, 1_000, [(A, 0, 100, 0, 100)], "protects", "falls by 95.0 %"),  # exactly 95 %
-    (51, 1_000, [(A, 0, 100, 0, 100)], "trades", "falls by 94.9 %"),
-    (5_000_001, 10**8, [(A, 0, 100, 0, 100)], "trades", "falls by 94.9 %"),
+    (50, 1_000, [(A, 0, 100, 0, 100)], "protects", "falls by 95.00 %"),  # exactly 95 %
+    (51, 1_000, [(A, 0, 100, 0, 100)], "trades", "falls by 94.90 %"),
+    (5_000_001, 10**8, [(A, 0, 100, 0, 100)], "trades", "falls by 94.99 %"),
     (0, 1_000, [(A, 0, 100, 1, 1_000)], "protects", "first adds 10 bp"),  # exactly 10 bp
     (0, 1_000, [(A, 0, 100, 11, 10_000)], "trades", "first adds 11 bp"),
     (0, 1_000, [(A, 0, 100, 1_000_001, 10**9)], "trades", "first adds 10.01 bp"),
     (0, 1_000, [(A, 0, 100, -5, 1_000), (B, 0, 100, 2, 1_000)], "trades", "second adds 20 bp"),
     (0, 1_000, [(A, 0, 100, -5, 1_000)], "protects", "first adds -50 bp"),
-    (2_000, 1_000, [(A, 0, 100, 0, 100)], "trades", "falls by -100.0 %"),  # it closes more by mistake
+    (2_000, 1_000, [(A, 0, 100, 0, 100)], "trades", "falls by -100.00 %"),  # it closes more by mistake
     (0, 1_000, [(A, 0, 0, 0, 100), (B, 0, 100, 0, 100)], "protects", ""),  # a move that closes nothing says nothing
     (0, 1_000, [(A, 0, 0, 0, 100)], None, "no move that stays closes anything"),
     (0, 1_000, [], None, "no move that stays closes anything"),
     (0, 0, [(A, 0, 100, 0, 100)], None, "the fault closes nothing by mistake"),
-    (0, 0, [(A, 6, 100, 0, 100)], "hides", "first leaves 6.0 %"),
+    (0, 0, [(A, 6, 100, 0, 100)], "hides", "first leaves 6.00 %"),
 ]
 
 
@@ -108,7 +108,7 @@ def test_the_median_protects_and_redemption_hides(done: Done) -> None:
     found = named(done)
     median, redemption = found["median-own-dex-redemption"], found["redemption"]
     assert median.verdict == "protects" and median.erroneous_share == 0, median.why
-    assert redemption.verdict == "hides" and redemption.hidden_on == "market only, stays", redemption.why
+    assert redemption.verdict == "hides" and redemption.hidden_on == "market-stays", redemption.why
     market, both = redemption.moves
     assert (market.shape, market.of_the_move.share) == ("market-stays", 1) and float(market.hidden_shortfall) > 0
     assert both.of_the_move.share <= 0.05, "it hears the issuer"
