@@ -899,7 +899,8 @@ def _samples(case: Case, market: int, until: int, since: int | None, stop: Outco
     if publish.kind == "update":
         timers = any(kind in (STALE, PUBLISH) and time <= until for kind, _, time in case.before["timers"])
         heard = stop is None and case.event.kind == EventKind.SOURCE
-        return None if timers or heard or case.unsettled else (total, samples)
+        traded = _reads_books(venue, index) and any(o.kind == OutcomeKind.FILL for o in case.outcomes)
+        return None if timers or heard or traded or case.unsettled else (total, samples)
     first = next(time for kind, number, time in case.before["timers"] if (kind, number) == (PUBLISH, index))
     for time in range(first, until + 1, publish.every_ns):
         if since is not None and time <= since:
@@ -910,6 +911,13 @@ def _samples(case: Case, market: int, until: int, since: int | None, stop: Outco
         (sample,) = found
         total, samples = (total, samples) if sample is None else (total + sample, samples + 1)
     return total, samples
+
+
+def _reads_books(venue: rules.Venue, index: int) -> bool:
+    """Return whether an index, or a leg of it, reads a book: on update it is published when that trades."""
+    nodes = list(rules.walk(venue.indices[index].recipe))
+    legs = (venue.number("indices", node.name) for node in nodes if node.kind == "index")
+    return any(node.kind == "book" for node in nodes) or any(_reads_books(venue, leg) for leg in legs)
 
 
 def _sampled(case: Case, market: int, stop: Outcome | None, index: int, time: int) -> set[int | None]:

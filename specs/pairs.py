@@ -63,9 +63,9 @@ SEAM_KEYS: dict[Seam, str] = {
 class Shared:
     """Things that share something, and so on: `of(things)` is everything that a change of these can reach.
 
-    An index shares with its sources and legs and with the books it reads; a market with its index, and with whoever sends it
-    an order or quotes it; an asset of collateral with its index and with whoever is given some; an account with its owner, its
-    parent and its sub-accounts. Whoever is liquidated shares the fund and the backstop.
+    An index shares with its sources and legs and with the books it reads; a market with its index, and with whoever sends it an
+    order or quotes it; an asset of collateral with its index, with the spot markets that deliver it and with whoever is given
+    some; an account with its owner, its parent and its sub-accounts. Whoever is liquidated shares the fund and the backstop.
     """
 
     def __init__(self, venue: rules.Venue, events: np.ndarray, outcomes: Iterable[Outcome]) -> None:
@@ -83,9 +83,14 @@ class Shared:
             self.join(("market", m), ("index", number("indices", market.index)))
         for row in venue.collateral:
             self.join(("asset", number("assets", row.asset)), ("index", number("indices", row.index)))
+            if row.market is not None:
+                self.join(("asset", number("assets", row.asset)), ("market", number("markets", row.market)))
         for row in venue.quoters:
             self.join(("account", row.account), ("market", number("markets", row.market)))
         counts = {number("assets", row.asset) for row in venue.collateral}
+        for m, market in enumerate(venue.markets):
+            for asset in {number("assets", name) for name in (market.base, market.settles_in) if market.spot} & counts:
+                self.join(("market", m), ("asset", asset))
         for e in events:
             self._event(e, counts)
         self.liquidated(outcomes)
@@ -259,7 +264,7 @@ def duplicates_do_not_matter(run: Run, venue: rules.Venue, events: np.ndarray, a
     money (no REJECT); no cap that everybody shares was reached. Raises Unfit, or LawBroken.
     """
     mine = [i for i, e in enumerate(events) if e["account"] == account and e["kind"] in (EventKind.ACCOUNT, EventKind.DEPOSIT)]
-    used = set(events["account"].tolist()) | set(events["qty"].tolist()) | {row.account for row in venue.quoters}
+    used = named(venue, events)
     if not mine or used & set(copies) or max(copies) >= venue.limits.accounts_max:
         raise Unfit("the account is never opened, or an id of a copy is taken")
     rows = []
@@ -281,6 +286,20 @@ def duplicates_do_not_matter(run: Run, venue: rules.Venue, events: np.ndarray, a
     keep = lambda number: number >= USERS_FROM and number not in copies  # noqa: E731
     if _of_users(plain.state(), keep) != _of_users(more.state(), keep):
         raise LawBroken("duplicates", len(events) - 1, "copies that only hold change another account")
+
+
+def named(venue: rules.Venue, events: np.ndarray) -> set[int]:
+    """Return every account that a tape or the venue's quoters name."""
+    second = events[[_names_another(e) for e in events]]
+    return {*events["account"].tolist(), *second["qty"].tolist(), *(row.account for row in venue.quoters)}
+
+
+def _names_another(e) -> bool:
+    """Return whether `qty` of an event is an account."""
+    return e["kind"] in _NAMES_ACCOUNT or bool(e["kind"] == EventKind.ACCOUNT and e["flags"] & Flag.HAS_PARENT)
+
+
+_NAMES_ACCOUNT = {EventKind.TRANSFER, EventKind.MODE}
 
 
 def openings(events: np.ndarray) -> tuple[int, int]:
@@ -330,8 +349,10 @@ def insertion_order_does_not_matter(
 
 
 def with_unrelated_market(venue: rules.Venue) -> rules.Venue:
-    """Return the venue with one market more: the first market's rows under a name, a source and an index of their own."""
-    first = venue.markets[0]
+    """Return the venue with one market more: the first perpetual's rows under a name, a source and an index of their own."""
+    first = next((row for row in venue.markets if not row.spot), None)
+    if first is None:
+        raise Unfit("the venue has no perpetual")
     name = lambda table: next(f"APART{n}" for n in range(99) if all(row.name != f"APART{n}" for row in table))  # noqa: E731
     source, index, market = name(venue.sources), name(venue.indices), name(venue.markets)
     raw = venue.model_dump(exclude_unset=True)
@@ -355,7 +376,7 @@ def unrelated_market_does_not_matter(
     """
     wide = with_unrelated_market(venue)
     source, index, market = len(venue.sources), len(venue.indices), len(venue.markets)
-    used = set(events["account"].tolist()) | set(events["qty"].tolist()) | {row.account for row in venue.quoters}
+    used = named(venue, events)
     if used & set(accounts) or max(accounts) >= venue.limits.accounts_max:
         raise Unfit(f"one of the ids {accounts} is taken")
     if market in events["market"] or source in events["source"]:
@@ -382,7 +403,8 @@ def unrelated_market_does_not_matter(
             raise Unfit(f"account {o.account} is carried after event {o.event}: any price is a reason to try again")
     new = {("market", market), ("index", index), *(("account", account) for account in accounts)}
     for o in theirs:
-        if about(o) in new and o.kind in (OutcomeKind.REJECT, OutcomeKind.LIQUIDATION):
+        refused = o.kind == OutcomeKind.REJECT and (about(o) in new or (o.asset == source and not o.account))
+        if refused or (about(o) in new and o.kind == OutcomeKind.LIQUIDATION):
             raise Unfit(f"{OutcomeKind(o.kind).name} of account {o.account}, which was put in")
     others = lambda o: about(o) not in new  # noqa: E731
     law = "unrelated market"
@@ -398,9 +420,6 @@ def _event(**fields: int) -> np.void:
     for name, value in fields.items():
         row[name] = value
     return row
-
-
-_NAMES_ACCOUNT = {EventKind.TRANSFER, EventKind.MODE}
 
 
 def relabelling_does_not_matter(run: Run, venue: rules.Venue, events: np.ndarray, ids: dict[int, int], seams=()) -> None:
@@ -419,7 +438,7 @@ def relabelling_does_not_matter(run: Run, venue: rules.Venue, events: np.ndarray
         raise Unfit(f"the tape names the accounts {sorted(stray & set(new))}, which would be mistaken for others")
     moved = events.copy()
     for e in moved:
-        names = e["kind"] in _NAMES_ACCOUNT or (e["kind"] == EventKind.ACCOUNT and e["flags"] & Flag.HAS_PARENT)
+        names = _names_another(e)
         if names and int(e["qty"]) not in ids and int(e["qty"]) in new:
             raise Unfit(f"the tape names account {e['qty']}, which would be mistaken for another")
         e["account"], e["qty"] = to(int(e["account"])), to(int(e["qty"])) if names else e["qty"]
