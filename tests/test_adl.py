@@ -167,6 +167,40 @@ def test_a_loss_scores_nothing_and_a_small_wallet_counts_as_one(twin):
         assert holds(exchange, 16) == ({1: 200_0000}, {})  # dust of a dead asset that nobody buys
 
 
+def test_a_margin_ratio_counts_as_at_most_one(twin):
+    """18's USD are worth 0.54 of late: with a profit of 8 it has 8.54 against 19.8 and is spared by a forced trigger. Its score is 8
+    (over a wallet of 0, which counts as 1), not 8 x 19.8 / 8.54: ADL_RANK gives 17 the same, or one part per billion less.
+
+    16 owes 10: 1 a lot.
+    """
+    for score, (first, second) in ((8_000_000_000, (17, 18)), (7_999_999_999, (18, 17))):
+        play(
+            twin,
+            venue(),
+            PRICED
+            + f"""
+    0    account 16                     | OPENED 16
+    0    account 17                     | OPENED 17
+    0    account 18                     | OPENED 18
+    0    account 19                     | OPENED 19
+    0    deposit 16 USD 70              | DEPOSIT 70 USD OUTSIDE to 16
+    0    deposit 17 USDT 100            | DEPOSIT 100 USDT OUTSIDE to 17
+    0    deposit 18 USD 60              | DEPOSIT 60 USD OUTSIDE to 18
+    0    deposit 19 USDT 500            | DEPOSIT 500 USDT OUTSIDE to 19
+    1    buy 16 COINUSDT 10 @100 #1     | ACCEPTED 16 buy 10 @100 #1
+    1    buy 19 COINUSDT 6 @100 #2      | ACCEPTED 19 buy 6 @100 #2
+    1    sell 17 COINUSDT 8 @100 #3     | ACCEPTED 17 sell 8 @100 #3; FILL 17 sell 8 @100 from 16 #1
+    1    sell 18 COINUSDT 8 @100 #4     | ACCEPTED 18 sell 8 @100 #4; FILL 18 sell 2 @100 from 16 #1; FILL 18 sell 6 @100 from 19 #2
+    2    source coin 99                 | INDEX COIN 99 of 1; MARK COINUSDT 99
+    3    source usd 0.01                | INDEX USD 0.01 of 1; COLLATERAL USD 0.01; LIQUIDATION 16 -9.37; ADL 16 long 8 @99 by {first} cash 800 in round 1; ADL 16 long 2 @99 by {second} cash 200 in round 1; RESTORED 16 0.63 FLAT in round 1
+    """,
+            (
+                seam_row(Seam.LIQUIDATION_TRIGGER, 18, 3, 4, SeamKind.FORCE_FALSE),
+                seam_row(Seam.ADL_RANK, 17, 3, 4, SeamKind.CONST, score),
+            ),
+        )
+
+
 def test_nobody_closes_more_than_its_equity_bears(twin):
     """16 owes 6 a lot at 94. 18 sold at 96 and has 28.8 + 10 - 11.8 = 27: 27 x 10 / 60 = 4.5, so 4 of its 5 lots, and it goes first
     (10 / 17 x 11.75 / 27 against 30 / 120 x 11.75 / 150). 17 closes its 5 lots; the last lot is carried until 18 can bear it.
