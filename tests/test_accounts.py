@@ -7,8 +7,9 @@ account of the same owner, 17 a stranger. Of several things that are wrong with 
 
 from __future__ import annotations
 
+from specs.tape import Seam, SeamKind
 from tests.test_model_tables import FUNDED, TWO_MARKETS
-from tests.twins import play, small_venue, stages, twin  # noqa: F401
+from tests.twins import play, seam_row, small_venue, stages, twin  # noqa: F401
 
 FAMILY = (
     FUNDED
@@ -398,6 +399,22 @@ def test_a_parent_in_liquidation_adds_nothing(twin):
     -- 16 can give 100 + 80 - 16 x 4 - 76.8 = 39.2; at 96 the sub-account has 8 and needs 38.4
     4    source coin 96                 | INDEX COIN 96 of 1; MARK COINUSDT 96; AUTO_ADD 30.4 USDT 16 to 18; RESTORED 18 38.4 ABOVE_TARGET
     """,
+    )
+
+
+def test_a_rich_parent_that_is_in_liquidation_adds_nothing_either(twin):
+    """Its trigger is forced: it has 74 against 9.7, and none of it comes."""
+    play(
+        twin,
+        small_venue(liquidation=NOT_TAKEN),
+        FED
+        + """
+    1    buy 16 COINUSDT 2 @100 #3      | ACCEPTED 16 buy 2 @100 #3
+    1    sell 17 COINUSDT 2 @100 #4     | ACCEPTED 17 sell 2 @100 #4; FILL 17 sell 2 @100 from 16 #3
+    2    source coin 99                 | INDEX COIN 99 of 1; MARK COINUSDT 99; LIQUIDATION 16 78; CARRIED 16 78 in round 1
+    3    source coin 97                 | INDEX COIN 97 of 1; MARK COINUSDT 97; LIQUIDATION 18 16; CARRIED 18 16 in round 1; CARRIED 16 74 in round 1
+    """,
+        (seam_row(Seam.LIQUIDATION_TRIGGER, 16, 2, 4, SeamKind.FORCE_TRUE),),
     )
 
 

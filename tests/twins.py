@@ -301,7 +301,7 @@ def play(twin, venue: rules.Venue, table: str, seams=()):
 
 
 def vectors(shared: Path, kind: str, rule_of: str) -> list[dict]:
-    """Return the published vectors of a kind and a venue: mappings of strings. tests skip where ../shared is not there."""
+    """Return the published vectors of a kind and a venue, mappings of strings; their tests are marked needs_shared."""
     return [row for row in YAML(typ="safe").load(shared / "vectors" / f"{kind}.yaml")["vectors"] if row["rules"] == rule_of]
 
 
