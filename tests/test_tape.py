@@ -18,6 +18,7 @@ from specs.parquet import read_outcomes, write_outcomes, write_whole
 from specs.tape import (
     EVENT,
     OUTCOME,
+    SCHEMA_VERSION,
     EventKind,
     Meta,
     OutcomeKind,
@@ -34,7 +35,7 @@ from specs.tape import (
 ROOT = Path(__file__).resolve().parent.parent
 START = 1_760_130_000_000_000_000
 SECOND = 1_000_000_000
-GOLDEN = "c7ca8f0d3f7db619142d1f2b75c2eb7a"
+GOLDEN = "baeebc7d65dedf97918447790dc4a2fe"
 
 
 def row(second: int, kind: EventKind, left: int = 0, **fields) -> tuple:
@@ -234,7 +235,7 @@ def moved(values: np.ndarray, number: int, value: int) -> pa.Array:
         (set_column("qty", lambda v: moved(v, 4, 1)), None, "digest"),
         (set_column("time_ns", lambda v: moved(v, 17, START)), 17, "time goes back"),
         (set_metadata("riskbed.tape", None), None, "not a tape"),
-        (set_metadata("riskbed.tape", "2"), None, "schema version 2"),
+        (set_metadata("riskbed.tape", str(SCHEMA_VERSION - 1)), None, f"schema version {SCHEMA_VERSION - 1}"),
         (set_metadata("riskbed.rows", "3"), None, "33 rows, its metadata says 3"),
         (set_metadata("riskbed.digest", "0" * 32), None, "digest"),
         (set_metadata("riskbed.digest", None), None, "digest"),
