@@ -10,7 +10,7 @@ import sys
 import pytest
 
 CASES = {
-    "small": "4503 cbf67598a670d43c93742a7398b0e56d",
+    "small": "4509 26435c209fa2eb44af478b2665507a86",
     "demo": "124912 d49f7f1bc3231daa0f7229b6dc763197",
 }
 PROGRAM = """

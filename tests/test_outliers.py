@@ -58,6 +58,8 @@ def test_an_outlier_clamped_to_the_band(twin):
     0    source coin 90                 | INDEX COIN 100.79 of 3; MARK COINUSDT 100.79
     -- a band of 101.01 is from 98.9898 to 103.0302: prices inside it are 98.99 to 103.03
     0    source coin2 101.01            | INDEX COIN 100.8 of 3; MARK COINUSDT 100.8
+    -- from 101.4398, so 101.44: 40.576 + 31.053 + 31.674
+    0    source coin2 103.51            | INDEX COIN 103.3 of 3; MARK COINUSDT 103.3
     0    source coin2 missing           | INDEX COIN 102.85 of 2; MARK COINUSDT 102.85
     """,
     )
