@@ -49,12 +49,6 @@ QUOTER = {
 }
 
 
-def with_adl(**changes) -> list[dict]:
-    """Return the stages with deleveraging in place of the backstop."""
-    rows = stages("takeover")
-    return rows[:2] + [{"kind": "adl"} | changes] + rows[2:]
-
-
 @dataclass(frozen=True)
 class Broken:
     """What breaks a law: a tape, on a rule book."""
@@ -193,7 +187,7 @@ CASES = [
         1    sell 18 COINUSDT 10 @100 #4    |
         2    source coin 94                 | L11
         """,
-        small_venue(liquidation={"stages": with_adl()}),
+        small_venue(liquidation={"stages": stages("takeover", adl={})}),
     ),
     Broken(
         "L12",
@@ -270,7 +264,7 @@ CASES = [
         + """
         1    buy 16 COINUSDT 10 @100 #1     |
         1    sell 17 COINUSDT 10 @100 #2    |
-        2    raw kind=6 account=16 ref_id=3 side=2 tif=1 price=10500 qty=10 flags=4 |
+        2    sell 16 COINUSDT 10 @105 reduce #3 |
         3    buy 17 COINUSDT 4 @100 #4      |
         3    sell 16 COINUSDT 4 @100 #5     | L22
         """,
@@ -444,7 +438,7 @@ def apart_venue(**changes) -> Venue:
         "sources": [{"name": name, "price_decimals": 2} for name in ("coin", "dirt", "usd")],
         "indices": [index(name, {"kind": "source", "name": name.lower()}) for name in ("COIN", "DIRT", "USD")],
         "markets": [market | {"name": f"{name}USDT", "index": name} for name in ("COIN", "DIRT")],
-        "liquidation": {"stages": with_adl()},
+        "liquidation": {"stages": stages("takeover", adl={})},
     }
     return small_venue(**row | changes)
 

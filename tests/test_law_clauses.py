@@ -1,0 +1,419 @@
+"""Each clause of a law can fail: a small bug in one function of the model, a tape on which it acts, and the law that says so.
+
+The planted bugs of tests/test_laws.py prove that every law can fail, on both twins; a law of many clauses needs a bug each.
+Here the bugs are patches of the model, so that they need no build; without the patch no law is broken by the same tape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from unittest import mock
+
+import pytest
+
+from specs.model import accounts, adl, exchange, fund, liquidation
+from specs.model.exchange import Exchange
+from specs.model.funding import Funding
+from specs.rules import Venue
+from specs.tape import Flow, OutcomeKind, Permit, Reason, Status
+from tests.test_laws import FUNDED, TRADED, apart_venue, breaches
+from tests.twins import rows_of, small_venue, stages, tape
+
+_auto_add, _queue, _state_permit, _emit = accounts.auto_add, adl.queue, Exchange.state_permit, Exchange.emit
+
+
+# ---- the bugs
+
+
+def _nothing(*args, **kwargs):
+    return None
+
+
+def _counts_whoever_is_there(exchange, account, market, lots, share):
+    """Accounts in liquidation are deleveraged too."""
+    status = {number: other.status for number, other in exchange.ledger.accounts.items()}
+    for other in exchange.ledger.accounts.values():
+        other.status = Status.NORMAL
+    try:
+        return _queue(exchange, account, market, lots, share)
+    finally:
+        for number, other in exchange.ledger.accounts.items():
+            other.status = status[number]
+
+
+def _all_that_is_held(exchange, other, market, lots, share):
+    return abs(other.qty[market])
+
+
+def _last_first(exchange, account, market, lots, share):
+    return _queue(exchange, account, market, lots, share)[::-1]
+
+
+def _first_only(exchange, account, market, lots, share):
+    return _queue(exchange, account, market, lots, share)[:1]
+
+
+def _unasked(exchange, account, e):
+    asked, account.auto_add = account.auto_add, account.parent is not None
+    added = _auto_add(exchange, account, e)
+    account.auto_add = asked
+    return added
+
+
+def _one_unit_more(exchange, account, e):
+    added = _auto_add(exchange, account, e)
+    if added:
+        exchange.flow(Flow.AUTO_ADD, account.parent, account.number, exchange.numeraire, 1)
+    return added
+
+
+def _all_it_has(exchange, account, e):
+    """Take what is needed even if the parent needs it for its own positions."""
+    parent = exchange.ledger.accounts.get(account.parent)
+    if parent is None or not account.auto_add:
+        return False
+    exchange.flow(Flow.AUTO_ADD, parent.number, account.number, exchange.numeraire, exchange.wallet(parent, exchange.numeraire))
+    return True
+
+
+def _silent(kind):
+    def emit(self, said, **fields):
+        if said != kind:
+            _emit(self, said, **fields)
+
+    return emit
+
+
+def _cash_only(exchange):
+    return exchange.ledger.accounts[1].balance[exchange.numeraire]
+
+
+# ---- the tapes
+
+SUB = """
+    0    source coin 100                |
+    0    source usd 1                   |
+    0    account 16                     |
+    0    account 17                     |
+    0    account 18 owner 16 parent 16  |
+    0    deposit 16 USDT 200            |
+    0    deposit 17 USDT 400            |
+    0    transfer 16 18 USDT 60         |
+"""
+SUB_LONG = (
+    SUB
+    + """
+    1    buy 18 COINUSDT 8 @100 #1      |
+    1    sell 17 COINUSDT 8 @100 #2     |
+"""
+)
+HEDGED = """
+    0    source coin 100                |
+    0    source dirt 100                |
+    0    source usd 1                   |
+    0    account 16                     |
+    0    account 17                     |
+    0    account 18                     |
+    0    deposit 16 USDT 75             |
+    0    deposit 17 USDT 120            |
+    0    deposit 18 USDT 900            |
+    1    buy 16 COINUSDT 10 @100 #1     |
+    1    sell 17 COINUSDT 10 @100 #2    |
+    1    buy 17 DIRTUSDT 10 @100 #3     |
+    1    sell 18 DIRTUSDT 10 @100 #4    |
+"""
+HALT = {
+    "states": {"halted": {"open": "refuse", "cancel": "refuse", "withdraw": "refuse", "liquidate": "defer", "funding": "refuse"}}
+}
+ADL = {"liquidation": {"stages": stages("takeover", adl={})}}
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A bug, the tape on which it acts, and the law it breaks at the row that carries the law's name."""
+
+    law: str
+    story: str
+    where: object
+    name: str
+    bug: object
+    table: str
+    venue: Venue = field(default_factory=small_venue)
+
+    def __str__(self) -> str:
+        return f"{self.law} {self.story}"
+
+
+CLAUSES = [
+    Clause(
+        "L11",
+        "strangers are deleveraged while the owner has an opposite position",
+        adl,
+        "_net_own_legs",
+        _nothing,
+        """
+        0    source coin 100                |
+        0    source usd 1                   |
+        0    account 16                     |
+        0    account 17                     |
+        0    account 18 owner 16            |
+        0    account 19                     |
+        0    deposit 16 USDT 75             |
+        0    deposit 17 USDT 400            |
+        0    deposit 18 USDT 400            |
+        0    deposit 19 USDT 400            |
+        1    buy 16 COINUSDT 10 @100 #1     |
+        1    sell 17 COINUSDT 10 @100 #2    |
+        1    buy 19 COINUSDT 10 @100 #3     |
+        1    sell 18 COINUSDT 10 @100 #4    |
+        2    source coin 94                 | L11
+        """,
+        small_venue(**ADL),
+    ),
+    Clause(
+        "L11",
+        "17 is in liquidation for its DIRT, and is deleveraged of its COIN",
+        adl,
+        "queue",
+        _counts_whoever_is_there,
+        HEDGED
+        + """
+        2    source dirt 80 & 1             |
+        2    source coin 93                 | L11
+        """,
+        apart_venue(),
+    ),
+    Clause(
+        "L11",
+        "17 bears 125 of debt and has 60",
+        adl,
+        "capacity",
+        _all_that_is_held,
+        HEDGED
+        + """
+        2    source dirt 74 & 1             |
+        2    source coin 80                 | L11
+        """,
+        apart_venue(),
+    ),
+    Clause(
+        "L11",
+        "the lowest score goes first",
+        adl,
+        "queue",
+        _last_first,
+        """
+        0    source coin 100                |
+        0    source usd 1                   |
+        0    account 16                     |
+        0    account 17                     |
+        0    account 18                     |
+        0    account 19                     |
+        0    deposit 16 USDT 75             |
+        0    deposit 17 USDT 60             |
+        0    deposit 18 USDT 240            |
+        0    deposit 19 USDT 900            |
+        1    buy 16 COINUSDT 10 @100 #1     |
+        1    sell 17 COINUSDT 10 @100 #2    |
+        1    buy 19 COINUSDT 10 @100 #3     |
+        1    sell 18 COINUSDT 10 @100 #4    |
+        2    source coin 94                 | L11
+        """,
+        small_venue(**ADL),
+    ),
+    Clause(
+        "L11",
+        "the queue ends after one, lots are left and 18 could bear them",
+        adl,
+        "queue",
+        _first_only,
+        """
+        0    source coin 100                |
+        0    source usd 1                   |
+        0    account 16                     |
+        0    account 17                     |
+        0    account 18                     |
+        0    deposit 16 USDT 75             |
+        0    deposit 17 USDT 60             |
+        0    deposit 18 USDT 240            |
+        1    buy 16 COINUSDT 10 @100 #1     |
+        1    sell 17 COINUSDT 5 @100 #2     |
+        1    sell 18 COINUSDT 5 @100 #3     |
+        2    source coin 94                 | L11
+        """,
+        small_venue(**ADL),
+    ),
+    Clause(
+        "L10",
+        "the fund is full enough to keep everybody from being deleveraged",
+        adl,
+        "_entered",
+        lambda exchange, market, row: True,
+        TRADED + "2 source coin 94 | L10",
+        small_venue(liquidation={"stages": stages("takeover", adl={"fund_max": 10})}, fund={"capital": 20}),
+    ),
+    Clause(
+        "L10",
+        "after a takeover the backstop has lost more than the fund has, and takes over again",
+        fund,
+        "measure",
+        _cash_only,
+        FUNDED
+        + """
+        0    account 18                     |
+        0    account 19                     |
+        0    deposit 18 USDT 240            |
+        0    deposit 19 USDT 900            |
+        1    buy 16 COINUSDT 16 @100 #1     |
+        1    sell 17 COINUSDT 16 @100 #2    |
+        1    buy 18 COINUSDT 18 @100 #3     |
+        1    sell 19 COINUSDT 18 @100 #4    |
+        2    source coin 94                 |
+        3    source coin 86                 | L10
+        """,
+        small_venue(liquidation={"stages": stages(takeover={"fund_min": 10})}, fund={"capital": 20, "measure": "net"}),
+    ),
+    Clause(
+        "L10",
+        "the backstop takes over at the mark and leaves the margin to the account",
+        liquidation,
+        "_share",
+        lambda exchange, account, need, maintenance: 0,
+        TRADED + "2 source coin 93 | L10",
+    ),
+    Clause(
+        "L6",
+        "16 gives away the margin of its own position",
+        Exchange,
+        "may_give",
+        lambda self, account, asset, amount: Reason.NONE,
+        SUB
+        + """
+        1    buy 16 COINUSDT 16 @100 #1     |
+        1    sell 17 COINUSDT 16 @100 #2    |
+        2    transfer 16 18 USDT 100        | L6
+        """,
+    ),
+    Clause(
+        "L6",
+        "a position moves to a sub-account without margin for it",
+        Exchange,
+        "has_margin",
+        lambda self, account: True,
+        SUB
+        + """
+        1    buy 16 COINUSDT 16 @100 #1     |
+        1    sell 17 COINUSDT 16 @100 #2    |
+        2    mode 16 18 COINUSDT 5          | L6
+        """,
+    ),
+    Clause(
+        "L6",
+        "auto-add takes what the parent needs for its own position",
+        accounts,
+        "auto_add",
+        _all_it_has,
+        SUB_LONG
+        + """
+        1    buy 16 COINUSDT 8 @100 #3      |
+        1    sell 17 COINUSDT 8 @100 #4     |
+        2    autoadd 18 on                  |
+        3    source coin 94                 | L6
+        """,
+    ),
+    Clause(
+        "L23",
+        "a parent adds margin that nobody asked for",
+        accounts,
+        "auto_add",
+        _unasked,
+        SUB_LONG + "3 source coin 94 | L23",
+    ),
+    Clause(
+        "L23",
+        "a parent adds one unit more than is needed",
+        accounts,
+        "auto_add",
+        _one_unit_more,
+        SUB_LONG
+        + """
+        2    autoadd 18 on                  |
+        3    source coin 94                 | L23
+        """,
+    ),
+    Clause(
+        "L15",
+        "a transfer without an answer",
+        Exchange,
+        "emit",
+        _silent(OutcomeKind.FLOW),
+        SUB.replace("0    transfer 16 18 USDT 60         |", "").replace(
+            "deposit 16 USDT 200            |", "deposit 16 USDT 200 | L15"
+        ),
+    ),
+    Clause("L15", "a state without an answer", Exchange, "emit", _silent(OutcomeKind.STATE_SET), "0 state COINUSDT halted | L15"),
+    *(
+        Clause(
+            "L21", story, Exchange, "state_permit", lambda self, market, action: Permit.ALLOW, TRADED + rows, small_venue(**HALT)
+        )
+        for story, rows in {
+            "an account is liquidated in a halted market": "2 state COINUSDT halted |\n 3 source coin 93 | L21",
+            "an order is taken in a halted market": "2 state COINUSDT halted |\n 3 buy 16 COINUSDT 1 @99 #3 | L21",
+            "an order is cancelled in a halted market": """
+                2    buy 16 COINUSDT 1 @99 #3       |
+                2    state COINUSDT halted          |
+                3    cancel 16 #3                   | L21
+            """,
+            "who holds a position in a halted market withdraws": "2 state COINUSDT halted |\n 3 withdraw 16 USDT 5 | L21",
+        }.items()
+    ),
+    Clause(
+        "L17",
+        "the rate is beyond its cap",
+        Funding,
+        "_rate",
+        lambda self: self.row.interest_ppb,
+        TRADED + "30 clock | L17",
+        small_venue(market={"funding": {"every_ns": 60 * 10**9, "interest_ppb": 5_000, "damp_ppb": 10_000, "cap_ppb": 4_000}}),
+    ),
+    Clause(
+        "L17",
+        "a premium is sampled at a price that is not there",
+        exchange.Funding,
+        "sample",
+        lambda self, exchange: (setattr(self, "premium", self.premium + 1), setattr(self, "samples", self.samples + 1)),
+        TRADED + "30 clock |\n 31 source coin missing | L17",
+        small_venue(
+            market={"funding": {"every_ns": 60 * 10**9, "damp_ppb": 10_000}},
+            indices=[
+                {
+                    "name": name,
+                    "price_decimals": 2,
+                    "recipe": {"kind": "source", "name": name.lower()},
+                    "publish": {"kind": "interval", "every_ns": 31 * 10**9},
+                }
+                for name in ("COIN", "USD")
+            ],
+        ),  # fmt: skip
+    ),
+]
+
+
+def _row(clause: Clause) -> int:
+    (number,) = (n for n, (_, marks) in enumerate(rows_of(clause.table)) if marks == clause.law)
+    return number
+
+
+@pytest.mark.parametrize("clause", CLAUSES, ids=str)
+def test_a_bug_in_a_clause_breaks_its_law(clause: Clause):
+    events = tape(clause.venue, clause.table)
+    with mock.patch.object(clause.where, clause.name, clause.bug):
+        found = breaches("model", 0, clause.venue, events)
+    assert _row(clause) in {broken.event for broken in found if broken.law == clause.law}, [str(broken) for broken in found]
+    assert min(broken.event for broken in found) == _row(clause)
+
+
+@pytest.mark.parametrize("which", ["model", "engine"])
+@pytest.mark.parametrize("clause", CLAUSES, ids=str)
+def test_without_it_no_law_is_broken(clause: Clause, which):
+    assert breaches(which, 0, clause.venue, tape(clause.venue, clause.table)) == []
