@@ -2,11 +2,11 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.ledger cimport ledger_flow
-from engine.margin cimport margin_free, margin_has_requirements, margin_requirements, margin_spare_equity, margin_strictest
+from engine.margin cimport margin_free, margin_has_requirements, margin_may_withdraw, margin_requirements, margin_spare_equity
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_min, money_t
 from engine.records cimport (
-    ACT_WITHDRAW, FLOW_AUTO_ADD, FLOW_MODE, FLOW_TRANSFER, OUT_AUTO_ADD_SET, OUT_FLOW, OUT_MOVED, PERMIT_DEFER, SIDE_BUY, SIDE_SELL,
-    STATUS_NORMAL, USERS_FROM, WHY_BAD_AMOUNT, WHY_BAD_SETTING, WHY_GRADE_REFUSED, WHY_HAS_ORDERS, WHY_IN_LIQUIDATION,
+    FLOW_AUTO_ADD, FLOW_MODE, FLOW_TRANSFER, OUT_AUTO_ADD_SET, OUT_FLOW, OUT_MOVED, PERMIT_DEFER, SIDE_BUY, SIDE_SELL,
+    STATUS_NORMAL, USERS_FROM, WHY_BAD_AMOUNT, WHY_BAD_SETTING, WHY_HAS_ORDERS, WHY_IN_LIQUIDATION,
     WHY_INSUFFICIENT_BALANCE, WHY_INSUFFICIENT_MARGIN, WHY_NO_POSITION, WHY_NONE, WHY_NOT_FLAT, WHY_NOT_RELATED, WHY_UNKNOWN_ACCOUNT,
     WHY_UNKNOWN_ASSET, WHY_UNKNOWN_MARKET, Event,
 )
@@ -21,10 +21,12 @@ cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount
     """A withdrawal or a transfer leaves the wallet at or above 0 and equity at or above initial margin."""
     cdef money_t* balance = &s.balances[<size_t>account * s.assets + asset]
     cdef bint enough
+    cdef int why
     if s.accounts[account].status != STATUS_NORMAL:
         return WHY_IN_LIQUIDATION
-    if margin_strictest(s, account, ACT_WITHDRAW, -1) >= PERMIT_DEFER:
-        return WHY_GRADE_REFUSED
+    why = margin_may_withdraw(s, account, -1)
+    if why:
+        return why
     if margin_free(s, account, asset) < amount:
         return WHY_INSUFFICIENT_BALANCE
     balance[0] -= amount
@@ -79,6 +81,7 @@ cdef int accounts_mode(State* s, const Event* e) noexcept nogil:
     """Move a whole position between a parent and its sub-account. Both must have initial margin after it."""
     cdef money_t amount = money_join(e.amount_lo, e.amount_hi)
     cdef uint32_t other
+    cdef int why
     if not is_user(s, e.account) or not _is_user(s, e.qty):
         return WHY_UNKNOWN_ACCOUNT
     other = <uint32_t>e.qty
@@ -96,10 +99,11 @@ cdef int accounts_mode(State* s, const Event* e) noexcept nogil:
         return WHY_NOT_FLAT
     if _has_orders(s, e.account, e.market) or _has_orders(s, other, e.market):
         return WHY_HAS_ORDERS
-    if margin_strictest(s, e.account, ACT_WITHDRAW, e.market) >= PERMIT_DEFER:
-        return WHY_GRADE_REFUSED
-    if margin_strictest(s, other, ACT_WITHDRAW, e.market) >= PERMIT_DEFER:
-        return WHY_GRADE_REFUSED
+    why = margin_may_withdraw(s, e.account, e.market)
+    if not why:
+        why = margin_may_withdraw(s, other, e.market)
+    if why:
+        return why
     if margin_free(s, e.account, s.numeraire) < amount:
         return WHY_INSUFFICIENT_BALANCE
     return _move(s, e.account, other, e.market, amount)
@@ -139,7 +143,7 @@ cdef bint accounts_auto_add(State* s, uint32_t account, const Evaluation* e) noe
     cdef money_t spare, amount
     if not s.accounts[account].auto_add or not e.open or e.permit >= PERMIT_DEFER:
         return False
-    if s.accounts[parent].status != STATUS_NORMAL or margin_strictest(s, parent, ACT_WITHDRAW, -1) >= PERMIT_DEFER:
+    if s.accounts[parent].status != STATUS_NORMAL or margin_may_withdraw(s, parent, -1):
         return False
     spare = money_min(
         margin_free(s, parent, s.numeraire), margin_spare_equity(s, parent, s.numeraire, 0) - margin_requirements(s, parent)

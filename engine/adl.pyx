@@ -16,6 +16,7 @@ from engine.records cimport (
     USERS_FROM, WHY_DELEVERAGED, WHY_NONE, WHY_OWN_LEG,
 )
 from engine.seams cimport seam_decision, seam_price
+from engine.trigger cimport triggered
 from engine.state cimport Candidate, Evaluation, Position, StageRule, State, emit
 
 cdef enum:
@@ -24,13 +25,20 @@ cdef enum:
 
 
 cdef void adl_run(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
-    """Close every position of the account for which the stage is entered."""
+    """Close positions of the account for which the stage is entered, while it is triggered."""
     cdef int market
     for market in range(s.markets):
-        if _qty(s, account, market) and margin_permit(s, market, ACT_ADL) < PERMIT_DEFER and _entered(s, market, rule):
+        if not _qty(s, account, market) or margin_permit(s, market, ACT_ADL) >= PERMIT_DEFER or not _still(s, account):
+            continue
+        if _entered(s, market, rule):
             _net_own_legs(s, account, market)
-            if _qty(s, account, market):
+            if _qty(s, account, market) and _still(s, account):
                 _queue(s, account, market)
+
+
+cdef bint _still(State* s, uint32_t account) noexcept nogil:
+    cdef Evaluation e = margin_evaluate(s, account)
+    return triggered(s, account, &e)
 
 
 cdef inline int64_t _qty(State* s, uint32_t account, int market) noexcept nogil:

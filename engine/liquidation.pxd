@@ -1,8 +1,7 @@
 """Steps 5 to 7 of the cascade: who is liquidated, and what the venue's stages do to them. See liquidation.pyx."""
 from libc.stdint cimport uint32_t
 
-from engine.state cimport Evaluation, State
+from engine.state cimport State
 
-cdef bint liquidation_triggered(State* s, uint32_t account, const Evaluation* e) noexcept nogil
 cdef int liquidation_select(State* s, int count) noexcept nogil  # s.scan[:count], ascending -> s.picks; returns how many
 cdef void liquidation_round(State* s, int count) noexcept nogil  # s.picks[:count]

@@ -19,34 +19,18 @@ from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
 from engine.records cimport (
     ACT_CONVERT, ACT_LIQUIDATE, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
     FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_RESTORED, OUT_SUSPENDED,
-    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_LIQUIDATION_TRIGGER, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
+    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, WHY_ABOVE_TARGET,
     WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, Outcome,
 )
 from engine.seams cimport seam_decision
+from engine.trigger cimport triggered
 from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, emit, watch
 
 cdef enum:
     PPM = 1000000
     PRICE_MAX = 1000000000000000
     QTY_MAX = 1000000000
-
-
-cdef bint liquidation_triggered(State* s, uint32_t account, const Evaluation* e) noexcept nogil:
-    """Maintenance against equity while a position is held, or a debt."""
-    cdef money_t maintenance = e.maintenance
-    cdef bint verdict
-    if not e.open:
-        return e.equity < 0 or _owes_what_it_could_sell(s, account)
-    if PLANTED(s.planted, 7):
-        maintenance *= 2
-    verdict = maintenance >= e.equity if s.trigger_at_equal else maintenance > e.equity
-    return seam_decision(s, SEAM_LIQUIDATION_TRIGGER, account, verdict or e.equity < 0)
-
-
-cdef bint _owes_what_it_could_sell(State* s, uint32_t account) noexcept nogil:
-    """An episode of a flat account goes on: its settlement balance is negative and a stage sells collateral."""
-    return s.accounts[account].status != STATUS_NORMAL and s.converts and s.balances[<size_t>account * s.assets + s.numeraire] < 0
 
 
 cdef int liquidation_select(State* s, int count) noexcept nogil:
@@ -59,10 +43,10 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
     for i in range(count):
         account = s.scan[i]
         e = margin_evaluate(s, account)
-        verdict = liquidation_triggered(s, account, &e)
+        verdict = triggered(s, account, &e)
         if verdict and accounts_auto_add(s, account, &e):
             e = margin_evaluate(s, account)
-            verdict = liquidation_triggered(s, account, &e)
+            verdict = triggered(s, account, &e)
         if not verdict:
             if s.accounts[account].status != STATUS_NORMAL:
                 s.accounts[account].status = STATUS_NORMAL
@@ -146,13 +130,13 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
         rule = &s.stage_rules[i]
         e = margin_evaluate(s, account)
         short_of = not e.open and balance[0] < 0
-        if rule.kind == STAGE_BOOK and e.open and liquidation_triggered(s, account, &e):
+        if rule.kind == STAGE_BOOK and e.open and triggered(s, account, &e):
             _enter(s, STAGE_BOOK)
             _book(s, account, rule, &e)
-        elif rule.kind == STAGE_TAKEOVER and e.open and liquidation_triggered(s, account, &e):
+        elif rule.kind == STAGE_TAKEOVER and e.open and triggered(s, account, &e):
             _enter(s, STAGE_TAKEOVER)
             _takeover(s, account, rule)
-        elif rule.kind == STAGE_ADL and e.open and liquidation_triggered(s, account, &e):
+        elif rule.kind == STAGE_ADL and e.open and triggered(s, account, &e):
             _enter(s, STAGE_ADL)
             adl_run(s, account, rule)
         elif rule.kind == STAGE_CONVERT and short_of and not PLANTED(s.planted, 10):
@@ -168,7 +152,7 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
             ledger_flow(s, FLOW_WRITE_OFF, CHART_BAD_DEBT, account, s.numeraire, -balance[0])
     s.stage = STAGE_NONE
     e = margin_evaluate(s, account)
-    if liquidation_triggered(s, account, &e):
+    if triggered(s, account, &e):
         _say(s, OUT_CARRIED, account, e.equity, 0)
 
 

@@ -20,6 +20,7 @@ cdef int margin_grade_permit(State* s, int market, int action) noexcept nogil
 cdef int margin_state_permit(State* s, int market, int action) noexcept nogil
 cdef int margin_permit(State* s, int market, int action) noexcept nogil  # the stricter of the two
 cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil
+cdef int margin_may_withdraw(State* s, uint32_t account, int market) noexcept nogil  # the Reason why not; market -1: none more
 cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil  # market -1: none
 cdef int64_t conversion_price(const CollateralRule* rule, int64_t price) noexcept nogil
 cdef money_t conversion_value(const CollateralRule* rule, money_t balance, int64_t price) noexcept nogil

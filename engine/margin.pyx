@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor
-from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL
+from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
 from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Position, Published, State
 
 cdef enum:
@@ -210,16 +210,25 @@ cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil:
     return s.permits[p.grade][action] if p.valid else PERMIT_REFUSE
 
 
-cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil:
-    """The strictest grade's permit over the account's positions, its collateral, and the market of an order.
+cdef int margin_may_withdraw(State* s, uint32_t account, int market) noexcept nogil:
+    """Why grades, or the states of the markets it holds positions in, keep margin where it is; WHY_NONE if they do not."""
+    cdef int i
+    if margin_strictest(s, account, ACT_WITHDRAW, market) >= PERMIT_DEFER:
+        return WHY_GRADE_REFUSED
+    for i in range(s.markets):
+        if i == market or s.positions[<size_t>account * s.markets + i].qty:
+            if margin_state_permit(s, i, ACT_WITHDRAW) >= PERMIT_DEFER:
+                return WHY_MARKET_STATE
+    return WHY_NONE
 
-    The states of the markets in which it holds a position count for a withdrawal.
-    """
+
+cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil:
+    """The strictest grade's permit over the account's positions, its collateral, and the market of an order."""
     cdef int strictest = PERMIT_ALLOW
     cdef int i, permit
     for i in range(s.markets):
         if i == market or s.positions[<size_t>account * s.markets + i].qty:
-            permit = margin_permit(s, i, action) if action == ACT_WITHDRAW else margin_grade_permit(s, i, action)
+            permit = margin_grade_permit(s, i, action)
             if permit > strictest:
                 strictest = permit
     for i in range(s.collaterals):

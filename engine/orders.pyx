@@ -111,7 +111,8 @@ cdef int _margin_gate(State* s, uint32_t account, int market, int side, int tif,
     cdef money_t need = margin_requirement(s, account, market, 0, 0, 0, &ignored)
     cdef money_t need_with = margin_requirement(s, account, market, side, qty, cost, &exceeded)
     cdef money_t fee, needs
-    if margin_state_permit(s, market, ACT_OPEN if need_with > need else ACT_REDUCE) >= PERMIT_DEFER:
+    cdef bint closes = qty <= _closable(s.positions[<size_t>account * s.markets + market].qty, side)
+    if margin_state_permit(s, market, ACT_REDUCE if closes else ACT_OPEN) >= PERMIT_DEFER:
         return WHY_MARKET_STATE
     if margin_strictest(s, account, ACT_OPEN if need_with > need else ACT_REDUCE, market) >= PERMIT_DEFER:
         return WHY_GRADE_REFUSED

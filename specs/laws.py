@@ -273,8 +273,10 @@ def liquidated_only_when_triggered(case: Case) -> Breaches:
             at = None
         elif o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
             at = Stage.BOOK, o.ref_id
-        elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL):
+        elif o.kind == OutcomeKind.TAKEOVER:
             at = o.kind, o.account, o.time_ns, o.round
+        elif o.kind == OutcomeKind.ADL:  # own legs and the queue of each market begin anew
+            at = o.kind, o.account, o.market, o.reason == Reason.OWN_LEG, o.time_ns, o.round
         else:
             continue
         if at in seen:
@@ -786,7 +788,10 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
     if o.kind == OutcomeKind.ACCEPTED:
         raises = _judged(case, scene, o)[2] > scene.requirement(account, o.market)
         action = Action.OPEN if raises or o.market in case.book.spot else Action.REDUCE
-        return max(scene.strictest(account, action, o.market), scene.state_permit(o.market, action))
+        lots = scene.qty[account, o.market]
+        closes = o.qty <= (lots if o.side == Side.SELL else -lots)
+        state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
+        return max(scene.strictest(account, action, o.market), state)
     if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.USER:
         return scene.state_permit(o.market, Action.CANCEL)
     if o.kind == OutcomeKind.MOVED:

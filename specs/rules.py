@@ -272,7 +272,7 @@ class Market(Row):
 
     spot: lots of the asset `base` against the asset `settles_in`, delivered at once: no leverage, no brackets, no funding. An
     order needs what it gives, and equity without it at or above initial margin. A resting order whose account has no longer what
-    it gives is cancelled when it would trade.
+    a fill of it gives is cancelled when it would fill.
     """
 
     name: Name
@@ -417,8 +417,9 @@ StatePermits = dict[
 class States(Row):
     """What is allowed in a market that is not open; an action that a row does not name is allowed. STATE events switch.
 
-    open, reduce, cancel: orders of this market. withdraw: of accounts that hold a position in it. Of what is deferred or refused
-    to a liquidation the account is suspended; a funding interval is skipped.
+    open, reduce, cancel: orders of this market; an order reduces if it closes, in full, what the account holds. Resting orders
+    stay and may fill. withdraw: of accounts that hold a position in it. An account whose liquidation is deferred or refused is
+    suspended; a funding interval is skipped. A quoter takes its quotes away where it may not open.
     """
 
     reduce_only: StatePermits = {"open": "refuse"}
@@ -476,11 +477,11 @@ class TakeoverStage(Row):
 class AdlStage(Row):
     """Auto-deleveraging: what neither book nor backstop took is closed against winners on the other side.
 
-    First against the owner's own opposite positions, at the mark: no value moves. Then at the bankruptcy price down a queue of
-    the other side: by score, highest first, of equals the lower account id; each closes what it holds, or what its equity can
-    bear at that price. score binance: max(0, unrealised profit) / max(1, wallet) x maintenance / equity. A counterparty's orders
-    in the market are cancelled. fund_max (whole numeraire): entered only while the fund, by its measure, has at most this;
-    absent: always.
+    First against the owner's own opposite positions, at the mark: no value moves. Then, if that did not save it, at the
+    bankruptcy price down a queue of the other side: by score, highest first, of equals the lower account id, nobody who is in
+    liquidation. Each closes what it holds, or what its equity can bear at that price; its orders in the market are cancelled (not
+    those of an own leg). score binance: max(0, unrealised profit) / max(1, wallet) x maintenance / equity. fund_max (whole
+    numeraire): entered only while the fund, by its measure, has at most this; absent: always.
     """
 
     kind: Literal["adl"]

@@ -125,7 +125,7 @@ class OutcomeKind(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why: the answer of a venue. In the order of the gate for REJECT."""
+    """Why: the answer of a venue. Numbers are stable names, not an order."""
 
     NONE = 0
     TIME_WENT_BACK = 1

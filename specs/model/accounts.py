@@ -9,7 +9,7 @@ from __future__ import annotations
 from specs import units
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
-from specs.tape import Action, Flow, OutcomeKind, Permit, Reason, Side, Status
+from specs.tape import Flow, OutcomeKind, Permit, Reason, Side, Status
 
 
 def post_transfer(exchange, e) -> Reason:
@@ -59,8 +59,9 @@ def post_mode(exchange, e) -> Reason:
         return Reason.NOT_FLAT
     if any(order.market == e.market for who in (account, other) for order in who.orders.values()):
         return Reason.HAS_ORDERS
-    if max(exchange.strictest(who, Action.WITHDRAW, e.market) for who in (account, other)) >= Permit.DEFER:
-        return Reason.GRADE_REFUSED
+    reason = exchange.may_withdraw(account, e.market) or exchange.may_withdraw(other, e.market)
+    if reason:
+        return reason
     if exchange.free(account, exchange.numeraire) < e.amount:
         return Reason.INSUFFICIENT_BALANCE
     return _move(exchange, account, other, e.market, e.amount)
@@ -100,7 +101,7 @@ def auto_add(exchange, account: Account, e: Evaluation) -> bool:
     if not account.auto_add or not e.open or e.permit >= Permit.DEFER:
         return False
     parent = exchange.ledger.accounts[account.parent]
-    if parent.status != Status.NORMAL or exchange.strictest(parent, Action.WITHDRAW, None) >= Permit.DEFER:
+    if parent.status != Status.NORMAL or exchange.may_withdraw(parent):
         return False
     spare = min(exchange.free(parent, exchange.numeraire), exchange.spare_equity(parent) - exchange.requirements(parent))
     amount = min(spare, exchange.requirements(account) - e.equity, units.BALANCE_MAX - account.balance[exchange.numeraire])

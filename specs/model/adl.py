@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from specs import rules, units
-from specs.model import fund
+from specs.model import fund, trigger
 from specs.model.ledger import Account
 from specs.tape import USERS_FROM, Action, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
 
@@ -27,14 +27,20 @@ class Candidate(NamedTuple):
 
 
 def run(exchange, account: Account, row: rules.AdlStage) -> None:
-    """Close every position of the account for which the stage is entered."""
+    """Close positions of the account for which the stage is entered, while it is triggered."""
     exchange.visit(Stage.ADL)
     exchange.stage = Stage.ADL
     for market in range(len(account.qty)):
-        if account.qty[market] and exchange.permit(market, Action.ADL) < Permit.DEFER and _entered(exchange, market, row):
+        if not account.qty[market] or exchange.permit(market, Action.ADL) >= Permit.DEFER or not _triggered(exchange, account):
+            continue
+        if _entered(exchange, market, row):
             _net_own_legs(exchange, account, market)
-            if account.qty[market]:
+            if account.qty[market] and _triggered(exchange, account):
                 _queue(exchange, account, market)
+
+
+def _triggered(exchange, account: Account) -> bool:
+    return trigger.triggered(exchange, account, exchange.evaluate(account))
 
 
 def _entered(exchange, market: int, row: rules.AdlStage) -> bool:
@@ -78,9 +84,7 @@ def transfer_share(exchange, account: Account, market: int) -> int:
 
     With the last position it is all of the account's equity, collateral at its conversion value: it ends with nothing.
     """
-    from specs.model.liquidation import conversion_equity
-
-    equity, need = conversion_equity(exchange, account), exchange.maintenance(account, market)
+    equity, need = exchange.conversion_equity(account), exchange.maintenance(account, market)
     maintenance = exchange.evaluate(account).maintenance
     return units.muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
 

@@ -351,8 +351,9 @@ class Exchange(Orders, Margins):
         """A withdrawal or a transfer leaves the wallet at or above 0 and equity at or above initial margin."""
         if account.status != Status.NORMAL:
             return Reason.IN_LIQUIDATION
-        if self.strictest(account, Action.WITHDRAW, None) >= Permit.DEFER:
-            return Reason.GRADE_REFUSED
+        reason = self.may_withdraw(account)
+        if reason:
+            return reason
         if self.free(account, asset) < amount:
             return Reason.INSUFFICIENT_BALANCE
         account.balance[asset] -= amount

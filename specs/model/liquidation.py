@@ -9,26 +9,10 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from specs import rules, units
-from specs.model import accounts, adl, fund
+from specs.model import accounts, adl, fund, trigger
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
 from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
-
-
-def triggered(exchange, account: Account, e: Evaluation) -> bool:
-    """Return whether the account must be liquidated: maintenance against equity while it holds a position, or a debt."""
-    if e.open:
-        trigger = exchange.venue.liquidation.trigger
-        verdict = e.maintenance >= e.equity if trigger == "maintenance_ge_equity" else e.maintenance > e.equity
-        verdict = verdict or e.equity < 0
-        return exchange.seams.decision(Seam.LIQUIDATION_TRIGGER, account.number, exchange.now, verdict)
-    return e.equity < 0 or _owes_what_it_could_sell(exchange, account)
-
-
-def _owes_what_it_could_sell(exchange, account: Account) -> bool:
-    """Return whether an episode of a flat account goes on: its settlement balance is negative and a stage sells collateral."""
-    converts = any(row.kind == "convert" for row in exchange.venue.liquidation.stages)
-    return account.status != Status.NORMAL and converts and account.balance[exchange.numeraire] < 0
 
 
 def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
@@ -37,10 +21,10 @@ def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
     for number in numbers:
         account = exchange.ledger.accounts[number]
         e = exchange.evaluate(account)
-        verdict = triggered(exchange, account, e)
+        verdict = trigger.triggered(exchange, account, e)
         if verdict and accounts.auto_add(exchange, account, e):
             e = exchange.evaluate(account)
-            verdict = triggered(exchange, account, e)
+            verdict = trigger.triggered(exchange, account, e)
         if not verdict:
             if account.status != Status.NORMAL:
                 account.status = Status.NORMAL
@@ -100,11 +84,11 @@ def _run_stages(exchange, account: Account, stages) -> None:
     for row in stages:
         e = exchange.evaluate(account)
         flat_and_short = not e.open and account.balance[exchange.numeraire] < 0
-        if row.kind == "book" and e.open and triggered(exchange, account, e):
+        if row.kind == "book" and e.open and trigger.triggered(exchange, account, e):
             _book(exchange, account, row, e)
-        elif row.kind == "takeover" and e.open and triggered(exchange, account, e):
+        elif row.kind == "takeover" and e.open and trigger.triggered(exchange, account, e):
             _takeover(exchange, account, row)
-        elif row.kind == "adl" and e.open and triggered(exchange, account, e):
+        elif row.kind == "adl" and e.open and trigger.triggered(exchange, account, e):
             adl.run(exchange, account, row)
         elif row.kind == "convert" and flat_and_short:
             _convert(exchange, account, row)
@@ -120,16 +104,8 @@ def _run_stages(exchange, account: Account, stages) -> None:
             )
     exchange.stage = Stage.NONE
     e = exchange.evaluate(account)
-    if triggered(exchange, account, e):
+    if trigger.triggered(exchange, account, e):
         exchange.emit(OutcomeKind.CARRIED, account=account.number, money=e.equity)
-
-
-def conversion_equity(exchange, account: Account) -> int:
-    """Return what the account is worth if its collateral is sold to the treasury: the margin that bankruptcy uses up."""
-    equity = exchange.cash_equity(account)
-    for haircut in exchange.haircuts:
-        equity += haircut.conversion_value(account.balance[haircut.asset], exchange.collateral[haircut.asset].last_valid)
-    return equity
 
 
 def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> None:
@@ -148,7 +124,7 @@ def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> No
         return
     _, notional = exchange.match(account.number, exchange.next_order_id(), market, side, limit, qty, Stage.BOOK)
     rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
-    fee = min(units.div_ceil(notional * rate_ppm, units.PPM), max(0, conversion_equity(exchange, account)))
+    fee = min(units.div_ceil(notional * rate_ppm, units.PPM), max(0, exchange.conversion_equity(account)))
     if fee:
         exchange.flow(Flow.LIQUIDATION_FEE, account.number, Chart.FUND, exchange.numeraire, fee)
 
@@ -181,7 +157,7 @@ def _restore_qty(exchange, account: Account, market: int, e: Evaluation) -> int:
 
 def _share(exchange, account: Account, need: int, maintenance: int) -> int:
     """Return a position's share, by maintenance, of the margin that bankruptcy uses up; of a debt nothing is shared."""
-    equity = conversion_equity(exchange, account)
+    equity = exchange.conversion_equity(account)
     if equity <= 0:
         return 0
     return units.muldiv_ceil(equity, need, maintenance) if need < maintenance else equity

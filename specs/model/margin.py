@@ -10,7 +10,7 @@ from typing import NamedTuple
 from specs import rules, units
 from specs.model.book import Order
 from specs.model.ledger import Account
-from specs.tape import Action, Permit, Side
+from specs.tape import Action, Permit, Reason, Side
 
 
 class Brackets:
@@ -97,6 +97,13 @@ class Margins:
     def cash_equity(self, account: Account) -> int:
         """Return settlement balance + sum of qty * value(mark): equity without collateral."""
         return account.balance[self.numeraire] + sum(qty * value for qty, value in zip(account.qty, self.value))
+
+    def conversion_equity(self, account: Account) -> int:
+        """Return what the account is worth if its collateral is sold to the treasury: the margin that bankruptcy uses up."""
+        equity = self.cash_equity(account)
+        for haircut in self.haircuts:
+            equity += haircut.conversion_value(account.balance[haircut.asset], self.collateral[haircut.asset].last_valid)
+        return equity
 
     def maintenance(self, account: Account, market: int) -> int:
         qty = account.qty[market]
@@ -192,13 +199,17 @@ class Margins:
         published = self.collateral[asset]
         return self.venue.grades.permit(published.grade, action) if published.valid else Permit.REFUSE
 
-    def strictest(self, account: Account, action: Action, market: int | None) -> Permit:
-        """Return the strictest grade's permit over the account's positions, its collateral, and the market of an order.
+    def may_withdraw(self, account: Account, market: int | None = None) -> Reason:
+        """Return why grades, or the states of the markets it holds positions in, keep margin where it is; NONE if they do not."""
+        if self.strictest(account, Action.WITHDRAW, market) >= Permit.DEFER:
+            return Reason.GRADE_REFUSED
+        held = [m for m, qty in enumerate(account.qty) if qty or m == market]
+        refused = any(self.state_permit(m, Action.WITHDRAW) >= Permit.DEFER for m in held)
+        return Reason.MARKET_STATE if refused else Reason.NONE
 
-        The states of the markets in which it holds a position count for a withdrawal.
-        """
-        permit = self.permit if action == Action.WITHDRAW else self.grade_permit
-        permits = [permit(m, action) for m, qty in enumerate(account.qty) if qty or m == market]
+    def strictest(self, account: Account, action: Action, market: int | None) -> Permit:
+        """Return the strictest grade's permit over the account's positions, its collateral, and the market of an order."""
+        permits = [self.grade_permit(m, action) for m, qty in enumerate(account.qty) if qty or m == market]
         permits += [self.collateral_permit(h.asset, action) for h in self.haircuts if account.balance[h.asset]]
         return max(permits, default=Permit.ALLOW)
 

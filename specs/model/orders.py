@@ -79,7 +79,8 @@ class Orders:
         need, _ = self.requirement(account, market)
         need_with, exceeded = self.requirement(account, market, order, at_mark=tif == Tif.MARKET)
         action = Action.OPEN if need_with > need else Action.REDUCE
-        if self.state_permit(market, action) >= Permit.DEFER:
+        closes = order.qty <= self._closable(account, market, order.side)
+        if self.state_permit(market, Action.REDUCE if closes else Action.OPEN) >= Permit.DEFER:
             return Reason.MARKET_STATE
         if self.strictest(account, action, market) >= Permit.DEFER:
             return Reason.GRADE_REFUSED
