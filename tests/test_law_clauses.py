@@ -11,13 +11,15 @@ from unittest import mock
 
 import pytest
 
+from fuzz.twin import start
+from specs import laws
 from specs.model import accounts, adl, exchange, fund, liquidation
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.rules import Venue
-from specs.tape import Flow, OutcomeKind, Permit, Reason, Status
+from specs.tape import Flow, OutcomeKind, Permit, Reason, Seam, SeamKind, Status
 from tests.test_laws import FUNDED, TRADED, apart_venue, breaches
-from tests.twins import rows_of, small_venue, stages, tape
+from tests.twins import START_NS, rows_of, seam_row, small_venue, stages, tape
 
 _auto_add, _queue, _state_permit, _emit = accounts.auto_add, adl.queue, Exchange.state_permit, Exchange.emit
 
@@ -417,3 +419,64 @@ def test_a_bug_in_a_clause_breaks_its_law(clause: Clause):
 @pytest.mark.parametrize("clause", CLAUSES, ids=str)
 def test_without_it_no_law_is_broken(clause: Clause, which):
     assert breaches(which, 0, clause.venue, tape(clause.venue, clause.table)) == []
+
+
+# ---- what a seam lifts, and no more
+
+
+RANKED = next(clause for clause in CLAUSES if clause.story == "the lowest score goes first")
+LIFTED = {
+    "another rank": ("L11", (Seam.ADL_RANK, 18, SeamKind.CONST, 10**12), RANKED.venue, RANKED.table),
+    "deleveraged though the fund has enough": (
+        "L10",
+        (Seam.ADL_TRIGGER, 0, SeamKind.FORCE_TRUE, 0),
+        small_venue(liquidation={"stages": stages("takeover", adl={"fund_max": 10})}, fund={"capital": 20}),
+        TRADED + "2 source coin 94 |",
+    ),
+    "not deleveraged though it may": ("L10", (Seam.ADL_TRIGGER, 0, SeamKind.FORCE_FALSE, 0), RANKED.venue, RANKED.table),
+    "taken over beyond the cap": (
+        "L10",
+        (Seam.TAKEOVER_ACCEPT, 0, SeamKind.FORCE_TRUE, 0),
+        small_venue(liquidation={"stages": stages(takeover={"notional_max": 0})}),
+        TRADED + "2 source coin 93 |",
+    ),
+    "not taken over though it may": (
+        "L10",
+        (Seam.TAKEOVER_ACCEPT, 0, SeamKind.FORCE_FALSE, 0),
+        small_venue(),
+        TRADED + "2 source coin 93 |",
+    ),
+    "another rate": (
+        "L17",
+        (Seam.FUNDING_RATE, 0, SeamKind.CONST, 9_999),
+        small_venue(market={"funding": {"every_ns": 60 * 10**9, "cap_ppb": 4_000}}),
+        TRADED + "30 clock |",
+    ),
+    "no rate": (
+        "L17",
+        (Seam.FUNDING_RATE, 0, SeamKind.MISSING, 0),
+        small_venue(market={"funding": {"every_ns": 60 * 10**9, "cap_ppb": 4_000}}),
+        TRADED + "30 clock |",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", ["model", "engine"])
+@pytest.mark.parametrize("name", LIFTED)
+def test_a_seam_lifts_the_clause_it_speaks_of(name, which):
+    law, (seam, key, kind, argument), venue, table = LIFTED[name]
+    rows, events = [seam_row(seam, key, 1, 99, kind, argument)], tape(venue, table)
+    assert breaches(which, 0, venue, events, rows) == []
+    exchange = start(which, venue, START_NS, rows)
+    exchange.run(events[:-1])
+    before, outcomes = exchange.state(), exchange.apply(events[-1])
+    found = laws.breaches(venue, before, events[-1].tobytes(), outcomes, exchange.state())
+    assert {broken.law for broken in found} == {law}
+
+
+def test_another_rank_lifts_the_order_of_the_queue_and_nothing_else():
+    """With ADL_RANK armed a counterparty that cannot bear the debt is still one too many."""
+    clause = next(clause for clause in CLAUSES if clause.name == "capacity")
+    rows = [seam_row(Seam.ADL_RANK, 18, 1, 99, SeamKind.CONST, 5)]
+    with mock.patch.object(clause.where, clause.name, clause.bug):
+        assert {broken.law for broken in breaches("model", 0, clause.venue, tape(clause.venue, clause.table), rows)} == {"L11"}
