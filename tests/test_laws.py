@@ -528,6 +528,31 @@ def test_who_shares_something_is_not_judged(name):
         assert not judged & {("account", 18), ("market", 1)}
 
 
+CARRIED = (
+    APART.partition("    2    source coin 99 ")[0]
+    + """
+    2    source dirt 88                 |
+    3    buy 19 DIRTUSDT 5 @88 #7       |
+    4    source coin 99.5               |
+"""
+)
+
+
+@pytest.mark.parametrize("which", ["model", "engine"])
+def test_who_is_carried_is_tried_again_when_any_price_changes(which):
+    """18 finds no bid at 2, one at 3, and is sold into it when COIN moves at 4: so COIN's faults are its business too."""
+    venue = apart_venue(liquidation={"stages": stages("takeover", book={"bound": {"kind": "mark", "ppm": 100_000}})})
+    run, events = runner(which), tape(venue, CARRIED)
+    silent = seam_row(Seam.SOURCE_READ, 0, 4, 9, SeamKind.CONST, 10_000)
+    sold = []
+    for rows in ((), (silent,)):
+        outcomes = run(venue, events, rows).outcomes()
+        sold.append(int(outcomes["qty"][(outcomes["kind"] == OutcomeKind.FILL) & (outcomes["account"] == 18)].sum()))
+    assert sold == [5, 0]
+    judged = pairs.fault_stays_apart(run, venue, events, [silent])
+    assert not judged & {("account", 18), ("account", 19), ("market", 1)}
+
+
 def test_a_common_cap_makes_a_pair_unfit():
     """Three lots are sold and more are due, but one round is allowed."""
     venue = apart_venue(limits={"rounds_max": 1}, liquidation={"stages": stages("takeover")})
