@@ -277,7 +277,7 @@ def test_who_is_in_liquidation_is_no_counterparty(twin):
 
 
 def test_own_legs_are_closed_first_and_at_the_mark(twin):
-    """18 is of the same owner: its 6 lots close at 94, where no value moves; 17 closes the 10 others at 94 - 24 / 10 = 91.6."""
+    """18 is of the same owner: its 6 lots close at 93, where no value moves; 17 closes the 10 others at 93 - 8 / 10 = 92.2."""
     exchange = play(
         twin,
         venue(),
@@ -292,11 +292,34 @@ def test_own_legs_are_closed_first_and_at_the_mark(twin):
     1    buy 16 COINUSDT 16 @100 #1     | ACCEPTED 16 buy 16 @100 #1
     1    sell 17 COINUSDT 10 @100 #2    | ACCEPTED 17 sell 10 @100 #2; FILL 17 sell 10 @100 from 16 #1
     1    sell 18 COINUSDT 6 @100 #3     | ACCEPTED 18 sell 6 @100 #3; FILL 18 sell 6 @100 from 16 #1
-    2    source coin 94                 | INDEX COIN 94 of 1; MARK COINUSDT 94; LIQUIDATION 16 24; ADL 16 long 6 @94 by 18 cash 564 OWN_LEG in round 1; ADL 16 long 10 @94 by 17 cash 916 in round 1; RESTORED 16 0 FLAT in round 1
+    2    source coin 93                 | INDEX COIN 93 of 1; MARK COINUSDT 93; LIQUIDATION 16 8; ADL 16 long 6 @93 by 18 cash 558 OWN_LEG in round 1; ADL 16 long 10 @93 by 17 cash 922 in round 1; RESTORED 16 0 FLAT in round 1
+    """,
+    )
+    assert holds(exchange, 18) == ({0: 92_0000}, {})  # 50 + 600 - 558
+    assert holds(exchange, 17) == ({0: 578_0000}, {})  # 500 + 1000 - 922
+
+
+def test_nobody_else_is_closed_when_own_legs_save_the_account(twin):
+    """At 94 the account has 24 and needs 37.6; with 10 lots left it needs 23.5, less than 24: 17 keeps its position."""
+    exchange = play(
+        twin,
+        venue(),
+        PRICED
+        + """
+    0    account 16                     | OPENED 16
+    0    account 17                     | OPENED 17
+    0    account 18 owner 16            | OPENED 18 owner 16
+    0    deposit 16 USDT 120            | DEPOSIT 120 USDT OUTSIDE to 16
+    0    deposit 17 USDT 500            | DEPOSIT 500 USDT OUTSIDE to 17
+    0    deposit 18 USDT 50             | DEPOSIT 50 USDT OUTSIDE to 18
+    1    buy 16 COINUSDT 16 @100 #1     | ACCEPTED 16 buy 16 @100 #1
+    1    sell 17 COINUSDT 10 @100 #2    | ACCEPTED 17 sell 10 @100 #2; FILL 17 sell 10 @100 from 16 #1
+    1    sell 18 COINUSDT 6 @100 #3     | ACCEPTED 18 sell 6 @100 #3; FILL 18 sell 6 @100 from 16 #1
+    2    source coin 94                 | INDEX COIN 94 of 1; MARK COINUSDT 94; LIQUIDATION 16 24; ADL 16 long 6 @94 by 18 cash 564 OWN_LEG in round 1; RESTORED 16 24 ABOVE_TARGET in round 1
     """,
     )
     assert holds(exchange, 18) == ({0: 86_0000}, {})  # 50 + 600 - 564
-    assert holds(exchange, 17) == ({0: 584_0000}, {})  # 500 + 1000 - 916
+    assert exchange.state()["positions"] == [(16, 0, 0, 10, 1000_0000), (17, 0, 0, -10, -1000_0000)]
 
 
 def test_own_legs_bear_no_debt(twin):
