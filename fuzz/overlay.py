@@ -156,7 +156,7 @@ def overlay(events: np.ndarray, plan: Plan, venue: Venue, counts: dict[str, int]
         raise TapeError("time goes back", event=int(back[0]) + 1, remedy="sort the tape by time")
     out = events.copy()
     for fault in plan.faults:
-        if fault.enabled and fault.kind != "seam":
+        if fault.enabled and fault.kind in _APPLY:
             out, touched = _APPLY[fault.kind](out, fault, venue)
             if counts is not None:
                 counts[fault.id] = touched

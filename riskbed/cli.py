@@ -6,6 +6,7 @@ before a command needs it: `riskbed --help` costs a few hundredths of a second.
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 from pathlib import Path
@@ -149,12 +150,17 @@ def replay(
         report=not no_report,
         **chosen,
     )
+    from riskbed import pair, pair_tables
+
+    both = incident is not None and tape is None and pair.names_pair(incident)
+    if both and lockstep is None:
+        options = dataclasses.replace(options, lockstep=0)
     with _Progress() as progress:
-        done = run(options, progress)
+        done = (pair.replay if both else run)(options, progress)
     if json:
         print(done.answer.model_dump_json(indent=2))
     else:
-        show(done)
+        (pair_tables.show if both else show)(done)
 
 
 @app.command()

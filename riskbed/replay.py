@@ -215,7 +215,7 @@ def _job(
     plan: Plan,
     keep: bool = False,
 ) -> Job:
-    return Job(name, venue, inputs.tape.meta.start_ns, events, plan.seam_rows(venue), inputs.horizon_ns, keep, {})
+    return Job(name, plan.rules(venue), inputs.tape.meta.start_ns, events, plan.seam_rows(venue), inputs.horizon_ns, keep, {})
 
 
 def plan_jobs(inputs: Inputs) -> tuple[list[Job], dict[str, str]]:

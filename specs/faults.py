@@ -1,8 +1,8 @@
 """Fault plans: what is broken (or repaired) on purpose, as data. All numbers are integers or decimal strings.
 
-Two carriers. A *tape fault* rewrites the SOURCE events of one source in a window; fuzz/overlay.py applies it. A *seam fault* is a
-row of the schedule that both twins read at a named point; `Plan.seam_rows` makes the rows. V1..V8 are the ids of the primitives
-in the project's fault taxonomy.
+Three carriers. A *tape fault* rewrites the SOURCE events of one source in a window; fuzz/overlay.py applies it. A *seam fault* is
+a row of the schedule that both twins read at a named point; `Plan.seam_rows` makes the rows. A *quoter fault* is an overlay on
+the rule book's quoters; `Plan.rules` applies it. V1..V8 are the ids of the primitives in the project's fault taxonomy.
 
 A window is half-open, [from, to). Faults act in the order of the plan, each on what the one before it left. For every tape fault:
 one that computes with a price leaves events without a price alone, one that states a value states it on all; a price beyond 64
@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstr
 from specs import units
 from specs.errors import SpecError
 from specs.load import near
-from specs.rules import At, Name, Row, Text, Venue
+from specs.rules import At, Name, Ns, Ppm, Row, Text, Venue
 from specs.tape import SEAM_ANY, USERS_FROM, Seam, SeamKind
 from specs.window import HalfOpenWindow
 
@@ -291,7 +291,51 @@ class SeamFault(Fault):
         self.rows(venue)
 
 
-AnyFault = Annotated[Stale | Spike | Scale | Special | Dislocation | Drop | Repair | SeamFault, Field(discriminator="kind")]
+class QuoterFault(Row):
+    """Overlay on quoters: other rows of these quoters for the whole run; fields that are not given stay.
+
+    It has no window: the quoter's own rule says when it leaves. A rule book whose quoters already say so is left as it is.
+    """
+
+    id: Name
+    enabled: StrictBool = True
+    kind: Literal["quoter"]
+    accounts: Annotated[list[Annotated[StrictInt, Field(ge=USERS_FROM, lt=SEAM_ANY)]], Field(min_length=1)]
+    exit_move_ppm: Ppm | None = None
+    inventory_max: Annotated[StrictInt, Field(ge=1, le=units.POSITION_MAX)] | None = None
+    return_ns: Ns | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> QuoterFault:
+        if not self.update():
+            raise At((), "'quoter' changes nothing", "exit_move_ppm, inventory_max or return_ns")
+        return self
+
+    def update(self) -> dict[str, int]:
+        """Return the fields of a quoter row that this fault sets."""
+        given = {name: getattr(self, name) for name in ("exit_move_ppm", "inventory_max", "return_ns")}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def check(self, venue: Venue) -> None:
+        """Raise At if the venue has no such quoter."""
+        known = [row.account for row in venue.quoters]
+        for i, account in enumerate(self.accounts):
+            if account not in known:
+                raise At(
+                    ("accounts", i),
+                    f"{account} is not a quoter of {venue.name}",
+                    "known: " + (", ".join(map(str, known)) or "none"),
+                )
+
+    def rules(self, venue: Venue) -> Venue:
+        """Return the rule book with these quoters' rows changed."""
+        rows = [row.model_copy(update=self.update()) if row.account in self.accounts else row for row in venue.quoters]
+        return venue.model_copy(update={"quoters": rows})
+
+
+AnyFault = Annotated[
+    Stale | Spike | Scale | Special | Dislocation | Drop | Repair | SeamFault | QuoterFault, Field(discriminator="kind")
+]
 
 
 class Plan(Row):
@@ -342,6 +386,14 @@ class Plan(Row):
         """
         self.require(venue)
         return [row for fault in self.faults if fault.enabled and fault.kind == "seam" for row in fault.rows(venue)]
+
+    def rules(self, venue: Venue) -> Venue:
+        """Return the rule book with the enabled quoter faults applied, in order. Raises SpecError if the plan does not fit."""
+        self.require(venue)
+        for fault in self.faults:
+            if fault.enabled and fault.kind == "quoter":
+                venue = fault.rules(venue)
+        return venue
 
     def _known(self, ids: Iterable[str]) -> set[str]:
         known = [fault.id for fault in self.faults]

@@ -13,6 +13,8 @@ MODELS = {
     "incident": ("specs.incident", "Incident"),
     "suite": ("specs.suite", "Suite"),
     "baseline": ("specs.suite", "Baseline"),
+    "cascade": ("specs.pair", "Cascade"),
+    "pair": ("specs.pair", "Pair"),
 }
 
 
