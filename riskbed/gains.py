@@ -13,6 +13,8 @@ from specs import units
 from specs.errors import LawBroken
 from specs.rules import Venue
 
+Worth = dict[tuple[int, int], int]
+
 
 class Prices(NamedTuple):
     """Values at one instant: money per lot of each market in units of the numeraire, price and price decimals of each asset."""
@@ -24,18 +26,16 @@ class Prices(NamedTuple):
 class Holdings(NamedTuple):
     """What every ledger account has at the end of a run: balances by (account, asset), lots by (account, market)."""
 
-    balances: Counter
-    lots: Counter
+    balances: dict[tuple[int, int], int]
+    lots: dict[tuple[int, int], int]
 
     @classmethod
     def of(cls, state: dict[str, list[tuple[int, ...]]]) -> Holdings:
-        """Return the holdings of a final state."""
-        balances, lots = Counter(), Counter()
-        for account, asset, money in state["balances"]:
-            balances[account, asset] += money
+        """Return the holdings of a final state; the legs of a position stand together."""
+        lots: dict[tuple[int, int], int] = {}
         for account, market, _, n, _ in state["positions"]:
-            lots[account, market] += n
-        return cls(balances, lots)
+            lots[account, market] = lots.get((account, market), 0) + n
+        return cls({(account, asset): money for account, asset, money in state["balances"]}, lots)
 
 
 class Scale:
@@ -50,21 +50,16 @@ class Scale:
         self.decimals = max([venue.decimals(venue.numeraire), *fine])
         self.settles = [venue.number("assets", row.settles_in) for row in venue.markets]
 
-    def worth(self, holdings: Holdings, prices: Prices) -> dict[int, Counter]:
-        """Return account -> asset -> worth in the scale's unit; positions stand under the asset they settle in. Exact."""
-        out: dict[int, Counter] = {}
+    def worth(self, holdings: Holdings, prices: Prices) -> Worth:
+        """Return (account, asset) -> worth in the scale's unit; positions stand under the asset they settle in. Exact."""
         money = 10 ** (self.decimals - self.venue.decimals(self.venue.numeraire))
-        for (account, asset), balance in holdings.balances.items():
-            if asset == self.numeraire:
-                each = money
-            elif asset in prices.assets:
-                price, places = prices.assets[asset]
-                each = price * 10 ** (self.decimals - self.venue.assets[asset].decimals - places)
-            else:
-                each = 0
-            out.setdefault(account, Counter())[asset] += balance * each
+        each = {self.numeraire: money}
+        for asset, (price, places) in prices.assets.items():
+            each[asset] = price * 10 ** (self.decimals - self.venue.assets[asset].decimals - places)
+        out = {key: balance * each.get(key[1], 0) for key, balance in holdings.balances.items()}
         for (account, market), n in holdings.lots.items():
-            out.setdefault(account, Counter())[self.settles[market]] += n * prices.values[market] * money
+            key = account, self.settles[market]
+            out[key] = out.get(key, 0) + n * prices.values[market] * money
         return out
 
     def text(self, worth: int) -> str:
@@ -98,24 +93,21 @@ def check_gains(venue: Venue, earlier: Holdings, later: Holdings, event: int) ->
 
 def gain_rows(
     venue: Venue, scale: Scale, earlier: Holdings, later: Holdings, prices: Prices, group: dict[int, str], event: int
-) -> list[tuple[str, int, Counter]]:
+) -> list[tuple[str, int, dict[int, int]]]:
     """Return (holder, accounts, gain by asset) in the scale's unit, largest loser first. Raises LawBroken("L20").
 
     group: ledger account -> holder; every account that holds anything must have one.
     """
     check_gains(venue, earlier, later, event)
-    before, after = scale.worth(earlier, prices), scale.worth(later, prices)
-    gains: dict[str, Counter] = {}
+    gains: dict[str, dict[int, int]] = {}
     members: dict[str, set[int]] = {}
-    for account in {**before, **after}:
-        mine = gains.setdefault(group[account], Counter())
-        members.setdefault(group[account], set()).add(account)
-        for asset, worth in after.get(account, {}).items():
-            mine[asset] += worth
-        for asset, worth in before.get(account, {}).items():
-            mine[asset] -= worth
+    for sign, holdings in ((1, later), (-1, earlier)):
+        for (account, asset), worth in scale.worth(holdings, prices).items():
+            mine = gains.setdefault(group[account], {})
+            mine[asset] = mine.get(asset, 0) + sign * worth
+            members.setdefault(group[account], set()).add(account)
     for asset in range(len(venue.assets)):
-        total = sum(mine[asset] for mine in gains.values())
+        total = sum(mine.get(asset, 0) for mine in gains.values())
         if total:
             raise LawBroken("L20", event, f"gains and losses in {venue.assets[asset].name} at common prices differ by {total}")
     return sorted(

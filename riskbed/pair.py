@@ -177,13 +177,11 @@ def close_sums(venue: Venue, ran: Ran) -> dict[str, int]:
     """
     outcomes = ran.outcomes
     closing = (outcomes["stage"] != Stage.NONE) & (outcomes["qty"] > 0) & (outcomes["kind"] != OutcomeKind.CANCELLED)
-    found = {}
-    for stage in Stage:
-        for market, row in enumerate(venue.markets):
-            ours = outcomes[closing & (outcomes["stage"] == stage) & (outcomes["market"] == market)]
-            notional = sum(n * p for n, p in zip(ours["qty"].tolist(), ours["price"].tolist(), strict=True))
-            found[stage.name.lower()] = found.get(stage.name.lower(), 0) + notional * venue.multiplier(row)
-    return {name: money for name, money in found.items() if money}
+    found = {stage: 0 for stage in Stage}
+    rows, multipliers = outcomes[closing], [venue.multiplier(row) for row in venue.markets]
+    for stage, market, n, price in zip(*(rows[name].tolist() for name in ("stage", "market", "qty", "price")), strict=True):
+        found[stage] += n * price * multipliers[market]
+    return {stage.name.lower(): money for stage, money in found.items() if money}
 
 
 def decomposed(names: list[str], by_run: dict[str, dict[str, int]], decimals: int, sign: int) -> list[LossRow]:
@@ -210,8 +208,8 @@ def losses(inputs: Inputs, ran: dict[str, Ran], scale: Scale, common: Prices) ->
         for name, r in ran.items():
             prices = common if which == "common" else own_prices(inputs.venue, r.state)
             sums: Counter = Counter()
-            for account, mine in scale.worth(Holdings.of(r.state), prices).items():
-                sums[group[account]] += sum(mine.values())
+            for (account, _), worth in scale.worth(Holdings.of(r.state), prices).items():
+                sums[group[account]] += worth
             if sum(sums.values()):
                 raise LawBroken("L2", len(inputs.tape) - 1, f"run {name} is worth {sum(sums.values())} over the closed chart")
             by_run[name] = dict(sums)
@@ -477,8 +475,10 @@ def account_rows(done: Done, scale: Scale, common: Prices) -> pa.Table:
         columns[f"label {later} against {earlier}"] = [names[a].name.lower() if a in names else None for a in accounts]
     worth = {}
     for name, ran in done.ran.items():
-        mine = scale.worth(Holdings.of(ran.state), common)
-        worth[name] = [sum(mine.get(account, Counter()).values()) for account in accounts]
+        worth[name] = [0] * len(accounts)
+        for (account, _), n in scale.worth(Holdings.of(ran.state), common).items():
+            if account in place:
+                worth[name][place[account]] += n
         columns[f"worth {name}"] = worth[name]
     for name in list(done.ran)[1:]:
         columns[f"loss {name}"] = [none - then for none, then in zip(worth["none"], worth[name], strict=True)]
