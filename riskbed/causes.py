@@ -11,9 +11,10 @@ moment are summed up from the outcomes before it; what it was worth stands in th
 
     true equity = equity + sum lots x (true value - published value) + sum (true - published) counted value of collateral
 
-True values: of a market the last valid mark that the true run published up to the same time, of a collateral asset what its true
-source said last. Maintenance is taken at the true values. A direct lot also says which price did it: `by_collateral` if the true
-collateral price alone lifts the account above the trigger at the published marks, else `by_mark`.
+True values: of a market the valid mark that the true run published at the same time, of several in one cascade the worst for the
+account, else the last one before; of a collateral asset what its true source said last. Maintenance is taken at the true values.
+A direct lot also says which price did it: `by_collateral` if the true collateral price alone lifts the account above the trigger
+at the published marks, else `by_mark`.
 """
 
 from __future__ import annotations
@@ -168,10 +169,12 @@ class _Prices:
         times = broken["time_ns"][rows]
         markets = range(len(venue.markets))
         self.marks = [marks_at(broken, rows, np.full(len(rows), market)) for market in markets]
-        self.true_marks = []
+        self.lowest, self.highest = [], []
         for market in markets:
             said = true[(true["kind"] == OutcomeKind.MARK) & (true["market"] == market) & (true["grade"] == Grade.VALID)]
-            self.true_marks.append(_last(said["time_ns"], said["price"], times))
+            instants, first = np.unique(said["time_ns"], return_index=True)
+            for found, worst in ((self.lowest, np.minimum), (self.highest, np.maximum)):
+                found.append(_last(instants, worst.reduceat(said["price"], first) if len(first) else said["price"], times))
         self.collateral: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for row in venue.collateral:
             asset = venue.number("assets", row.asset)
@@ -235,7 +238,7 @@ class _Judged:
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.marks = [column.tolist() for column in prices.marks]
-        self.true_marks = [column.tolist() for column in prices.true_marks]
+        self.lowest, self.highest = ([column.tolist() for column in columns] for columns in (prices.lowest, prices.highest))
         self.collateral = {asset: [column.tolist() for column in pair] for asset, pair in prices.collateral.items()}
         self.strict = venue.liquidation.trigger == "maintenance_gt_equity"
 
@@ -246,7 +249,8 @@ class _Judged:
             n, multiplier = lots[i], self.multiplier[market]
             if n:
                 published = self.marks[market][i] * multiplier
-                value = self.true_marks[market][i] * multiplier if true_marks else published
+                true = (self.lowest if n > 0 else self.highest)[market][i]
+                value = true * multiplier if true_marks else published
                 equity += n * (value - published)
                 maintenance += self.brackets[market].maintenance(abs(n) * value)
         for haircut in self.haircuts:

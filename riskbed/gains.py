@@ -94,22 +94,19 @@ def check_gains(venue: Venue, earlier: Holdings, later: Holdings, event: int) ->
 def gain_rows(
     venue: Venue, scale: Scale, earlier: Holdings, later: Holdings, prices: Prices, group: dict[int, str], event: int
 ) -> list[tuple[str, int, dict[int, int]]]:
-    """Return (holder, accounts, gain by asset) in the scale's unit, largest loser first. Raises LawBroken("L20").
+    """Return (holder, accounts of it, gain by asset) in the scale's unit, largest loser first. Raises LawBroken("L20").
 
     group: ledger account -> holder; every account that holds anything must have one.
     """
     check_gains(venue, earlier, later, event)
-    gains: dict[str, dict[int, int]] = {}
-    members: dict[str, set[int]] = {}
+    gains: dict[str, dict[int, int]] = {name: {} for name in group.values()}
+    members = Counter(group.values())
     for sign, holdings in ((1, later), (-1, earlier)):
         for (account, asset), worth in scale.worth(holdings, prices).items():
-            mine = gains.setdefault(group[account], {})
+            mine = gains[group[account]]
             mine[asset] = mine.get(asset, 0) + sign * worth
-            members.setdefault(group[account], set()).add(account)
     for asset in range(len(venue.assets)):
         total = sum(mine.get(asset, 0) for mine in gains.values())
         if total:
             raise LawBroken("L20", event, f"gains and losses in {venue.assets[asset].name} at common prices differ by {total}")
-    return sorted(
-        ((name, len(members[name]), mine) for name, mine in gains.items()), key=lambda row: (sum(row[2].values()), row[0])
-    )
+    return sorted(((name, members[name], mine) for name, mine in gains.items()), key=lambda row: (sum(row[2].values()), row[0]))

@@ -361,6 +361,8 @@ def gain_tables(
         before, after = (Holdings.of(ran[name].state) for name in (earlier, later))
         rows = []
         for holder, accounts, mine in gain_rows(inputs.venue, scale, before, after, common, group, last):
+            if not mine and not holder.startswith("users"):
+                continue  # a ledger account that never held anything
             by_asset = {names[asset]: scale.text(worth) for asset, worth in sorted(mine.items()) if worth}
             rows.append(GainRow(holder=holder, accounts=accounts, by_asset=by_asset, gain=scale.text(sum(mine.values()))))
         tables.append(GainTable(earlier=earlier, later=later, rows=rows))
