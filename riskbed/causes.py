@@ -113,7 +113,7 @@ class History:
     def check(self, state: dict[str, list[tuple[int, ...]]], venue: Venue, rows: int) -> None:
         """Assert that lots and collateral after the last of `rows` outcomes are those of the final state."""
         ours = set(self.accounts.tolist())
-        lots = {(a, m): n for a, m, _, n, _ in state["positions"] if a in ours}
+        lots = {(a, m): n for a, m, _, n, *_ in state["positions"] if a in ours}
         end = np.full(len(self.accounts), rows, dtype=np.int64)
         for market in range(len(venue.markets)):
             for account, n in zip(self.accounts.tolist(), self.lots(self.accounts, market, end).tolist(), strict=True):

@@ -33,7 +33,7 @@ class Holdings(NamedTuple):
     def of(cls, state: dict[str, list[tuple[int, ...]]]) -> Holdings:
         """Return the holdings of a final state; the legs of a position stand together."""
         lots: dict[tuple[int, int], int] = {}
-        for account, market, _, n, _ in state["positions"]:
+        for account, market, _, n, *_ in state["positions"]:
             lots[account, market] = lots.get((account, market), 0) + n
         return cls({(account, asset): money for account, asset, money in state["balances"]}, lots)
 
@@ -73,7 +73,7 @@ def own_prices(venue: Venue, state: dict[str, list[tuple[int, ...]]]) -> Prices:
         venue.number("assets", row.asset): venue.indices[venue.number("indices", row.index)].price_decimals
         for row in venue.collateral
     }
-    return Prices(values, {asset: (last, places[asset]) for asset, _, _, _, _, last in state["collateral"]})
+    return Prices(values, {asset: (last, places[asset]) for asset, _, _, _, _, last, *_ in state["collateral"]})
 
 
 def check_gains(venue: Venue, earlier: Holdings, later: Holdings, event: int) -> None:

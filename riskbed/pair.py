@@ -71,10 +71,16 @@ class Inputs:
 
 
 def names_pair(name: str) -> bool:
-    """Return whether an incident's name or path means a pair, or one part of a pair that is no incident of its own."""
-    path = load.find("incident", name)
+    """Return whether an incident's name or path means a pair, or one part of a pair that is no incident of its own.
+
+    A name that means nothing is no pair: the replay of single incidents refuses it.
+    """
+    try:
+        path = load.find("incident", name)
+    except SpecError:
+        return False
     tree = load.parse(load.read_text(path), load.shown(path)).tree
-    return "parts" in tree or "part_of" in tree
+    return isinstance(tree, dict) and not {"parts", "part_of"}.isdisjoint(tree)
 
 
 def read_inputs(options: single.Options) -> Inputs:

@@ -525,7 +525,7 @@ def test_part_a_alone(tmp_path, monkeypatch):
 
 def test_names(specs):
     assert pairing.names_pair("2025-10-10") and pairing.names_pair("2025-10-10-A-macro-cascade")
-    assert not pairing.names_pair("2025-10-10-binance-usde")
+    assert not pairing.names_pair("2025-10-10-binance-usde") and not pairing.names_pair("no-such-incident")
     pair, cascade, _, venue = specs
     cascade.check(venue)
     pair.check(venue, cascade)
