@@ -195,6 +195,19 @@ def test_it_does_not_ignite_when_the_makers_stay_or_the_news_is_halved(ensemble,
 # ---- the four runs
 
 
+@pytest.mark.parametrize(("what", "factor"), [("distance_ppm", 2), ("pairs", 0.5)])
+def test_it_does_not_ignite_with_half_the_leverage_or_half_the_accounts(specs, what, factor):
+    pair, cascade, b, venue = specs
+    rows = [row.model_copy(update={what: int(getattr(row, what) * factor)}) for row in cascade.tape.markets]
+    less = cascade.model_copy(update={"tape": cascade.tape.model_copy(update={"markets": rows})})
+    plan = pair.plan(less).only(pair.parts["A"].faults)
+    events = pair_tape(pair, less, b, venue, seed=1).events
+    events = events[events["time_ns"] <= at("21:30:00")]
+    exchange = Exchange(plan.rules(venue), less.tape.window.from_ns, plan.seam_rows(venue))
+    exchange.run(overlay(events, plan, venue))
+    assert _low(exchange.outcomes(), 0, at("20:50:00"))[1] < 1.5 * NEWS[0]
+
+
 def test_the_news_alone(done):
     assert [round(pairing.news_fall(done.inputs, market), 4) for market in range(3)] == list(NEWS)
 
