@@ -54,7 +54,10 @@ class LossRow(Part):
 
 
 class Losses(Part):
-    """common, own: by holder, each sums to 0. flows, closes: sums over the run, less those of the run with neither."""
+    """common, own: by holder, each sums to 0; `outside` owes what was deposited.
+
+    flows, closes: money of each kind of flow and notional closed in each stage, less that of the run with neither.
+    """
 
     common: list[LossRow]
     own: list[LossRow]
