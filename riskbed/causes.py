@@ -20,7 +20,7 @@ at the published marks, else `by_mark`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -29,7 +29,7 @@ import numpy as np
 from riskbed.labels import Forced, Labels, marks_at
 from specs.model.margin import Brackets, Haircut
 from specs.rules import Venue
-from specs.tape import EventKind, Flag, Grade, OutcomeKind, Side, money_join
+from specs.tape import Chart, EventKind, Flag, Grade, OutcomeKind, Side, money_join
 
 
 class Cause(IntEnum):
@@ -55,10 +55,37 @@ def _takeover(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 LOTS_MOVED: dict[OutcomeKind, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     OutcomeKind.FILL: _fill,
     OutcomeKind.TAKEOVER: _takeover,
+    OutcomeKind.ADL: _takeover,
+    OutcomeKind.MOVED: _takeover,
 }
 """Outcome kind -> signed lots that `account` and `other` get. What moves lots and is not here fails `History.check`."""
 ASSET_MOVED = (OutcomeKind.FLOW, OutcomeKind.CONVERT)
 """Outcome kinds that move money of an asset from `account` to `other`."""
+
+
+def _paid(outcomes: np.ndarray, asset: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (row, from, to, money) of an asset's flows and conversions."""
+    at = np.flatnonzero(np.isin(outcomes["kind"], ASSET_MOVED) & (outcomes["asset"] == asset))
+    rows = outcomes[at]
+    columns = (at, rows["account"], rows["other"], rows["money_lo"], rows["money_hi"])
+    for row, source, target, lo, hi in zip(*(column.tolist() for column in columns), strict=True):
+        yield row, source, target, money_join(lo, hi)
+
+
+def _delivered(outcomes: np.ndarray, asset: int, venue: Venue) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (row, from, to, money) of what spot fills move of an asset: the base, what is paid for it, the taker's fee."""
+    for number, market in enumerate(venue.markets):
+        if not market.spot or asset not in (venue.number("assets", market.base), venue.number("assets", market.settles_in)):
+            continue
+        at = np.flatnonzero((outcomes["kind"] == OutcomeKind.FILL) & (outcomes["market"] == number))
+        for row, o in zip(at.tolist(), outcomes[at], strict=True):
+            taker, maker = int(o["account"]), int(o["other"])
+            buyer, seller = (taker, maker) if o["side"] == Side.BUY else (maker, taker)
+            if asset == venue.number("assets", market.base):
+                yield row, seller, buyer, int(o["qty"]) * venue.lot_units(market)
+            else:
+                yield row, buyer, seller, int(o["qty"]) * int(o["price"]) * venue.multiplier(market)
+                yield row, taker, int(Chart.FEES), money_join(int(o["money_lo"]), int(o["money_hi"]))
 
 
 class History:
@@ -68,8 +95,10 @@ class History:
         assert len(outcomes) < 1 << 37 and (not len(accounts) or int(accounts.max()) < 1 << 20), "a key is 20 + 6 + 37 bits"
         self.accounts = np.unique(accounts.astype(np.int64))
         keys, lots = [], []
+        self._spot = {market: row for market, row in enumerate(venue.markets) if row.spot}
+        perpetual = ~np.isin(outcomes["market"], list(self._spot))
         for kind, moved in LOTS_MOVED.items():
-            at = np.flatnonzero(outcomes["kind"] == kind)
+            at = np.flatnonzero((outcomes["kind"] == kind) & perpetual)
             rows = outcomes[at]
             for number, signed in zip((rows["account"], rows["other"]), moved(rows), strict=True):
                 ours = np.isin(number, self.accounts)
@@ -80,19 +109,15 @@ class History:
         self._keys, self._so_far = self._keys[order], np.concatenate(([0], np.cumsum(self._lots[order])))
         self._money: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
         for asset in (venue.number("assets", row.asset) for row in venue.collateral):
-            self._collect(outcomes, asset)
+            self._collect(outcomes, asset, venue)
 
     @staticmethod
     def _key(account: np.ndarray, market: np.ndarray | int, row: np.ndarray) -> np.ndarray:
         return account.astype(np.int64) << 43 | np.asarray(market, dtype=np.int64) << 37 | row
 
-    def _collect(self, outcomes: np.ndarray, asset: int) -> None:
+    def _collect(self, outcomes: np.ndarray, asset: int, venue: Venue) -> None:
         wanted = set(self.accounts.tolist())
-        at = np.flatnonzero(np.isin(outcomes["kind"], ASSET_MOVED) & (outcomes["asset"] == asset))
-        rows = outcomes[at]
-        columns = (at, rows["account"], rows["other"], rows["money_lo"], rows["money_hi"])
-        for row, source, target, lo, hi in zip(*(column.tolist() for column in columns), strict=True):
-            money = money_join(lo, hi)
+        for row, source, target, money in sorted([*_paid(outcomes, asset), *_delivered(outcomes, asset, venue)]):
             for account, signed in ((source, -money), (target, money)):
                 if account in wanted:
                     when, balance = self._money.setdefault((account, asset), ([], [0]))

@@ -112,20 +112,25 @@ def _fees(outcomes: np.ndarray, rows: np.ndarray, lots: np.ndarray, horizon_ns: 
     return fees
 
 
+_WHOLE = (OutcomeKind.TAKEOVER, OutcomeKind.ADL)  # their money is the cash to the account that is closed
+
+
 def forced_lots(outcomes: np.ndarray, multipliers: Sequence[int], horizon_ns: int | None = None) -> Forced:
-    """Return what was closed by force up to and with the horizon: fills of the book stage and takeovers.
+    """Return what was closed by force up to and with the horizon: fills of the book stage, takeovers, deleveragings.
+
+    Of a deleveraging that is the account in liquidation; its counterparties are no rows here.
 
     multipliers: money per lot and price unit of each market (Venue.multiplier).
     """
     assert outcomes.dtype == OUTCOME, "these are not outcomes"
     kind = outcomes["kind"]
-    forced = ((kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.BOOK)) | (kind == OutcomeKind.TAKEOVER)
+    forced = ((kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.BOOK)) | np.isin(kind, _WHOLE)
     if horizon_ns is not None:
         forced &= outcomes["time_ns"] <= horizon_ns
     rows = np.flatnonzero(forced)
     o = outcomes[rows]
-    takeover = o["kind"] == OutcomeKind.TAKEOVER
-    # a fill's side is the taker's, which is the other side of the position it closes; a takeover's is the position's
+    takeover = np.isin(o["kind"], _WHOLE)
+    # a fill's side is the taker's, which is the other side of the position it closes; else it is the position's
     side = np.where(takeover, o["side"], np.where(o["side"] == Side.SELL, Side.BUY, Side.SELL)).astype(np.uint8)
     market, lots = o["market"].astype(np.int64), o["qty"].astype(np.int64)
     assert len(lots) == 0 or (lots.min() > 0 and int(lots.astype(object).sum()) < LOTS_MAX), "forced lots out of bounds"
