@@ -8,7 +8,8 @@
                  LawBroken("L20")
 
 Holders are the ledger accounts of the venue, its quoters, and the users by their label (riskbed/labels.py) in the later run
-against the earlier one: `erroneous` ones it closes and the earlier does not; `untouched` users were closed by force in neither.
+against the earlier one: `erroneous` ones it closes and the earlier does not; `deleveraged` users were counterparties of ADL in
+the later run; `untouched` users were closed by force in neither.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from specs.faults import Plan
 from specs.incident import Incident
 from specs.pair import PARTS, Cascade, Pair
 from specs.rules import Venue
-from specs.tape import Chart, EventKind, Flow, Grade, OutcomeKind, Stage, Tape, money_join
+from specs.tape import Chart, EventKind, Flow, Grade, OutcomeKind, Reason, Stage, Tape, money_join
 
 RUNS = ("none", "A", "B", "A+B")
 TRUE_RUN = "A"
@@ -143,8 +144,17 @@ def truth_of(inputs: Inputs) -> dict[int, int]:
 # ---- holders
 
 
-def holders(inputs: Inputs, labels: Labels | None) -> dict[int, str]:
-    """Return ledger account -> holder: a ledger account of the venue by its name, `quoters`, or the user's label."""
+def deleveraged(outcomes: np.ndarray) -> set[int]:
+    """Return the counterparties of deleveragings: winners whose positions were closed for somebody else's loss."""
+    adl = outcomes[(outcomes["kind"] == OutcomeKind.ADL) & (outcomes["reason"] != Reason.OWN_LEG)]
+    return set(adl["other"].tolist())
+
+
+def holders(inputs: Inputs, labels: Labels | None, winners: frozenset[int] | set[int] = frozenset()) -> dict[int, str]:
+    """Return ledger account -> holder: a ledger account of the venue by its name, `quoters`, or the user's label.
+
+    winners: who was deleveraged and not liquidated.
+    """
     group = {int(chart): chart.name.lower() for chart in Chart}
     quoters = {row.account for row in inputs.venue.quoters}
     found = labels.accounts() if labels is not None else {}
@@ -155,7 +165,8 @@ def holders(inputs: Inputs, labels: Labels | None) -> dict[int, str]:
         elif labels is None:
             group[account] = "users"
         else:
-            group[account] = f"users, {found[account].name.lower()}" if account in found else "users, untouched"
+            other = "deleveraged" if account in winners else "untouched"
+            group[account] = f"users, {found[account].name.lower() if account in found else other}"
     return group
 
 
@@ -363,7 +374,7 @@ def gain_tables(
     tables, names = [], [row.name for row in inputs.venue.assets]
     last = len(inputs.tape) - 1
     for earlier, later in labels:
-        group = holders(inputs, labels[earlier, later])
+        group = holders(inputs, labels[earlier, later], deleveraged(ran[later].outcomes))
         before, after = (Holdings.of(ran[name].state) for name in (earlier, later))
         rows = []
         for holder, accounts, mine in gain_rows(inputs.venue, scale, before, after, common, group, last):
