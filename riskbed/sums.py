@@ -120,8 +120,8 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
                 yield Move(row, account, "TRADE", base, got)
                 yield Move(row, other, "TRADE", base, -got)
             if money:
-                yield Move(row, account, "FEE", numeraire, -money)
-                yield Move(row, Chart.FEES, "FEE", numeraire, money)
+                yield Move(row, account, "FEE", quotes[market], -money)
+                yield Move(row, Chart.FEES, "FEE", quotes[market], money)
         else:
             sign, name = signs[kind]
             of = asset if not name else numeraire
