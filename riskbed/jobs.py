@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from fuzz.twin import first_difference
+from riskbed import laws
 from riskbed import make_whole as making
 from riskbed.labels import Forced, forced_lots
 from specs.errors import RiskbedError
@@ -162,18 +163,29 @@ def hidden_shortfall(job: Job, events: np.ndarray, state: dict[str, list[tuple[i
 
 
 class Compared(NamedTuple):
+    """difference: (event, field, model's value, engine's value). law_events: after how many events the laws were checked."""
+
     name: str
     events: int
     difference: tuple[int, str, object, object] | None
+    law_events: int = 0
+    checked: tuple[laws.Checked, ...] = ()
 
 
-def compare_twins(job: Job) -> Compared:
-    """Run a job on both twins; return the first difference of their outcomes, else of their final states, if there is one."""
+def compare_twins(job: Job, law_events: int = 0) -> Compared:
+    """Run a job on both twins; return the first difference of their outcomes, else of their states, if there is one.
+
+    law_events: after how many events at most the laws are checked on the way.
+    """
     events = events_of(job)
-    model, engine = (exchange_of(twin)(job.venue, job.start_ns, job.seams) for twin in ("model", "engine"))
-    model.run(events)
-    engine.run(events)
-    return Compared(job.name, len(events), first_difference(model, engine, len(events)))
+    model, engine, scout = (exchange_of(twin)(job.venue, job.start_ns, job.seams) for twin in ("model", "engine", "engine"))
+    at: list[int] = []
+    if law_events:
+        scout.run(events)
+        at = laws.chosen(scout.outcomes(), job.venue, len(events), law_events)
+    stepped = laws.step(model, engine, events, at, job.venue, frozenset(row[0] for row in job.seams))
+    difference = stepped.difference or first_difference(model, engine, len(events))
+    return Compared(job.name, len(events), difference, len(at), tuple(stepped.checked))
 
 
 # ---- workers

@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskbed.jobs import last_values
 from riskbed.sums import LOTS, State, moves, worth
+from specs import units
 from specs.rules import Venue
-from specs.tape import USERS_FROM, Chart, Flow, OutcomeKind, Side
+from specs.tape import Chart, Flow, OutcomeKind, Side
 
 LIQUIDATED, QUOTERS, OTHERS = "LIQUIDATED", "QUOTERS", "OTHERS"
 GROUPS = (LIQUIDATED, OTHERS, QUOTERS, *(chart.name for chart in Chart))
@@ -40,6 +42,21 @@ class Paid(NamedTuple):
     payments: list[Payment]
     ends: dict[tuple[str, int], int]
 
+    def summary(self, venue: Venue) -> dict[str, list[dict[str, str]]]:
+        """Return it as JSON: money as decimal strings in whole units of its asset; what is 0 in the end left out."""
+
+        def text(asset: int, money: int) -> dict[str, str]:
+            return {"asset": venue.assets[asset].name, "money": units.int_to_decimal(money, venue.assets[asset].decimals)}
+
+        ends = sorted(self.ends.items(), key=lambda item: (item[0][1], GROUPS.index(item[0][0])))
+        return {
+            "payments": [
+                {"flow": flow, "payer": payer, "payee": payee} | text(asset, money)
+                for flow, asset, payer, payee, money in self.payments
+            ],
+            "ends": [{"group": group} | text(asset, money) for (group, asset), money in ends if money],
+        }
+
     def nets(self) -> dict[tuple[str, int], Counter]:
         """Return (flow, asset) -> group -> what it got less what it gave; each sums to 0."""
         found: dict[tuple[str, int], Counter] = {}
@@ -55,7 +72,7 @@ def paid(outcomes: np.ndarray, venue: Venue, state: State) -> Paid:
 
     Asserts that what a group got is what it has: if not, an outcome moved money that no flow names.
     """
-    values = {market: row[5] * venue.multiplier(venue.markets[market]) for row in state["marks"] for market in (row[0],)}
+    values = last_values(venue, state)
     group = _groups(outcomes, venue)
     got: Counter = Counter()  # (flow, asset, payee, payer) -> money
     for flow, asset, one, other, money in (*_cash(outcomes, venue), *_lots(outcomes, venue, values)):
@@ -85,7 +102,7 @@ def _groups(outcomes: np.ndarray, venue: Venue):
     """Return a function from the number of an account to its group."""
     names = {int(chart): chart.name for chart in Chart} | {row.account: QUOTERS for row in venue.quoters}
     names |= dict.fromkeys(outcomes["account"][outcomes["kind"] == OutcomeKind.LIQUIDATION].tolist(), LIQUIDATED)
-    return lambda number: names.get(number) or (OTHERS if number >= USERS_FROM else f"CHART_{number}")
+    return lambda number: names.get(number, OTHERS)
 
 
 Got = tuple[str, int, int, int, int]  # flow, asset, who got, who gave, money of any sign

@@ -30,12 +30,16 @@ from riskbed import make_whole as making
 from riskbed import moves, result, runs
 from riskbed.jobs import Compared, Job, Ran, compare_twins, run_job
 from riskbed.labels import Labels, Paired, label
+from riskbed.laws import events_max as law_events
 from riskbed.moves import Beside
+from riskbed.paid import paid as who_paid
 from riskbed.population import incident_tape
+from riskbed.waterfall import waterfall
 from specs import load, units
 from specs.errors import SpecError, TwinsDiffer
 from specs.faults import Plan
 from specs.incident import Incident, Shape
+from specs.laws import LAWS
 from specs.rules import Venue
 from specs.tape import SCHEMA_VERSION, EventKind, Flow, Tape
 
@@ -280,7 +284,7 @@ def _population(tape: Tape) -> int:
     return int(np.count_nonzero(np.unique(opened) >= tape.meta.accounts_from))
 
 
-def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], result.Twins, float]:
+def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], tuple[result.Twins, result.Laws], float]:
     """Run everything; return the runs, the lockstep sample and its seconds.
 
     Raises TwinsDiffer if the sample differs: nothing that was computed could be trusted.
@@ -293,7 +297,9 @@ def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], result.
     compared: list[Compared] = []
     done: dict[str, Ran] = {}
     try:
-        checks: list[Future] = [processes.submit(compare_twins, job) for job in samples] if processes else []
+        checks: list[Future] = (
+            [processes.submit(compare_twins, job, law_events(accounts)) for job in samples] if processes else []
+        )
         futures = [pool.submit(run_job, inputs.options.twin, job) for job in jobs]
         total = len(checks) + len(futures)
         for i, future in enumerate(futures):
@@ -326,7 +332,29 @@ def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], result.
         every=inputs.options.lockstep,
         runs=[check.name for check in compared],
     )
-    return done, twins, seconds
+    return done, (twins, law_rows(compared)), seconds
+
+
+def law_rows(compared: list[Compared]) -> result.Laws:
+    """Return the laws on the sampled events of all compared runs together."""
+    rows = []
+    for name, law in LAWS.items() if compared else ():
+        found = [row for check in compared for row in check.checked if row.name == name]
+        first = next(
+            (f"{check.name}: {row.first}" for check in compared for row in check.checked if row.name == name and row.first), None
+        )
+        rows.append(
+            result.Law(
+                name=name,
+                text=law.text,
+                scope=law.scope if law.check else "of whole runs, not checked in a replay",
+                events=sum(row.events for row in found),
+                broken=sum(row.broken for row in found),
+                first=first,
+            )
+        )
+    events, of = (sum(getattr(check, field) for check in compared) for field in ("law_events", "events"))
+    return result.Laws(runs=[check.name for check in compared], events=events, of=of, rows=rows)
 
 
 # ---- the answer
@@ -347,9 +375,15 @@ class Replay:
 def replay(options: Options, progress: Progress = lambda done, total, what: None) -> Replay:
     """Do the main job and leave a run folder; return what it showed."""
     inputs = read_inputs(options)
-    ran, twins, seconds = execute(inputs, progress)
+    ran, (twins, laws), seconds = execute(inputs, progress)
     main = label_runs(inputs, ran, "")
     paid, making_whole = make_whole(inputs, ran, main)
+    falls = {
+        name: waterfall(ran[name].outcomes, inputs.venue, ran[name].state)
+        for name in RUNS
+        if name != "true_upper" or inputs.plans[name] != inputs.plans["true_lower"]
+    }
+    flows = who_paid(ran["broken"].outcomes, inputs.venue, ran["broken"].state)
     decimals = inputs.venue.decimals(inputs.venue.numeraire)
     rules = rule_rows(inputs, ran, decimals) if inputs.incident and options.rules else []
     digest = digest_runs(ran)
@@ -375,6 +409,7 @@ def replay(options: Options, progress: Progress = lambda done, total, what: None
         faults={name: [row.id for row in plan.faults if row.enabled] for name, plan in inputs.plans.items()},
         twin=options.twin,
         twins=twins,
+        laws=laws,
         runs=[
             result.Run(
                 name=name, outcomes=r.count, digest=r.digest, forced_lots=int(r.forced.lots.sum()), losses=losses(r, decimals)
@@ -383,6 +418,8 @@ def replay(options: Options, progress: Progress = lambda done, total, what: None
         ],
         labels=result.Labels(**main.summary(decimals)),
         truth=result.Band(**incident.truth.model_dump()) if incident else None,
+        waterfall=[result.Waterfall(**row.summary(name)) for name, row in falls.items()],
+        paid=result.Paid(**flows.summary(inputs.venue)),
         make_whole=making_whole,
         rules=rules,
         series=[result.Source(name=row.name, provenance=row.provenance, note=row.note) for row in meta.series],

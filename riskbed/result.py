@@ -54,6 +54,81 @@ class Twins(Part):
     runs: list[str]
 
 
+class Law(Part):
+    """A law on the sampled events; events 0: not checked there, `scope` or the law says why. first: the first breach in words."""
+
+    name: str
+    text: str
+    scope: str
+    events: Count
+    broken: Count
+    first: str | None
+
+
+class Laws(Part):
+    """The laws after `events` of the `of` events of the twins' sample: riskbed/laws.py says which. Empty with --lockstep 0."""
+
+    runs: list[str]
+    events: Count
+    of: Count
+    rows: list[Law]
+
+    @property
+    def broken(self) -> list[Law]:
+        return [row for row in self.rows if row.broken]
+
+
+class Change(Part):
+    """What one cause changed of equity; riskbed/waterfall.py says what each is."""
+
+    cause: str
+    money: Money
+
+
+class Waterfall(Part):
+    """Where the loss of a run's liquidated accounts went, to the end of its tape. All sums are exact.
+
+    margin: sum of `before`, their equity in full when liquidation began. kept = margin + sum of `inside`: what the liquidation
+    left them. end = kept + sum of `after`: their equity in the final state.
+    """
+
+    run: str
+    accounts: Count
+    episodes: Count
+    carried: Count
+    before: list[Change]
+    margin: Money
+    inside: list[Change]
+    kept: Money
+    after: list[Change]
+    end: Money
+
+
+class Payment(Part):
+    """What a group gave another in one kind of flow, net, in whole units of the asset: above 0."""
+
+    flow: str
+    asset: str
+    payer: str
+    payee: str
+    money: Money
+
+
+class Holding(Part):
+    """What a group has of an asset at the end, positions at the last marks: the sum of what all flows brought it."""
+
+    group: str
+    asset: str
+    money: Money
+
+
+class Paid(Part):
+    """Who paid whom in the broken run, to the end of its tape: riskbed/paid.py says what the groups are."""
+
+    payments: list[Payment]
+    ends: list[Holding]
+
+
 class Losses(Part):
     """What a run cost others than the account holders."""
 
@@ -191,9 +266,12 @@ class Result(Part):
     faults: dict[str, list[str]]
     twin: Literal["engine", "model"]
     twins: Twins
+    laws: Laws
     runs: list[Run]
     labels: Labels
     truth: Band | None
+    waterfall: list[Waterfall]
+    paid: Paid
     make_whole: MakeWhole | None
     rules: list[Rule]
     series: list[Source]

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from riskbed.sums import LOTS, State, moves
+from specs import units
 from specs.rules import Venue
 from specs.tape import Flow, Grade, OutcomeKind, Side, Stage
 
@@ -90,6 +91,17 @@ class Waterfall:
 
     def total(self, *periods: Period) -> int:
         return sum(sum(self.rows[period].values()) for period in periods)
+
+    def summary(self, run: str) -> dict:
+        """Return it as JSON: causes that changed nothing left out, money as decimal strings."""
+        shown = {
+            period.value: [
+                {"cause": cause.value, "money": units.int_to_decimal(row[cause], self.decimals)} for cause in Cause if row[cause]
+            ]
+            for period, row in self.rows.items()
+        }
+        sums = {name: units.int_to_decimal(getattr(self, name), self.decimals) for name in ("margin", "kept", "end")}
+        return {"run": run, "accounts": self.accounts, "episodes": self.episodes, "carried": self.carried} | shown | sums
 
     @property
     def margin(self) -> int:
