@@ -161,6 +161,8 @@ def replay(
         print(done.answer.model_dump_json(indent=2))
     else:
         (pair_tables.show if both else show)(done)
+    if not both and done.answer.laws.broken:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -332,10 +334,22 @@ def show(done: Replay) -> None:
         )
     else:
         console.print("\nTwins not compared (--lockstep 0).")
+    _show_laws(console, answer)
     page = f"{answer.run_folder}/report.html" if done.inputs.options.report else answer.run_folder
     console.print(f"Run folder: {page}", markup=False, soft_wrap=True)
     console.print("Replay token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)
+
+
+def _show_laws(console: Console, answer: Result) -> None:
+    laws = answer.laws
+    if not laws.of:
+        console.print("Laws not checked (--lockstep 0).")
+        return
+    judged = [row for row in laws.rows if row.events]
+    broken = "; ".join(f"{row.name} BROKEN {row.broken:,} times, first {row.first}" for row in laws.broken)
+    words = f"Laws {broken or 'hold'}: {len(judged)} of {len(laws.rows)} checked after {laws.events:,} of {laws.of:,} events"
+    console.print(f"{words} ({laws.events / laws.of:.1%}).", markup=False, soft_wrap=True)
 
 
 def _table(*columns: str, text: int = 1) -> Table:

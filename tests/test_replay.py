@@ -118,7 +118,7 @@ def test_the_sample_ran_on_both_twins(done: Replay) -> None:
 
 def test_twins_that_differ_are_our_own_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Pool:
-        def submit(self, function, job):
+        def submit(self, function, job, *_):
             future = replaying.Future()
             future.set_result(jobs.Compared(job.name, 9, (7, "outcome[0].price", 1, 2)))
             return future

@@ -11,13 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from riskbed import runs
+from riskbed import result, runs
+from riskbed.cli import show
 from riskbed.labels import Label
 from riskbed.replay import Options, Replay, replace, replay
-from riskbed.report import BYTES_MAX, charts, page, render
-from specs.tape import Grade
+from riskbed.report import BYTES_MAX, charts, html, render, timeline, waterfall
+from riskbed.waterfall import Cause
+from riskbed.waterfall import Waterfall as Fall
+from specs import units
+from specs.faults import Plan
+from specs.tape import EventKind, Grade, Meta, Tape
+from tests.test_waterfall import SLICE
+from tests.twins import START_NS, index, small_venue, tape
 
-MINUTE = charts.MINUTE_NS
+MINUTE = 60 * units.NS
 
 
 @pytest.fixture(scope="module")
@@ -83,35 +90,101 @@ def test_its_last_act_is_the_title(text: str) -> None:
     assert "<title>drawing</title>" in text
 
 
-def test_three_charts_each_in_its_place(text: str) -> None:
+def test_two_charts_each_in_its_place(text: str) -> None:
     drawn = figures(text)
-    assert list(drawn) == ["prices-0", "prices-1", "labels"]
+    assert list(drawn) == ["timeline", "waterfall"]
     assert set(drawn) <= set(Reader(text).ids)
-    names = [trace["name"] for trace in drawn["prices-0"]["data"]]
-    assert [name.partition(" ")[0] for name in names[:4]] == [
-        "index,",
-        "binance-spot:USDEUSDT",
-        "uniswap-v3:USDEUSDT",
-        "ethena:USDE-redemption",
+
+
+def test_prices_and_closes_stand_over_one_time_axis(text: str) -> None:
+    layout = figures(text)["timeline"]["layout"]
+    titles = [note["text"] for note in layout["annotations"]]
+    assert titles[0] == "incident window"
+    assert [title.partition(":")[0].partition(" by")[0] for title in titles[1:]] == ["USDEUSDT", "BTCUSDT", "Forced closes"]
+    assert [axis for axis in layout if axis.startswith("xaxis")] == ["xaxis"] and layout["xaxis"]["anchor"] == "y3"
+    domains = [layout[axis]["domain"] for axis in ("yaxis", "yaxis2", "yaxis3")]
+    assert all(0 <= low < high <= 1 for low, high in domains) and domains[0][0] > domains[1][1] > domains[1][0] > domains[2][1]
+    assert {trace["yaxis"] for trace in figures(text)["timeline"]["data"]} == {"y", "y2", "y3"}
+    assert all("xaxis" not in trace for trace in figures(text)["timeline"]["data"])
+    assert [(shape["x0"], shape["x1"]) for shape in layout["shapes"]] == [("2025-10-10T21:36:00", "2025-10-10T22:16:00")]
+
+
+def test_every_price_has_a_line_or_shares_one(text: str) -> None:
+    traces = figures(text)["timeline"]["data"]
+    names = {axis: [trace["name"] for trace in traces if trace["yaxis"] == axis] for axis in ("y", "y2")}
+    assert names["y"] == [
+        "index = collateral USDE, published (broken run)",
+        "binance-spot:USDEUSDT (recorded)",
+        "uniswap-v3:USDEUSDT (recorded)",
+        "ethena:USDE-redemption (derived)",
+        "index, true, lower edge",
+        "index, true, upper edge",
     ]
-    assert any("synthetic" in trace["name"] for trace in drawn["prices-1"]["data"])
-    for figure in drawn.values():
-        layout = figure["layout"]
-        assert layout["title"]["text"] and layout["xaxis"]["title"]["text"] == "time, UTC" and layout["yaxis"]["title"]["text"]
+    assert names["y2"] == ["index = mark BTCUSDT, published (broken run)", "synthetic:BTCUSDT (synthetic)", "last BTCUSDT"]
 
 
 def test_the_lowest_own_price_is_on_the_chart(text: str) -> None:
-    own = next(trace for trace in figures(text)["prices-0"]["data"] if trace["name"].startswith("binance-spot"))
+    own = next(trace for trace in figures(text)["timeline"]["data"] if trace["name"].startswith("binance-spot"))
     assert min(own["y"]) == 0.6651
     assert own["x"][own["y"].index(0.6651)] == "2025-10-10T21:43:00"
 
 
-def test_the_bars_add_up_to_the_labels(done: Replay, text: str) -> None:
-    bars = {trace["name"]: sum(trace["y"]) for trace in figures(text)["labels"]["data"]}
+def test_the_points_of_a_lane_add_up_to_its_label(done: Replay, text: str) -> None:
+    figure = figures(text)["timeline"]
+    lanes = {trace["name"]: trace for trace in figure["data"] if trace["yaxis"] == "y3"}
+    names = figure["layout"]["yaxis3"]["ticktext"]
+    scales = set()
     for which in Label:
-        notional = float(getattr(done.answer.labels, which.name.lower()).notional) / 1e6
-        sign = -1 if which in (Label.MISSED, Label.IN_BAND_MISSED) else 1
-        assert bars.get(charts.WORDS[which], 0) == pytest.approx(sign * notional)
+        total, lane = getattr(done.answer.labels, which.name.lower()), lanes.get(charts.WORDS[which])
+        assert (lane is None) == (total.lots == 0)
+        if lane is not None:
+            assert sum(int(words.split()[0].replace(",", "")) for words in lane["text"]) == total.lots
+            assert set(lane["y"]) == {names.index(charts.WORDS[which])} and lane["marker"]["sizemode"] == "area"
+            scales.add(round(sum(lane["marker"]["size"]) / float(total.notional), 9))
+    assert len(lanes) >= 2 and len(scales) == 1, "one scale of area for all lanes"
+    biggest = max(size for lane in lanes.values() for size in lane["marker"]["size"])
+    assert biggest == pytest.approx(charts.POINT_PX**2)
+
+
+def test_the_waterfall_falls_from_the_margin_to_what_was_kept(done: Replay, text: str) -> None:
+    (bars,) = figures(text)["waterfall"]["data"]
+    fall = done.answer.waterfall[0]
+    assert (bars["y"][0], bars["y"][-1]) == (float(fall.margin), float(fall.kept))
+    assert sum(bars["y"][:-1]) == pytest.approx(bars["y"][-1], abs=1e-6)
+    assert bars["measure"] == ["absolute", *["relative"] * (len(bars["y"]) - 2), "total"]
+    assert {"book", "takeover", "ADL", "conversion,<br>treasury", "fund<br>pays", "bad debt"} <= set(bars["x"])
+    assert fall.accounts > 0 and len(done.answer.waterfall) == 3
+
+
+def test_every_cause_has_words() -> None:
+    assert set(waterfall.WORDS) == set(waterfall.SHORT) == set(Cause)
+
+
+def exact(rows) -> int:
+    return sum(units.decimal_to_int(row.money, 30) for row in rows)
+
+
+def test_the_waterfall_in_json_adds_up_to_the_last_digit(done: Replay) -> None:
+    for fall in done.answer.waterfall:
+        margin, kept, end = (units.decimal_to_int(money, 30) for money in (fall.margin, fall.kept, fall.end))
+        assert exact(fall.before) == margin and margin + exact(fall.inside) == kept and kept + exact(fall.after) == end
+
+
+def test_a_flow_goes_from_one_group_to_another_and_the_ends_are_their_sums(done: Replay) -> None:
+    paid = done.answer.paid
+    found: dict[tuple[str, str], int] = {}
+    for row in paid.payments:
+        money = units.decimal_to_int(row.money, 8)
+        assert money > 0 and row.payer != row.payee
+        for group, sign in ((row.payer, -1), (row.payee, 1)):
+            found[group, row.asset] = found.get((group, row.asset), 0) + sign * money
+    ends = {(row.group, row.asset): units.decimal_to_int(row.money, 8) for row in paid.ends}
+    assert {key: money for key, money in found.items() if money} == ends
+    for asset in ("USDT", "USDE"):
+        assert sum(money for (_, of), money in ends.items() if of == asset) == 0
+    assert {"LIQUIDATED", "OTHERS", "QUOTERS", "OUTSIDE", "FUND", "BACKSTOP", "FEES", "TREASURY"} == {
+        row.group for row in paid.ends
+    } | {"LIQUIDATED"}
 
 
 def test_every_label_has_a_colour_of_its_own() -> None:
@@ -124,6 +197,7 @@ def test_what_must_be_said_is_there(done: Replay, text: str) -> None:
     answer = done.answer
     said = [answer.token, answer.digest, answer.make_whole.rule, *answer.unknowns, *(note.why for note in answer.assumed)]
     said += [rule.title for rule in answer.rules] + [row.note for row in answer.series]
+    said += ["Where the loss of the liquidated accounts went", "Who paid whom", "Not compared (--lockstep 0)", "Not checked"]
     for line in said:
         assert " ".join(line.split()) in words
     assert f"{answer.labels.erroneous.lots:,} lots" in words
@@ -135,7 +209,7 @@ def test_words_of_others_cannot_become_markup(done: Replay) -> None:
     answer = done.answer.model_copy(update={"title": evil, "token": evil, "unknowns": [evil]})
     clean, attacked = Reader(render(done, series(done))), Reader(render(replace(done, answer=answer), series(done)))
     assert len(attacked.scripts) == len(clean.scripts) == 2 and attacked.fetched == []
-    assert attacked.scripts[-1].endswith("document.title = " + page._json(f"{evil}: replay") + "; });")
+    assert attacked.scripts[-1].endswith("document.title = " + html._json(f"{evil}: replay") + "; });")
 
 
 def series(done: Replay) -> dict:
@@ -143,16 +217,79 @@ def series(done: Replay) -> dict:
 
 
 def test_a_report_that_is_too_large_is_refused(done: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(html, "BYTES_MAX", 1_000_000)
     with pytest.raises(ValueError, match="at most 1000000"):
         render(done, series(done))
+
+
+def words(text: str) -> str:
+    return " ".join(" ".join(Reader(text).words).split())
 
 
 def test_a_run_without_a_forced_close_has_a_report(done: Replay) -> None:
     keep = np.zeros(0, dtype=np.int64)
     columns = ("account", "market", "lots", "label", "in_broken", "broken", "time_ns", "true_ns", "matched")
     empty = replace(done.labels, notional=[], **{name: getattr(done.labels, name)[keep] for name in columns})
-    assert figures(render(replace(done, labels=empty), series(done)))["labels"]["data"] == []
+    none = result.Waterfall(**Fall(8, 0, 0, 0, 0).summary("broken"))
+    nobody = done.answer.model_copy(update={"waterfall": [none], "paid": result.Paid(payments=[], ends=[])})
+    text = render(replace(done, labels=empty, answer=nobody), series(done))
+    figure = figures(text)["timeline"]
+    assert list(figures(text)) == ["timeline"] and [t for t in figure["data"] if t["yaxis"] == "y3"] == []
+    assert figure["layout"]["annotations"][-1]["text"] == "No forced close"
+    assert "Nobody was liquidated, in no run." in words(text) and "Nobody paid anybody." in words(text)
+
+
+def test_a_tape_of_one_s_own_has_a_report(tmp_path: Path) -> None:
+    """No incident, no fault, no collateral: one price and its lanes."""
+    venue = small_venue(collateral=[], indices=[index("COIN", {"kind": "source", "name": "coin"})])
+    (tmp_path / "venue.yaml").write_text(json.dumps(venue.model_dump(mode="json", by_alias=True, exclude_defaults=True)))
+    events = tape(venue, SLICE.replace("0    source usd 1 ", "0    clock")).copy()
+    clock = events[:1].copy()
+    clock["kind"], clock["time_ns"] = EventKind.CLOCK, START_NS
+    meta = Meta("small", START_NS, START_NS + 2 * units.NS, cadence_ns=100 * units.NS)
+    Tape(np.concatenate((clock, events)), meta).write(tmp_path / "own.parquet")
+    done = replay(Options(tape=tmp_path / "own.parquet", venue=tmp_path / "venue.yaml", out=tmp_path / "runs", lockstep=1))
+    text = (Path(done.answer.run_folder) / "report.html").read_text(encoding="utf-8")
+    timeline = figures(text)["timeline"]
+    assert [trace["name"] for trace in timeline["data"]] == [
+        "index = mark COINUSDT, published (broken run)",
+        "coin",
+        "last COINUSDT",
+        "organic",
+    ]
+    assert timeline["layout"]["shapes"] == []
+    assert done.answer.laws.events == done.answer.laws.of == 2 * len(events) + 2 and not done.answer.laws.broken
+    assert f"{done.answer.laws.of:,} events (100.0%)" in words(text) and "L20 gains = losses between two runs" in words(text)
+
+
+def test_faults_are_shaded_where_there_is_no_incident(done: Replay) -> None:
+    plan = Plan(
+        schema_version=1,
+        name="two",
+        faults=[
+            {"id": name, "kind": "spike", "source": "binance-spot:USDEUSDT", "from": start, "to": end, "magnitude_ppm": -10}
+            for name, start, end in (
+                ("a", "2025-10-10T20:00:00Z", "2025-10-10T21:10:00Z"),
+                ("b", "2025-10-10T20:30:00Z", "2025-10-10T21:10:00Z"),
+                ("c", "2025-10-10T22:10:00Z", "2025-10-11T01:00:00Z"),
+                ("d", "2025-10-10T23:00:00Z", "2025-10-11T01:00:00Z"),
+            )
+        ],
+    )
+    inputs = replace(done.inputs, window=None, plans=done.inputs.plans | {"broken": plan})
+    start, end = inputs.tape.meta.start_ns, inputs.horizon_ns
+    at = units.instant_to_ns("2025-10-10T21:10:00Z"), units.instant_to_ns("2025-10-10T22:10:00Z")
+    assert timeline.windows(inputs) == [(start, at[0], "fault a"), (at[1], end, "fault c")]
+
+
+def test_a_broken_law_is_on_the_page_and_on_stdout(done: Replay, capsys: pytest.CaptureFixture[str]) -> None:
+    row = result.Law(name="L2", text="per asset", scope="always", events=7, broken=3, first="broken: after event 5: 1 too many")
+    laws = result.Laws(runs=["broken"], events=7, of=14, rows=[row])
+    broken = replace(done, answer=done.answer.model_copy(update={"laws": laws}))
+    assert "broken 3 times; first broken: after event 5: 1 too many" in words(render(broken, series(done)))
+    show(broken)
+    said = "Laws L2 BROKEN 3 times, first broken: after event 5: 1 too many: 1 of 1 checked after 7 of 14 events (50.0%)."
+    assert said in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("count", [1, 2, 39, 40, 41, 500, 5_000])

@@ -5,14 +5,18 @@ Everything here is for the eye only: prices and money become floats at this bord
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from riskbed.labels import Label, Labels
+from riskbed.labels import Label
+from riskbed.result import rounded
 from specs import units
 from specs.tape import Grade
 
 BUCKETS = 500  # of about two pixels each; each keeps up to four points
-MINUTE_NS = 60 * units.NS
+PANEL_PX, LANE_PX, POINT_PX = 200, 34, 28
+LEGEND_CHARACTERS = 132  # of a line of a legend, eight a name for its line and its gap
 
 INK, FAINT, GRID = "#1f2933", "#65717e", "#e6e9ed"
 COLOURS = {
@@ -148,32 +152,108 @@ def price_figure(title: str, unit: str, traces: list[dict], window: tuple[int, i
     return {"data": traces, "layout": _layout(title, unit, **more)}
 
 
-def label_figure(labels: Labels, decimals: int, unit: str, start_ns: int, window: tuple[int, int, str] | None) -> dict:
-    """Return stacked bars, a minute each, of notional by label; what only the true run closed stands below the line."""
-    minutes = (labels.time_ns - start_ns) // MINUTE_NS
-    traces = []
-    order = [Label.ORGANIC, Label.IN_BAND, Label.LATE, Label.PREMATURE, Label.ERRONEOUS, Label.MISSED, Label.IN_BAND_MISSED]
-    for label in order:
-        sums: dict[int, int] = {}
-        for i in np.flatnonzero(labels.label == label).tolist():
-            minute = int(minutes[i])
-            sums[minute] = sums.get(minute, 0) + labels.notional[i]
-        if not sums:
-            continue
-        sign = -1 if label in (Label.MISSED, Label.IN_BAND_MISSED) else 1
-        at = sorted(sums)
-        x = _times(np.array([start_ns + minute * MINUTE_NS + MINUTE_NS // 2 for minute in at], dtype=np.int64))
-        y = [sign * sums[minute] / 10 ** (decimals + 6) for minute in at]
-        bar = {
-            "type": "bar",
-            "name": WORDS[label],
-            "x": x,
-            "y": y,
-            "marker": {"color": COLOURS[label]},
-            "width": [50_000] * len(x),
-        }
-        traces.append(bar)
-    more = _shade(*window) if window else {}
-    # a label's order in the legend is that of the stack; the zero line says where the missed ones begin
+def bubbles(name: str, time_ns: np.ndarray, height: int, area: list[float], words: list[str], colour: str) -> dict:
+    """Return the points of one lane; area in square pixels."""
+    marker = {
+        "color": colour,
+        "size": area,
+        "sizemode": "area",
+        "sizeref": 1,
+        "sizemin": 2,
+        "opacity": 0.55,
+        "line": {"width": 0},
+    }
+    points = {"x": _times(time_ns), "y": [height] * len(words), "text": words, "hovertemplate": "%{text}", "showlegend": False}
+    return {"type": "scatter", "mode": "markers", "name": name, "marker": marker} | points
+
+
+# ---- panels over one time axis
+
+
+class Panel(NamedTuple):
+    """A part of a stacked figure; lanes: the names of whole heights from 0, for a panel of points."""
+
+    title: str
+    unit: str
+    traces: list[dict]
+    lanes: list[str] | None = None
+
+    @property
+    def pixels(self) -> int:
+        return PANEL_PX if self.lanes is None else LANE_PX * len(self.lanes)
+
+    @property
+    def head(self) -> int:
+        """Return the pixels of its title, its legend, and the gap above them."""
+        characters = sum(len(trace["name"]) + 8 for trace in self.traces if trace.get("showlegend", True))
+        return 52 + 19 * -(-characters // LEGEND_CHARACTERS)
+
+
+def stacked(panels: list[Panel], windows: list[tuple[int, int, str]], from_ns: int, to_ns: int) -> dict:
+    """Return a figure of panels one above the other over one time axis; windows: (from, to, words) that are shaded."""
+    whole = sum(panel.head + panel.pixels for panel in panels)
+    layout = _layout("", "", height=whole + 70, margin={"t": 16, "b": 54})
+    axis = layout.pop("yaxis")
+    parts = [_shade(*window) for window in windows]
+    layout["shapes"] = [shape for part in parts for shape in part["shapes"]]
+    layout["annotations"] = [note for part in parts for note in part["annotations"]]
+    layout["xaxis"] |= {"anchor": f"y{len(panels)}", "range": _times(np.array([from_ns, to_ns])), "showspikes": True}
+    layout["xaxis"] |= {
+        "spikemode": "across",
+        "spikesnap": "cursor",
+        "spikethickness": 1,
+        "spikecolor": FAINT,
+        "spikedash": "dot",
+    }
+    traces, above = [], 0
+    for number, panel in enumerate(panels, 1):
+        top = 1 - (above + panel.head) / whole
+        above += panel.head + panel.pixels
+        own = {"domain": [max(0.0, 1 - above / whole), top], "anchor": "x", "title": {"text": panel.unit}}
+        if panel.lanes is not None:
+            ticks = {"tickmode": "array", "tickvals": list(range(len(panel.lanes))), "ticktext": panel.lanes}
+            own |= {"range": [-0.6, len(panel.lanes) - 0.4], "fixedrange": True, "automargin": True} | ticks
+        layout[f"yaxis{number}"] = axis | own
+        legend = {"y": top, "yanchor": "bottom", "x": 0, "orientation": "h", "font": {"color": INK, "size": 11}}
+        layout[f"legend{number}"] = legend | {"bgcolor": "rgba(0,0,0,0)"}
+        layout["annotations"].append(_heading(panel.title, top + (panel.head - 22) / whole))
+        traces += [trace | {"yaxis": f"y{number}", "legend": f"legend{number}"} for trace in panel.traces]
+    for old, new in (("yaxis1", "yaxis"), ("legend1", "legend")):
+        layout[new] = layout.pop(old)
+    return {"data": [_first(trace) for trace in traces], "layout": layout}
+
+
+def _first(trace: dict) -> dict:
+    """The first axis and the first legend have no number."""
+    return trace | {key: word for key, word in (("yaxis", "y"), ("legend", "legend")) if trace[key] == f"{word}1"}
+
+
+def _heading(title: str, y: float) -> dict:
+    place = {"xref": "paper", "yref": "paper", "x": 0, "y": y, "xanchor": "left", "yanchor": "middle", "showarrow": False}
+    return place | {"text": title, "font": {"size": 14, "color": INK}}
+
+
+# ---- a waterfall
+
+
+def waterfall_figure(title: str, unit: str, first: tuple[str, str], steps: list[tuple[str, str]], last: tuple[str, str]) -> dict:
+    """Return a chart from one total to another over steps; figures are decimal strings of the unit."""
+    names, figures = zip(first, *steps, last, strict=True)
+    bars = {
+        "type": "waterfall",
+        "name": unit,
+        "x": list(names),
+        "y": [float(figure) for figure in figures],
+        "measure": ["absolute", *["relative"] * len(steps), "total"],
+        "text": [rounded(figure).replace("-", "\u2212") for figure in figures],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hoverinfo": "x+text",
+        "connector": {"line": {"color": "#b8c0c9", "width": 1}},
+        "increasing": {"marker": {"color": "#1b7f79"}},
+        "decreasing": {"marker": {"color": "#c0392b"}},
+        "totals": {"marker": {"color": "#8a97a6"}},
+    }
+    more = {"xaxis": {"type": "category", "title": {"text": ""}, "automargin": True}, "hovermode": "closest", "showlegend": False}
     more["yaxis"] = {"zeroline": True, "zerolinecolor": "#b8c0c9"}
-    return {"data": traces, "layout": _layout("Forced closes by label", f"million {unit} a minute", barmode="relative", **more)}
+    return {"data": [bars], "layout": _layout(title, unit, **more)}

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from riskbed.report import charts
-from riskbed.report.page import _cell, _heads, _money, _row, _table, _text, assemble
+from riskbed.report import charts, html
 from riskbed.tables import TOTALS, ranked_accounts, state_words
 from specs.tape import Grade
 
@@ -25,7 +24,7 @@ TITLES = {"fund": "Fund", "bad_debt": "Bad debt written off"}
 def render(done: Compared) -> str:
     """Return the page. Raises ValueError if it would exceed BYTES_MAX."""
     figures = _figures(done)
-    return assemble(f"{done.answer.title}: comparison", _body(done.answer, figures), figures)
+    return html.assemble(f"{done.answer.title}: comparison", _body(done.answer, figures), figures)
 
 
 def _figures(done: Compared) -> dict[str, dict]:
@@ -66,8 +65,8 @@ def _body(found: Comparison, figures: dict[str, dict]) -> list[str]:
     parts += ["<h2>Who gained, who lost</h2>", _gains(found)]
     parts += ["<h2>What this comparison does not know</h2>", _list(found.unknowns)]
     if found.assumed:
-        rows = [_row(f'<td class="text mono">{escape(note.path)}</td>', _text(note.why)) for note in found.assumed]
-        parts += ["<h2>Assumed values</h2>", _table(_heads("value", "why", text=2), rows)]
+        rows = [html.row(f'<td class="text mono">{escape(note.path)}</td>', html.text(note.why)) for note in found.assumed]
+        parts += ["<h2>Assumed values</h2>", html.table(html.heads("value", "why", left=2), rows)]
     return parts + _provenance(found)
 
 
@@ -96,8 +95,8 @@ def _cards(found: Comparison) -> str:
     cards = (
         ("#c0392b", f"{totals.hurt:,} hurt", "liquidated or deleveraged under B only"),
         ("#1b7f79", f"{totals.spared:,} spared", "liquidated or deleveraged under A only"),
-        ("#e08e2b", f"{_money(totals.notional.difference)} {unit}", "closed by force, B less A"),
-        ("#3b76b5", f"{_money(totals.bad_debt.difference)} {unit}", "bad debt, B less A"),
+        ("#e08e2b", f"{html.money(totals.notional.difference)} {unit}", "closed by force, B less A"),
+        ("#3b76b5", f"{html.money(totals.bad_debt.difference)} {unit}", "bad debt, B less A"),
     )
     boxes = "".join(
         f'<div class="card" style="--accent:{colour}"><b>{escape(figure)}</b><span>{escape(words)}</span></div>'
@@ -116,20 +115,20 @@ def _warning(found: Comparison) -> str:
 
 def _three(pair: object) -> list[str]:
     values = (pair.a, pair.b, pair.difference)
-    texts = [_money(value) if isinstance(value, str) else f"{value:,}".replace("-", "\u2212") for value in values]
-    return [_cell(text, text == "0") for text in texts]
+    texts = [html.money(value) if isinstance(value, str) else f"{value:,}".replace("-", "\u2212") for value in values]
+    return [html.cell(text, text == "0") for text in texts]
 
 
 def _totals(found: Comparison) -> str:
     totals, rows = found.totals, []
     for name, words in TOTALS.items():
         pair = getattr(totals, name)
-        rows.append(_row(_text(f"{words}, {found.numeraire}" if isinstance(pair.a, str) else words), *_three(pair)))
+        rows.append(html.row(html.text(f"{words}, {found.numeraire}" if isinstance(pair.a, str) else words), *_three(pair)))
     for row in totals.open_interest:
-        rows.append(_row(_text(f"open interest {row.market} at the end, lots"), *_three(row)))
+        rows.append(html.row(html.text(f"open interest {row.market} at the end, lots"), *_three(row)))
     for row in totals.paid:
-        rows.append(_row(_text(f"all accounts, {row.flow.lower().replace('_', ' ')}, {row.asset}"), *_three(row)))
-    return _table(_heads("total", "A", "B", "B less A"), rows)
+        rows.append(html.row(html.text(f"all accounts, {row.flow.lower().replace('_', ' ')}, {row.asset}"), *_three(row)))
+    return html.table(html.heads("total", "A", "B", "B less A"), rows)
 
 
 def _accounts(found: Comparison) -> str:
@@ -138,12 +137,12 @@ def _accounts(found: Comparison) -> str:
         return "<p>Every account fares alike under A and B.</p>"
     rows = []
     for row in ranked[:ACCOUNTS_SHOWN]:
-        paid = "; ".join(f"{flow.flow.lower().replace('_', ' ')} {_money(flow.difference)} {flow.asset}" for flow in row.paid)
-        counts = [_cell(f"{count:,}", not count) for count in (row.lots.a, row.lots.b, row.adl_lots.a, row.adl_lots.b)]
-        rows.append(_row(_text(str(row.account)), _text(row.status), *counts, *_three(row.equity), _text(paid)))
+        paid = "; ".join(f"{flow.flow.lower().replace('_', ' ')} {html.money(flow.difference)} {flow.asset}" for flow in row.paid)
+        counts = [html.cell(f"{count:,}", not count) for count in (row.lots.a, row.lots.b, row.adl_lots.a, row.adl_lots.b)]
+        rows.append(html.row(html.text(str(row.account)), html.text(row.status), *counts, *_three(row.equity), html.text(paid)))
     more = len(ranked) - ACCOUNTS_SHOWN
     unit = found.numeraire
-    heads = _row(
+    heads = html.row(
         *(f'<th class="text">{name}</th>' for name in ("account", "status")),
         *(f"<th>{name}</th>" for name in ("lots A", "lots B", "ADL A", "ADL B", f"equity A, {unit}", "equity B", "B less A")),
         '<th class="text">flows that differ, B less A</th>',
@@ -153,7 +152,7 @@ def _accounts(found: Comparison) -> str:
         f"but not alike, {found.totals.changed:,} changed otherwise; {found.totals.alike:,} fare alike.</p>"
     )
     note = f'<p class="faint">{more:,} accounts more in accounts.parquet.</p>' if more > 0 else ""
-    return words + _table(heads, rows, "tight") + note
+    return words + html.table(heads, rows, "tight") + note
 
 
 def _divergence(found: Comparison) -> list[str]:
@@ -166,43 +165,44 @@ def _divergence(found: Comparison) -> list[str]:
         parts.append(f"<p>Under {name}:</p>{_list(lines + ([f'and {side.more:,} outcomes more'] if side.more else []))}")
     if where.accounts:
         rows = [
-            _row(_text(str(row.account)), _text(name), _text(state_words(state)))
+            html.row(html.text(str(row.account)), html.text(name), html.text(state_words(state)))
             for row in where.accounts
             for name, state in (("A", row.a), ("B", row.b))
         ]
-        parts.append(_table(_heads("account", "run", "just after it", text=3), rows))
+        parts.append(html.table(html.heads("account", "run", "just after it", left=3), rows))
         if where.more_accounts:
             parts.append(f'<p class="faint">{where.more_accounts:,} accounts more are named there.</p>')
     prices = [
-        _row(_text(row.kind), _text(row.name), _price(row.a, row.grade_a), _price(row.b, row.grade_b)) for row in where.prices
+        html.row(html.text(row.kind), html.text(row.name), _price(row.a, row.grade_a), _price(row.b, row.grade_b))
+        for row in where.prices
     ]
-    return [*parts, _table(_heads("price", "of", "A", "B", text=2), prices)]
+    return [*parts, html.table(html.heads("price", "of", "A", "B", left=2), prices)]
 
 
 def _price(price: str, grade: str) -> str:
-    return _cell(f"{price}{'' if grade == 'VALID' else ' ' + grade}")
+    return html.cell(f"{price}{'' if grade == 'VALID' else ' ' + grade}")
 
 
 def _gains(found: Comparison) -> str:
-    rows = [_row(_text(row.account), _text(row.asset), *_three(row)) for row in found.totals.gains]
+    rows = [html.row(html.text(row.account), html.text(row.asset), *_three(row)) for row in found.totals.gains]
     words = "<p>Users together and the venue's own accounts, positions at each run's last marks. Differences sum to 0.</p>"
-    return words + _table(_heads("account", "asset", "A", "B", "B less A", text=2), rows)
+    return words + html.table(html.heads("account", "asset", "A", "B", "B less A", left=2), rows)
 
 
 def _provenance(found: Comparison) -> list[str]:
-    series = [_row(_text(row.name), _text(row.provenance), _text(row.note)) for row in found.series]
+    series = [html.row(html.text(row.name), html.text(row.provenance), html.text(row.note)) for row in found.series]
     runs = []
     for name, side in (("A", found.a), ("B", found.b)):
         digests = (side.venue_digest, side.plan_digest, side.digest)
         mono = [f'<td class="mono">{digest}</td>' for digest in digests]
-        runs.append(_row(_text(name), _text(side.given), _cell(f"{side.outcomes:,}"), *mono))
+        runs.append(html.row(html.text(name), html.text(side.given), html.cell(f"{side.outcomes:,}"), *mono))
     versions = " · ".join(f"{name} {value}" for name, value in found.versions.items())
     return [
         "<h2>Where the figures come from</h2>",
-        _table(_heads("series", "provenance", "note", text=3), series) if series else "",
+        html.table(html.heads("series", "provenance", "note", left=3), series) if series else "",
         "<h2>Inputs and runs</h2>",
         f'<p>Tape <span class="mono">{found.tape}</span></p>',
-        _table(_heads("run", "given", "outcomes", "rule book", "plan", "digest of the outcomes", text=2), runs),
+        html.table(html.heads("run", "given", "outcomes", "rule book", "plan", "digest of the outcomes", left=2), runs),
         f'<p class="faint">{escape(versions)}</p>',
         "<h2>Replay token</h2>",
         f"<pre>{escape(found.token)}</pre>",

@@ -1,0 +1,125 @@
+"""One clock for all: prices by source, indices, marks, last trades, collateral, and below them the forced closes by label.
+
+One figure with a panel for each index, all over one time axis, so that a zoom into one is a zoom into all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from riskbed.report import charts, lanes
+from specs.rules import Venue, walk
+from specs.tape import Grade, OutcomeKind
+
+if TYPE_CHECKING:
+    from riskbed.replay import Inputs, Replay
+
+WINDOWS_MAX = 12  # that are shaded
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # time_ns, price, grade, price decimals
+
+
+class Line(NamedTuple):
+    name: str
+    columns: Columns
+    dash: str = "solid"
+    width: float = 1.4
+
+
+def figure(done: Replay, series: dict[str, dict]) -> dict:
+    """Return the figure of a run; `series`: riskbed/runs.py series_of."""
+    inputs = done.inputs
+    panels = []
+    for row in sorted(inputs.venue.indices, key=lambda row: inputs.incident is not None and row.name != inputs.incident.index):
+        traces = [
+            charts.step_line(
+                line.name, line.columns, charts.LINES[k % len(charts.LINES)], inputs.horizon_ns, line.dash, line.width
+            )
+            for k, line in enumerate(_lines(done, series, row.name))
+        ]
+        panels.append(charts.Panel(f"{row.name}: prices on one clock", _unit(inputs.venue, row.name), traces))
+    panels.append(lanes.panel(done))
+    return charts.stacked(panels, windows(inputs), inputs.tape.meta.start_ns, inputs.horizon_ns)
+
+
+def windows(inputs: Inputs) -> list[tuple[int, int, str]]:
+    """Return what is shaded: the incident's window and those of the broken plan's faults, each once, up to the horizon."""
+    found = [(*inputs.window, "incident window")] if inputs.window else []
+    plan = inputs.plans["broken"]
+    found += [(fault.from_ns, fault.to_ns, f"fault {fault.id}") for fault in plan.faults if fault.enabled]
+    start, end = inputs.tape.meta.start_ns, inputs.horizon_ns
+    inside = [(max(a, start), min(b, end), words) for a, b, words in found if a <= end and b >= start]
+    return list({(a, b): (a, b, words) for a, b, words in reversed(inside)}.values())[::-1][:WINDOWS_MAX]
+
+
+def _lines(done: Replay, series: dict[str, dict], index: str) -> list[Line]:
+    """Return the lines of an index: as published, its sources, its markets' marks and last trades, the true runs' indices.
+
+    What is the same as the index all the way shares its line and its name.
+    """
+    inputs, venue = done.inputs, done.inputs.venue
+    broken = series["broken"]
+    published = broken["index", index]
+    same, others = [], []
+    for name, columns in _followers(done, broken, index):
+        same, others = (same + [name], others) if _same(columns, published) else (same, [*others, Line(name, columns)])
+    words = " = ".join(["index", *same])
+    lines = [Line(f"{words}, published{' (broken run)' if len(series) > 1 else ''}", published, width=charts.WIDE)]
+    provenance = {row.name: row.provenance for row in inputs.tape.meta.series}
+    for source in venue.sources:
+        if source.name in _read(inputs)[index]:
+            note = f" ({provenance[source.name]})" if source.name in provenance else ""
+            lines.append(Line(f"{source.name}{note}", broken["source", source.name]))
+    lines += others
+    before = published
+    for name, run in (("index, true, lower edge", "true_lower"), ("index, true, upper edge", "true_upper")):
+        columns = series[run]["index", index] if run in series else before
+        if not _same(columns, before):
+            lines.append(Line(name, columns, "dash"))
+            before = columns
+    return [line for line in lines if len(line.columns[0])]
+
+
+def _followers(done: Replay, broken: dict, index: str) -> list[tuple[str, Columns]]:
+    """Return what goes by an index: collateral prices, marks, and the last trades in the markets that are marked by it."""
+    venue = done.inputs.venue
+    found = [(f"collateral {row.asset}", broken["collateral", row.asset]) for row in venue.collateral if row.index == index]
+    for market, row in enumerate(venue.markets):
+        if row.index == index:
+            found.append((f"mark {row.name}", broken["mark", row.name]))
+            found.append((f"last {row.name}", _last_trades(done.ran["broken"].outcomes, market, row.price_decimals)))
+    return found
+
+
+def _last_trades(outcomes: np.ndarray, market: int, places: int) -> Columns:
+    fills = outcomes[(outcomes["kind"] == OutcomeKind.FILL) & (outcomes["market"] == market)]
+    return fills["time_ns"], fills["price"], np.full(len(fills), Grade.VALID, dtype=np.uint8), places
+
+
+def _read(inputs: Inputs) -> dict[str, set[str]]:
+    """Return index -> the sources that its recipe reads; of the incident's index those that its rules read too."""
+
+    def named(recipe) -> set[str]:
+        return {
+            getattr(node, "ratio", getattr(node, "name", None)) for node in walk(recipe) if node.kind in ("source", "redemption")
+        }
+
+    read = {row.name: named(row.recipe) for row in inputs.venue.indices}
+    if inputs.incident is not None:
+        for rule in inputs.incident.rules:
+            read[inputs.incident.index] |= named(rule.recipe)
+    return read
+
+
+def _same(a: Columns, b: Columns) -> bool:
+    """Return whether two series say the same prices at the same times, whatever their units."""
+    if len(a[0]) != len(b[0]) or not (np.array_equal(a[0], b[0]) and np.array_equal(a[2], b[2])):
+        return False
+    return all(x * 10 ** b[3] == y * 10 ** a[3] for x, y in zip(a[1].tolist(), b[1].tolist(), strict=True))
+
+
+def _unit(venue: Venue, index: str) -> str:
+    """Return what the prices of an index are in: the numeraire, for one unit of the collateral asset if it prices one."""
+    asset = next((row.asset for row in venue.collateral if row.index == index), None)
+    return f"{venue.numeraire} per {asset}" if asset else venue.numeraire

@@ -1,0 +1,25 @@
+"""What was compared of the two twins, in words."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from riskbed.replay import Replay
+
+
+def section(done: Replay) -> list[str]:
+    """Return what was compared and what came of it. A difference ends a replay before there is a report."""
+    twins, laws = done.answer.twins, done.answer.laws
+    if twins.equal is None:
+        words = "Not compared (--lockstep 0): what stands here is one twin's word."
+    else:
+        sample = "all accounts" if twins.every == 1 else f"every {twins.every:,}th group of accounts"
+        words = (
+            f"Model and engine ran the same {twins.events:,} events of {sample}, {twins.accounts:,} accounts "
+            f"({', '.join(twins.runs)}): {'equal' if twins.equal else 'different'}. Compared: every outcome, byte for byte, and "
+            f"all tables of the state at the end of each run and at {laws.events:,} events on the way. The first difference, had "
+            "there been one, would have ended this replay with its event and field."
+        )
+    return ["<h2>Twins</h2>", f"<p>{escape(words)}</p>"]
