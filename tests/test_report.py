@@ -234,7 +234,7 @@ def test_a_run_without_a_forced_close_has_a_report(done: Replay) -> None:
     nobody = done.answer.model_copy(update={"waterfall": [none], "paid": result.Paid(payments=[], ends=[])})
     text = render(replace(done, labels=empty, answer=nobody), series(done))
     figure = figures(text)["timeline"]
-    assert list(figures(text)) == ["timeline"] and [t for t in figure["data"] if t["yaxis"] == "y3"] == []
+    assert list(figures(text)) == ["timeline"] and [t["name"] for t in figure["data"] if t["yaxis"] == "y3"] == ["nothing"]
     assert figure["layout"]["annotations"][-1]["text"] == "No forced close"
     assert "Nobody was liquidated, in no run." in words(text) and "Nobody paid anybody." in words(text)
 

@@ -217,10 +217,17 @@ def stacked(panels: list[Panel], windows: list[tuple[int, int, str]], from_ns: i
         legend = {"y": top, "yanchor": "bottom", "x": 0, "orientation": "h", "font": {"color": INK, "size": 11}}
         layout[f"legend{number}"] = legend | {"bgcolor": "rgba(0,0,0,0)"}
         layout["annotations"].append(_heading(panel.title, top + (panel.head - 22) / whole))
-        traces += [trace | {"yaxis": f"y{number}", "legend": f"legend{number}"} for trace in panel.traces]
+        shown = panel.traces or [_nothing(from_ns)]
+        traces += [trace | {"yaxis": f"y{number}", "legend": f"legend{number}"} for trace in shown]
     for old, new in (("yaxis1", "yaxis"), ("legend1", "legend")):
         layout[new] = layout.pop(old)
     return {"data": [_first(trace) for trace in traces], "layout": layout}
+
+
+def _nothing(time_ns: int) -> dict:
+    """Return a trace that nobody sees: plotly draws no axis that has none."""
+    unseen = {"marker": {"opacity": 0}, "hoverinfo": "skip", "showlegend": False, "name": "nothing"}
+    return {"type": "scatter", "mode": "markers", "x": _times(np.array([time_ns])), "y": [0]} | unseen
 
 
 def _first(trace: dict) -> dict:

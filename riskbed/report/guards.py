@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from riskbed.report import charts
-from riskbed.report.page import NONE, _cell, _heads, _money, _row, _table, _text, _unknown, _warning, assemble
+from riskbed.report import charts, html, provenance
 from specs import units
 from specs.tape import Grade
 
@@ -21,7 +20,7 @@ COLOURS = {"protects": "#1b7f79", "trades": "#e08e2b", "hides": "#c0392b", None:
 def render(done: Done) -> str:
     """Return report.html of a judging of guards. Raises ValueError if it would be too large."""
     figures = {"trade": _trade(done.answer), "shapes": _shapes(done)}
-    return assemble(f"{done.answer.title}: guards", _body(done), figures)
+    return html.assemble(f"{done.answer.title}: guards", _body(done), figures)
 
 
 # ---- figures
@@ -71,15 +70,15 @@ def _shapes(done: Done) -> dict:
 
 
 def _share(share: float | None) -> str:
-    return _cell(NONE if share is None else f"{share:.1%}", share == 0)
+    return html.cell(html.NONE if share is None else f"{share:.1%}", share == 0)
 
 
 def _figure(number: float | None, form: str) -> str:
-    return _cell(NONE if number is None else f"{number:{form}}".replace("-", "\u2212"), number == 0)
+    return html.cell(html.NONE if number is None else f"{number:{form}}".replace("-", "\u2212"), number == 0)
 
 
 def _sum(money: str) -> str:
-    return _cell(_money(money), _money(money) == "0")
+    return html.cell(html.money(money), html.money(money) == "0")
 
 
 def _body(done: Done) -> list[str]:
@@ -88,7 +87,7 @@ def _body(done: Done) -> list[str]:
     parts = [
         f"<h1>{escape(answer.title)}: guards</h1>",
         f'<p class="faint">{escape(" · ".join([*about, f"{answer.runs} runs"]))}</p>',
-        _warning(done),
+        provenance.warning(done),
         "<h2>Verdicts</h2>",
         _words(answer),
         _verdicts(answer),
@@ -99,7 +98,7 @@ def _body(done: Done) -> list[str]:
     for i, shape in enumerate(answer.shapes):
         parts += [f"<h2>{escape(shape.title)}</h2>", f"<p>{escape(', '.join(shape.falls))}; to {escape(shape.horizon)}.</p>"]
         parts.append(_shape_table(answer, [guard.moves[i] for guard in answer.guards]))
-    return parts + _unknown(done) + _provenance(answer)
+    return parts + provenance.unknown(done) + _provenance(answer)
 
 
 def _words(answer: Guards) -> str:
@@ -122,12 +121,12 @@ def _verdict(guard: Guard) -> str:
 
 def _verdicts(answer: Guards) -> str:
     figures = (f"erroneous {answer.numeraire}", "of unguarded", "never liquidated, worst", "added bad debt, worst bp")
-    heads = _heads("guard", "verdict", "why", *figures, text=3)
+    heads = html.heads("guard", "verdict", "why", *figures, left=3)
     rows = [
-        _row(
-            _text(guard.title),
+        html.row(
+            html.text(guard.title),
             _verdict(guard),
-            _text(guard.why),
+            html.text(guard.why),
             _sum(guard.erroneous),
             _share(guard.erroneous_share),
             _share(guard.hidden),
@@ -135,7 +134,7 @@ def _verdicts(answer: Guards) -> str:
         )
         for guard in answer.guards
     ]
-    return _table(heads, rows, "tight")
+    return html.table(heads, rows, "tight")
 
 
 def _shape_table(answer: Guards, moves: list[OnMove]) -> str:
@@ -145,7 +144,7 @@ def _shape_table(answer: Guards, moves: list[OnMove]) -> str:
         cells = [_share(move.whole.share), _share(own.share), _sum(own.spared), _sum(own.late)]
         cells += [_figure(own.median_delay_s, "g"), _figure(own.worst_delay_s, "g"), _sum(move.extra), _sum(move.bad_debt)]
         cells += [_figure(move.added_bp, ".2f"), _sum(move.treasury_loss), _sum(move.hidden_shortfall)]
-        rows.append(_row(_text(guard.title), *cells))
+        rows.append(html.row(html.text(guard.title), *cells))
     groups = (
         '<th class="text"></th>',
         "<th></th>",
@@ -154,18 +153,18 @@ def _shape_table(answer: Guards, moves: list[OnMove]) -> str:
     )
     names = ["never liquidated", "never liquidated", f"spared {unit}", f"late {unit}", "median s", "worst s"]
     names += [f"extra {unit}", f"bad debt {unit}", "added bp", f"treasury's loss {unit}", f"hidden shortfall {unit}"]
-    return _table(_row(*groups) + _heads("guard", *names), rows, "tight")
+    return html.table(html.row(*groups) + html.heads("guard", *names), rows, "tight")
 
 
 def _provenance(answer: Guards) -> list[str]:
-    series = [_row(_text(row.name), _text(row.provenance), _text(row.note)) for row in answer.series]
-    inputs = [_row(_text(name), f'<td class="mono">{digest}</td>') for name, digest in answer.inputs.items()]
+    series = [html.row(html.text(row.name), html.text(row.provenance), html.text(row.note)) for row in answer.series]
+    inputs = [html.row(html.text(name), f'<td class="mono">{digest}</td>') for name, digest in answer.inputs.items()]
     versions = " · ".join(f"{name} {value}" for name, value in answer.versions.items())
     return [
         "<h2>Where the figures come from</h2>",
-        _table(_heads("series", "provenance", "note", text=3), series),
+        html.table(html.heads("series", "provenance", "note", left=3), series),
         "<h2>Inputs</h2>",
-        _table(_heads("input", "digest"), inputs),
+        html.table(html.heads("input", "digest"), inputs),
         f'<p class="faint">{escape(versions)}</p>',
         "<h2>Token</h2>",
         f"<pre>{escape(answer.token)}</pre>",
