@@ -128,13 +128,17 @@ cdef int _margin_gate(State* s, uint32_t account, int market, int side, int tif,
 
 
 cdef int _spot_gate(State* s, uint32_t account, int market, int side, int tif, int64_t price, int64_t qty) noexcept nogil:
-    """A spot order needs what it gives, taker fee included, beside what open orders give; and margin without all of it."""
+    """A spot order needs what it gives, taker fee included, beside what open orders give; and margin without all of it.
+
+    An account that owes nothing needs no trusted price for a limit order: else a book that an index reads could never open.
+    """
     cdef int asset
     cdef money_t amount
     if margin_state_permit(s, market, ACT_OPEN) >= PERMIT_DEFER:
         return WHY_MARKET_STATE
-    if margin_strictest(s, account, ACT_OPEN, market) >= PERMIT_DEFER:
-        return WHY_GRADE_REFUSED
+    if tif == TIF_MARKET or _owes(s, account):
+        if margin_strictest(s, account, ACT_OPEN, market) >= PERMIT_DEFER:
+            return WHY_GRADE_REFUSED
     amount = margin_given(
         s, market, side, qty, _market_limit(s, market, side) if tif == TIF_MARKET else price, s.market_rules[market].taker_ppm, &asset
     )
@@ -143,6 +147,15 @@ cdef int _spot_gate(State* s, uint32_t account, int market, int side, int tif, i
     if margin_spare_equity(s, account, asset, amount) < margin_requirements(s, account):
         return WHY_INSUFFICIENT_MARGIN
     return WHY_NONE
+
+
+cdef bint _owes(State* s, uint32_t account) noexcept nogil:
+    """The account has a debt, or positions or orders that need margin."""
+    cdef int i
+    for i in range(s.assets):
+        if s.balances[<size_t>account * s.assets + i] < 0:
+            return True
+    return margin_requirements(s, account) > 0
 
 
 cdef bint _delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price) noexcept nogil:

@@ -786,11 +786,14 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
     if o.kind == OutcomeKind.CONVERT:
         return scene.permit(scene.collateral[o.asset], Action.CONVERT)
     if o.kind == OutcomeKind.ACCEPTED:
-        raises = _judged(case, scene, o)[2] > scene.requirement(account, o.market)
-        action = Action.OPEN if raises or o.market in case.book.spot else Action.REDUCE
+        _, at_market, need = _judged(case, scene, o)
+        spot = o.market in case.book.spot
+        action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
         lots = scene.qty[account, o.market]
         closes = o.qty <= (lots if o.side == Side.SELL else -lots)
         state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
+        if spot and not at_market and not _owes(case, scene, account):
+            return state
         return max(scene.strictest(account, action, o.market), state)
     if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.USER:
         return scene.state_permit(o.market, Action.CANCEL)
@@ -801,6 +804,12 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
     if o.kind == OutcomeKind.FUNDING and not o.reason:
         return scene.market_permit(o.market, Action.FUNDING)
     return Permit.ALLOW
+
+
+def _owes(case: Case, scene: Scene, account: int) -> bool:
+    """Return whether an account has a debt, or positions or orders that need margin."""
+    debts = any(scene.balance[account, asset] < 0 for asset in range(len(case.book.venue.assets)))
+    return debts or scene.requirements(account) > 0
 
 
 def funding_telescopes(case: Case) -> Breaches:

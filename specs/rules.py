@@ -271,8 +271,9 @@ class Market(Row):
     """linear: a perpetual; one lot is worth price x multiplier money units of the settlement asset, the numeraire.
 
     spot: lots of the asset `base` against the asset `settles_in`, delivered at once: no leverage, no brackets, no funding. An
-    order needs what it gives, and equity without it at or above initial margin. A resting order whose account has no longer what
-    a fill of it gives is cancelled when it would fill.
+    order needs what it gives, and equity without it at or above initial margin; a limit order of an account without debts and
+    requirements goes at any grade. A resting order whose account has no longer what a fill of it gives is cancelled when it would
+    fill.
     """
 
     name: Name

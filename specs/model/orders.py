@@ -94,11 +94,15 @@ class Orders:
         return Reason.NONE if self.spare_equity(account) >= needs + fee else Reason.INSUFFICIENT_MARGIN
 
     def _spot_gate(self, account: Account, order: Order, tif: int) -> Reason:
-        """A spot order needs what it gives, taker fee included, beside what open orders give; and margin without all of it."""
+        """A spot order needs what it gives, taker fee included, beside what open orders give; and margin without all of it.
+
+        An account that owes nothing needs no trusted price for a limit order: else a book that an index reads could never open.
+        """
         market = order.market
         if self.state_permit(market, Action.OPEN) >= Permit.DEFER:
             return Reason.MARKET_STATE
-        if self.strictest(account, Action.OPEN, market) >= Permit.DEFER:
+        priced = tif == Tif.MARKET or min(account.balance) < 0 or self.requirements(account) > 0
+        if priced and self.strictest(account, Action.OPEN, market) >= Permit.DEFER:
             return Reason.GRADE_REFUSED
         price = self._market_limit(market, order.side) if tif == Tif.MARKET else order.price
         asset, amount = self.gives(market, order.side, order.qty, price, self.venue.markets[market].fees.taker_ppm)
