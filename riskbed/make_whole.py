@@ -32,7 +32,7 @@ import numpy as np
 from riskbed.labels import Forced, Label, Labels
 from specs import units
 from specs.rules import Venue
-from specs.tape import USERS_FROM, Flow, OutcomeKind, Side, money_join
+from specs.tape import USERS_FROM, Flow, OutcomeKind, Side, Stage, money_join
 
 ELIGIBILITY = ("window", "erroneous")
 NETTING = ("gross", "net")
@@ -40,7 +40,10 @@ BASE = ("collateral", "position", "both")
 
 
 class Conversion(NamedTuple):
-    """Collateral of one account sold to the treasury: quantity in 10^-decimals of the asset, cash in money of the numeraire."""
+    """Collateral of one account sold: quantity in 10^-decimals of the asset, cash in money of the numeraire.
+
+    To the treasury, or a fill in the venue's own spot book.
+    """
 
     row: int
     time_ns: int
@@ -48,6 +51,7 @@ class Conversion(NamedTuple):
     asset: int
     quantity: int
     cash: int
+    to_book: bool = False
 
 
 @dataclass
@@ -86,14 +90,20 @@ def _money(o) -> int:
     return money_join(int(o["money_lo"]), int(o["money_hi"]))
 
 
-def conversions(outcomes: np.ndarray) -> list[Conversion]:
-    """Return the conversions in order; the cash is the CONVERT_CASH flow that follows each, absent where it is 0."""
+def conversions(outcomes: np.ndarray, venue: Venue) -> list[Conversion]:
+    """Return the conversions in order; to the treasury with the cash of the CONVERT_CASH that follows, if any."""
     kind = outcomes["kind"]
     cash = (kind == OutcomeKind.FLOW) & (outcomes["flow"] == Flow.CONVERT_CASH)
+    sold = (kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.CONVERT)
     found: list[Conversion] = []
-    for row in np.flatnonzero((kind == OutcomeKind.CONVERT) | cash).tolist():
+    for row in np.flatnonzero((kind == OutcomeKind.CONVERT) | cash | sold).tolist():
         o = outcomes[row]
-        if o["kind"] == OutcomeKind.CONVERT:
+        if o["kind"] == OutcomeKind.FILL:
+            market, lots = venue.markets[int(o["market"])], int(o["qty"])
+            quantity, paid = lots * venue.lot_units(market), lots * int(o["price"]) * venue.multiplier(market)
+            asset = venue.number("assets", market.base)
+            found.append(Conversion(row, int(o["time_ns"]), int(o["account"]), asset, quantity, paid, to_book=True))
+        elif o["kind"] == OutcomeKind.CONVERT:
             found.append(Conversion(row, int(o["time_ns"]), int(o["account"]), int(o["asset"]), _money(o), 0))
         else:
             last = found[-1]
@@ -102,10 +112,14 @@ def conversions(outcomes: np.ndarray) -> list[Conversion]:
     return found
 
 
-def holders(outcomes: np.ndarray, asset: int, at_row: Mapping[int, int]) -> set[int]:
+def holders(outcomes: np.ndarray, venue: Venue, asset: int, at_row: Mapping[int, int]) -> set[int]:
     """Return the accounts whose balance of a collateral asset was above 0 just before the given row of the outcomes."""
     kind = outcomes["kind"]
     ours = ((kind == OutcomeKind.FLOW) | (kind == OutcomeKind.CONVERT)) & (outcomes["asset"] == asset)
+    per_lot = {
+        i: venue.lot_units(row) for i, row in enumerate(venue.markets) if row.spot and row.base == venue.assets[asset].name
+    }
+    ours |= (kind == OutcomeKind.FILL) & np.isin(outcomes["market"], list(per_lot))
     held: dict[int, int] = {}
     out: set[int] = set()
     wanted = sorted((row, account) for account, row in at_row.items())
@@ -114,9 +128,12 @@ def holders(outcomes: np.ndarray, asset: int, at_row: Mapping[int, int]) -> set[
     for stop, account in wanted:
         while i < len(rows) and rows[i] < stop:
             o = outcomes[rows[i]]
-            for number, sign in ((int(o["account"]), -1), (int(o["other"]), 1)):
+            fill = o["kind"] == OutcomeKind.FILL
+            moved = int(o["qty"]) * per_lot[int(o["market"])] if fill else _money(o)
+            giver = -1 if not fill or o["side"] == Side.SELL else 1  # of `account`
+            for number, sign in ((int(o["account"]), giver), (int(o["other"]), -giver)):
                 if number >= USERS_FROM:
-                    held[number] = held.get(number, 0) + sign * _money(o)
+                    held[number] = held.get(number, 0) + sign * moved
             i += 1
         if held.get(account, 0) > 0:
             out.add(account)
@@ -153,11 +170,11 @@ def make_whole(
 
     window: first and last instant of the published window, both in. named_assets: the collateral the announcement names.
     """
-    converted = [c for c in conversions(outcomes) if c.time_ns <= labels.horizon_ns]
+    converted = [c for c in conversions(outcomes, venue) if c.time_ns <= labels.horizon_ns]
     first_close: dict[int, int] = {}
     for row, account in zip(forced.row.tolist(), forced.account.tolist(), strict=False):
         first_close.setdefault(account, row)
-    holding = set().union(*(holders(outcomes, asset, first_close) for asset in named_assets)) if named_assets else set()
+    holding = set().union(*(holders(outcomes, venue, asset, first_close) for asset in named_assets)) if named_assets else set()
 
     # how many lots of each forced row count, by eligibility
     within = (forced.time_ns >= window[0]) & (forced.time_ns <= window[1]) & (forced.time_ns <= labels.horizon_ns)

@@ -21,12 +21,14 @@ time is one batch, and Tape.thin keeps whole pairs.
     held in    3/16 the collateral asset alone, 2/16 half in it, 2/16 a sixteenth in it, 9/16 the settlement asset alone
                carriers' longs: 2/4 the collateral asset alone, 1/4 three quarters in it, 1/4 the settlement asset (the control)
 
-The collateral is counted after its haircut at the lowest price its broken source had, in any variant, up to the entry: the gate
-then admits every entry under every index rule. A carrier that was closed before it could sell has that order refused. No
+Where the incident names more than one collateral asset the pairs take them in turn. The collateral is counted after its haircut
+at the lowest price that the source of its worth had, in any variant, up to the entry: the gate then admits every entry under
+every index rule. A carrier that was closed before it could sell has that order refused. No
 position reaches a bracket whose maintenance rate exceeds the liquidation fee: closing a part never restores an account, all are
 closed whole.
 
-Before the accounts, at the tape's first instant, the quoters of the rule book are opened and funded. From then on each second has
+Before the accounts, at the tape's first instant, the quoters of the rule book are opened and funded, in a spot market with what
+it trades too; the ladders of the incident are opened, funded and placed at their own instants. From then on each second has
 a CLOCK and one SOURCE event a source, as one batch; after the last minute there is one instant more, the make-whole instant,
 behind a gap. What the sources say there stands on the tape but is not published: no index is, after the last event.
 """
@@ -39,13 +41,15 @@ import numpy as np
 
 from specs import rules, units
 from specs.errors import SpecError
-from specs.incident import Incident, Paths, Variant
+from specs.incident import Incident, Ladder, Paths, Variant
 from specs.rules import Venue
 from specs.tape import EVENT, EventKind, Leg, Meta, Series, Side, Tape, Tif, money_split
 
 ACCOUNTS_FROM = 100
 QUOTER_FUNDS = 500_000_000  # whole settlement units a quoter account: never the first to fail
+SPOT_FUNDS = 10_000_000  # whole units of the assets that a spot market trades
 LEVERAGES = (2, 3, 5, 8, 10, 15, 20, 25, 50, 75)
+LADDER_ORDERS = 1 << 40  # ids of orders of ladders begin here
 CARRIER_LEVERAGE = 10
 EARLY = (2, 600)  # seconds of the tape [from, to) in which they enter
 LATE = (1_265, 2_040)
@@ -101,10 +105,21 @@ def _batched(rows: list[tuple]) -> list[tuple]:
     return [(*row[:place], left - i - 1, *row[place + 1 :]) for i, row in enumerate(rows)]
 
 
+class _Held:
+    """One collateral asset of the population: its haircut and the lowest worth up to each second."""
+
+    def __init__(self, incident: Incident, venue: Venue, asset: str, worth: str) -> None:
+        self.asset = venue.number("assets", asset)
+        self.weight_ppm = next(row.weight_ppm for row in venue.collateral if row.asset == asset)
+        self.lowest = _lowest(incident, venue, worth)
+        source = venue.sources[venue.number("sources", worth)]
+        self.scale = 10 ** (venue.decimals(asset) + source.price_decimals - venue.decimals(venue.numeraire))
+
+
 class _Builder:
     """The parts of one tape: what is constant over the accounts, and the events by second."""
 
-    def __init__(self, incident: Incident, venue: Venue, paths: Paths, lowest: list[int], seed: int) -> None:
+    def __init__(self, incident: Incident, venue: Venue, paths: Paths, seed: int) -> None:
         people = incident.tape.population
         self.venue, self.start_ns, self.dice = venue, paths.from_ns, _Dice(seed)
         self.market = venue.number("markets", people.market)
@@ -113,17 +128,13 @@ class _Builder:
         self.decimals = venue.decimals(venue.numeraire)
         self.numeraire = venue.number("assets", venue.numeraire)
         self.brackets = [(rules.whole(b.notional_max, self.decimals), b.leverage_max) for b in self.row.brackets]
-        self.haircut = next(row for row in venue.collateral if row.asset == people.collateral)
-        self.asset = venue.number("assets", people.collateral)
+        self.held = [_Held(incident, venue, *row) for row in people.held(incident.tape.broken).items()]
         source = venue.sources[venue.number("sources", people.price_source)]
         up = 10 ** (self.row.price_decimals - source.price_decimals)
         tick = self.row.tick_size
         self.reference = [price * up for price in paths.seconds[venue.number("sources", people.price_source)]]
         self.price = [price // tick * tick for price in self.reference]
-        self.lowest = lowest
-        broken = venue.sources[venue.number("sources", incident.tape.broken)]
-        self.scale = 10 ** (venue.decimals(people.collateral) + broken.price_decimals - self.decimals)
-        taken = [row.account for row in venue.quoters]
+        taken = [row.account for row in (*venue.quoters, *incident.tape.ladders)]
         self.accounts_from = max([ACCOUNTS_FROM, *(account + 1 for account in taken)])
         self.seconds: list[list[tuple]] = [[] for _ in self.price]
 
@@ -156,6 +167,7 @@ class _Builder:
 
     def open(self, account: int, second: int, leverage: int, money: int, sixteenths: int) -> list[tuple]:
         """Return ACCOUNT, LEVERAGE and DEPOSIT events: `money` of margin, so many sixteenths of it in the collateral asset."""
+        held = self.held[(account - self.accounts_from) // 2 % len(self.held)]
         now = self.start_ns + second * units.NS
         counted = money * sixteenths // 16
         rows = [
@@ -163,8 +175,8 @@ class _Builder:
             _event(now, EventKind.LEVERAGE, account=account, market=self.market, qty=leverage),
         ]
         if counted:
-            qty = units.div_ceil(counted * self.scale * units.PPM, self.lowest[second] * self.haircut.weight_ppm)
-            rows.append(_event(now, EventKind.DEPOSIT, account=account, asset=self.asset, money=qty))
+            qty = units.div_ceil(counted * held.scale * units.PPM, held.lowest[second] * held.weight_ppm)
+            rows.append(_event(now, EventKind.DEPOSIT, account=account, asset=held.asset, money=qty))
         if money > counted:
             rows.append(_event(now, EventKind.DEPOSIT, account=account, asset=self.numeraire, money=money - counted))
         return rows
@@ -216,15 +228,57 @@ _SIXTEENTHS = (16,) * 3 + (8,) * 2 + (1,) * 2 + (0,) * 9
 _CARRIER_SIXTEENTHS = (16, 16, 12, 0)
 
 
-def _lowest(incident: Incident, venue: Venue) -> list[int]:
-    """Return the lowest price of the broken source up to each second, over all variants."""
-    number = venue.number("sources", incident.tape.broken)
+def _lowest(incident: Incident, venue: Venue, source: str) -> list[int]:
+    """Return the lowest price of a source up to each second, over all variants."""
+    number = venue.number("sources", source)
     paths = [incident.prices(venue, variant).seconds[number] for variant in incident.variants]
     lowest, low = [], min(path[0] for path in paths)
     for prices in zip(*paths, strict=True):
         low = min(low, *prices)
         lowest.append(low)
     return lowest
+
+
+def _quoters(venue: Venue, now: int) -> list[tuple]:
+    """Return the events that open and fund the quoters of a rule book."""
+    rows = []
+    for account in sorted({row.account for row in venue.quoters}):
+        rows.append(_event(now, EventKind.ACCOUNT, account=account, ref_id=account))
+        funds = {venue.numeraire: QUOTER_FUNDS}
+        for quoter in venue.quoters:
+            market = venue.markets[venue.number("markets", quoter.market)]
+            if quoter.account == account and market.spot:
+                funds = {market.base: SPOT_FUNDS, market.settles_in: SPOT_FUNDS} | funds
+        for asset, whole in sorted(funds.items(), key=lambda row: venue.number("assets", row[0])):
+            money = whole * 10 ** venue.decimals(asset)
+            rows.append(_event(now, EventKind.DEPOSIT, account=account, asset=venue.number("assets", asset), money=money))
+    return rows
+
+
+def _ladder(venue: Venue, ladder: Ladder) -> list[tuple]:
+    """Return the events of a ladder: its account, exactly what its orders give, and the orders."""
+    number = venue.number("markets", ladder.market)
+    market, now, account = venue.markets[number], ladder.at_ns, ladder.account
+    side, tick = Side[ladder.side.upper()], market.tick_size
+    first, last = (units.decimal_to_int(figure, market.price_decimals) for figure in (ladder.first, ladder.last))
+    prices = []
+    for i in range(ladder.levels):
+        price = first + (last - first) * i // (ladder.levels - 1)
+        prices.append(price // tick * tick if side == Side.BUY else units.div_ceil(price, tick) * tick)
+    if side == Side.SELL:
+        asset, gives = market.base, ladder.lots * len(prices) * venue.lot_units(market)
+    else:
+        cash = ladder.lots * sum(prices) * venue.multiplier(market)
+        # the gate asks for the taker fee of each order as it comes
+        asset, gives = market.settles_in, cash + units.div_ceil(cash * market.fees.taker_ppm, units.PPM) + len(prices)
+    rows = [
+        _event(now, EventKind.ACCOUNT, account=account, ref_id=account),
+        _event(now, EventKind.DEPOSIT, account=account, asset=venue.number("assets", asset), money=gives),
+    ]
+    for i, price in enumerate(prices):
+        order = {"market": number, "side": side, "price": price, "qty": ladder.lots, "tif": Tif.POST_ONLY}
+        rows.append(_event(now, EventKind.ORDER, account=account, ref_id=LADDER_ORDERS + account * 256 + i, **order))
+    return rows
 
 
 def _said(now: int, prices: dict[int, int]) -> list[tuple]:
@@ -249,7 +303,7 @@ def incident_tape(
         raise SpecError(f"{accounts} accounts", where="population", remedy="an even number: accounts come in pairs")
     book = f"rule book {venue.name}"
     paths = incident.prices(venue, variant)
-    builder = _Builder(incident, venue, paths, _lowest(incident, venue), seed)
+    builder = _Builder(incident, venue, paths, seed)
     if builder.accounts_from + accounts > venue.limits.accounts_max:
         remedy = f"at most {venue.limits.accounts_max - builder.accounts_from}, or a larger limits.accounts_max"
         raise SpecError(f"{accounts} accounts from {builder.accounts_from} on", where=book, remedy=remedy)
@@ -272,10 +326,10 @@ def incident_tape(
         now = paths.from_ns + second * units.NS
         rows += _said(now, {number: path[second] for number, path in paths.seconds.items()})
         if second == 0:
-            for account in sorted({row.account for row in venue.quoters}):
-                rows.append(_event(now, EventKind.ACCOUNT, account=account, ref_id=account))
-                funds = QUOTER_FUNDS * 10**builder.decimals
-                rows.append(_event(now, EventKind.DEPOSIT, account=account, asset=builder.numeraire, money=funds))
+            rows += _quoters(venue, now)
+        for ladder in incident.tape.ladders:
+            if ladder.at_ns == now:
+                rows += _ladder(venue, ladder)
         if events:
             builder.check_spread(second)
             rows += events
@@ -298,4 +352,5 @@ def _series(incident: Incident, variant: Variant) -> list[Series]:
     """Return where each price series of the tape comes from."""
     recipe = incident.tape
     series = [Series(row.source, row.provenance, row.note) for row in recipe.minutes if row.variant in (variant, None)]
-    return series + [Series(row.source, row.provenance, row.note) for row in (*recipe.constants, *recipe.paths)]
+    series += [Series(row.source, row.provenance, row.note) for row in (*recipe.constants, *recipe.paths, *recipe.derived)]
+    return series + [Series(f"{row.market} {row.side} orders of {row.account}", row.provenance, row.note) for row in recipe.ladders]

@@ -7,14 +7,17 @@ a record, made up (synthetic) or assumed. `Incident.prices` turns the recipe int
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import product
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AwareDatetime, Field, StrictInt, StringConstraints, model_validator
+from pydantic import AwareDatetime, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
 from specs import units
 from specs.faults import Plan
 from specs.rules import At, Name, Node, Ns, Ppm, Row, Text, Venue, walk
+from specs.tape import USERS_FROM
 from specs.window import Window
 
 MINUTE_NS = 60 * units.NS
@@ -58,6 +61,39 @@ class Constant(Row):
     price: Figure
 
 
+class Derived(Row):
+    """A series computed from others of the incident, second by second: their product, or 1 / product; rounded toward -inf."""
+
+    source: Name
+    provenance: Literal["derived"]
+    note: Text
+    of: Annotated[list[Name], Field(min_length=1, max_length=4)]
+    inverse: StrictBool = False
+
+
+class Ladder(Row):
+    """Resting orders of one account, placed post-only at one instant and never again: depth that can be used up.
+
+    Level i of n stands at first + (last - first) * i / (n - 1), on tick toward the worse side, each of `lots`. Before them the
+    account is opened and gets exactly what they give.
+    """
+
+    account: Annotated[StrictInt, Field(ge=USERS_FROM, le=0xFFFFFFFF)]
+    market: Name
+    side: Literal["buy", "sell"]
+    at: AwareDatetime
+    first: Figure
+    last: Figure
+    levels: Annotated[StrictInt, Field(ge=2, le=200)]
+    lots: Annotated[StrictInt, Field(ge=1, le=units.QTY_MAX)]
+    provenance: Literal["synthetic"]
+    note: Text
+
+    @property
+    def at_ns(self) -> int:
+        return units.instant_to_ns(self.at)
+
+
 class Anchor(Row):
     """A point of a path."""
 
@@ -83,10 +119,18 @@ class AnchorPath(Row):
         return self
 
 
+class Held(Row):
+    """A collateral asset of a population, and the source that says what it is worth."""
+
+    collateral: Name
+    worth: Name
+
+
 class Population(Row):
     """Seeded accounts: how many, from which seed, trading which market at the price of which source, margined in which asset.
 
-    The distribution stands in riskbed/population.py.
+    worth: the source that says what the asset is worth; absent: the recipe's broken one. more: further assets; the pairs take
+    them in turn. The distribution stands in riskbed/population.py.
     """
 
     accounts: Annotated[StrictInt, Field(ge=2, le=units.ACCOUNTS_MAX, multiple_of=2)]
@@ -94,11 +138,19 @@ class Population(Row):
     market: Name
     price_source: Name
     collateral: Name
+    worth: Name | None = None
+    more: list[Held] = []
     note: Text
+
+    def held(self, broken: str) -> dict[str, str]:
+        """Return collateral asset -> the source that says what it is worth, in the order in which pairs take them."""
+        return {self.collateral: self.worth or broken} | {row.collateral: row.worth for row in self.more}
 
 
 class Recipe(Row):
     """minute_series: every figure is held through its minute and said again every second; then one instant more, for make-whole.
+
+    broken: the source that the plans break. ladders: resting orders on the tape.
 
     Of a figure that is a bar's close or low the tape knows it from the bar's first second: up to a minute too early.
     """
@@ -106,10 +158,16 @@ class Recipe(Row):
     kind: Literal["minute_series"]
     window: Window
     broken: Name
-    minutes: Annotated[list[MinuteSeries], Field(min_length=1)]
+    minutes: list[MinuteSeries] = []
     constants: list[Constant] = []
     paths: list[AnchorPath] = []
+    derived: list[Derived] = []
+    ladders: list[Ladder] = []
     population: Population
+
+    def series(self) -> list[MinuteSeries | Constant | AnchorPath | Derived]:
+        """Return all series, those that others are derived from first."""
+        return [*self.minutes, *self.constants, *self.paths, *self.derived]
 
     @model_validator(mode="after")
     def _complete(self) -> Recipe:
@@ -130,7 +188,7 @@ class Recipe(Row):
                     "one a minute, both ends included",
                 )
         seen = [(row.source, row.variant) for row in self.minutes] + [
-            (row.source, None) for row in (*self.constants, *self.paths)
+            (row.source, None) for row in (*self.constants, *self.paths, *self.derived)
         ]
         for i, (source, variant) in enumerate(seen):
             if (
@@ -139,8 +197,20 @@ class Recipe(Row):
                 or (variant is None and any(source == s for s, _ in seen[:i]))
             ):
                 raise At((), f"source '{source}' has two series", "one a source, or one a variant")
-        if self.broken not in [row.source for row in self.minutes]:
-            raise At(("broken",), f"'{self.broken}' has no minute series")
+        known = [row.source for row in self.series()]
+        if self.broken not in [row.source for row in (*self.minutes, *self.derived)]:
+            raise At(("broken",), f"'{self.broken}' has no minute series and is not derived")
+        for i, row in enumerate(self.derived):
+            before = known[: len(known) - len(self.derived) + i]
+            for j, name in enumerate(row.of):
+                if name not in before:
+                    raise At(("derived", i, "of", j), f"'{name}' has no series above '{row.source}'")
+        for i, name in enumerate(self.population.held(self.broken).values()):
+            if name not in known:
+                raise At(("population", *(("more", i - 1) if i else ()), "worth"), f"'{name}' has no series")
+        for i, row in enumerate(self.ladders):
+            if (row.at_ns - self.window.from_ns) % units.NS or not self.window.from_ns <= row.at_ns <= self.window.to_ns:
+                raise At(("ladders", i, "at"), "not on the clock grid of the tape", "a whole second within the window")
         return self
 
 
@@ -161,13 +231,23 @@ class Plans(Row):
 
 
 class IndexRule(Row):
-    """One way to price the collateral: another recipe for the incident's index."""
+    """One way to price the collateral: another recipe for the incident's index, or other rows of the rule book.
+
+    changes: dotted path of the rule book (rows by name, as in `assumed`) -> what stands there instead. {}: nothing.
+    """
 
     name: Name
     title: Text
-    recipe: Node
+    recipe: Node | None = None
     sources_min: Annotated[StrictInt, Field(ge=1, le=units.SOURCES_MAX)] = 1
+    changes: dict[Text, Any] | None = None
     assumed: Text | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> IndexRule:
+        if (self.recipe is None) == (self.changes is None):
+            raise At((), f"rule '{self.name}' needs a recipe or changes", "exactly one of the two")
+        return self
 
 
 class Shape(NamedTuple):
@@ -386,10 +466,10 @@ class Incident(Row):
                     ("tape", "paths", i, "anchors"),
                     f"the anchors of {path.source} do not span the tape and the make-whole instant",
                 )
-        known = {row.source for row in (*self.tape.minutes, *self.tape.constants, *self.tape.paths)}
+        known = {row.source for row in self.tape.series()}
         variants = {row.variant for row in self.tape.minutes if row.source == self.tape.broken}
         for i, variant in enumerate(self.variants):
-            if variant not in variants and None not in variants:
+            if variants and variant not in variants and None not in variants:
                 raise At(("variants", i), f"{self.tape.broken} has no series for variant '{variant}'")
         if self.true_moves is not None:
             self._moves_consistent(self.true_moves, known)
@@ -422,11 +502,13 @@ class Incident(Row):
         sources, indices = [row.name for row in venue.sources], [row.name for row in venue.indices]
         if self.index not in indices:
             raise At(("index",), f"'{self.index}' is not an index of {venue.name}", "known: " + ", ".join(indices))
-        for field in ("minutes", "constants", "paths"):
+        for field in ("minutes", "constants", "paths", "derived"):
             for i, row in enumerate(getattr(self.tape, field)):
                 at = ("tape", field, i)
                 if row.source not in sources:
                     raise At((*at, "source"), f"'{row.source}' is not a source of {venue.name}", "known: " + ", ".join(sources))
+                if field == "derived":
+                    continue
                 places = venue.sources[sources.index(row.source)].price_decimals
                 if field == "minutes":
                     figures = [*row.values(), row.make_whole]
@@ -437,32 +519,30 @@ class Incident(Row):
                         units.decimal_to_int(figure, places)
                     except ValueError as error:
                         raise At(at, str(error), f"{row.source} has {places} decimals") from None
-        silent = [
-            name
-            for name in sources
-            if name not in {row.source for row in (*self.tape.minutes, *self.tape.constants, *self.tape.paths)}
-        ]
+        said = {row.source for row in self.tape.series()}
+        silent = [name for name in sources if name not in said]
         if silent:
             raise At(("tape",), f"source '{silent[0]}' of {venue.name} has no series", "a series for every source")
-        people = self.tape.population
-        for field, name, known in (
-            ("market", people.market, [row.name for row in venue.markets]),
-            ("price_source", people.price_source, sources),
-            ("collateral", people.collateral, [row.asset for row in venue.collateral]),
+        people, assets = self.tape.population, [row.asset for row in venue.collateral]
+        markets, at = [row.name for row in venue.markets], ("tape", "population")
+        spots = [row.name for row in venue.markets if row.spot]
+        for path, name, known in (
+            ((*at, "market"), people.market, [name for name in markets if name not in spots]),
+            ((*at, "price_source"), people.price_source, sources),
+            ((*at, "collateral"), people.collateral, assets),
+            *(((*at, "more", i, "collateral"), row.collateral, assets) for i, row in enumerate(people.more)),
+            *((("tape", "ladders", i, "market"), row.market, spots) for i, row in enumerate(self.tape.ladders)),
         ):
             if name not in known:
-                raise At(
-                    ("tape", "population", field),
-                    f"'{name}' is not one of {venue.name}",
-                    "known: " + (", ".join(known) or "none"),
-                )
+                raise At(path, f"'{name}' is not one of {venue.name}", "known: " + (", ".join(known) or "none"))
         for name in ("broken", "true_lower", "true_upper"):
             getattr(self.plans, name).check(venue, ("plans", name))
         for i, rule in enumerate(self.rules):
             try:
                 self.with_rule(venue, rule.name)
             except ValueError as error:
-                raise At(("rules", i, "recipe"), str(error).splitlines()[0] if isinstance(error, At) else _cause(error)) from None
+                field = "changes" if rule.recipe is None else "recipe"
+                raise At(("rules", i, field), str(error).splitlines()[0] if isinstance(error, At) else _cause(error)) from None
 
         if self.true_moves is not None:
             self._moves_check(venue, self.true_moves)
@@ -476,7 +556,7 @@ class Incident(Row):
                     ("true_moves", "from"), f"the price of {self.tape.broken} is 0 there, variant {variant}", "before it falls"
                 )
         every = venue.indices[venue.number("indices", self.index)].publish.every_ns or venue.clock.cadence_ns
-        for rule in self.rules:
+        for rule in (row for row in self.rules if row.recipe is not None):
             longest = max((node.publications for node in walk(rule.recipe) if node.kind == "twap"), default=0) * every
             if longest > moves.settle_ns:
                 raise At(
@@ -486,13 +566,19 @@ class Incident(Row):
                 )
 
     def with_rule(self, venue: Venue, rule: str) -> Venue:
-        """Return the rule book with the incident's index made by another of its rules. KeyError if there is no such rule."""
+        """Return the rule book with the incident's index made by another of its rules. KeyError if there is no such rule.
+
+        Raises At where a rule changes what the rule book does not have.
+        """
         row = next((row for row in self.rules if row.name == rule), None)
         if row is None:
             raise KeyError(rule)
         book = venue.model_dump()
-        index = book["indices"][venue.number("indices", self.index)]
-        index["recipe"], index["sources_min"] = row.recipe.model_dump(), row.sources_min
+        if row.changes is None:
+            index = book["indices"][venue.number("indices", self.index)]
+            index["recipe"], index["sources_min"] = row.recipe.model_dump(), row.sources_min
+        for path, value in (row.changes or {}).items():
+            _put(book, path, value)
         return Venue.model_validate(book)
 
     def prices(self, venue: Venue, variant: Variant = "close") -> Paths:
@@ -510,6 +596,9 @@ class Incident(Row):
         for row in self.tape.paths:
             number, places = _source(venue, row.source)
             make_whole[number] = _line(_points(row, places), instant_ns, 1)[0]
+        for row in self.tape.derived:
+            parts = [make_whole[_source(venue, name)[0]] for name in row.of]
+            make_whole[_source(venue, row.source)[0]] = self._derived(venue, row, parts)
         return Paths(from_ns, to_ns, instant_ns, seconds, dict(sorted(make_whole.items())))
 
     def _seconds(self, venue: Venue, variant: Variant, length: int) -> dict[int, list[int]]:
@@ -528,7 +617,21 @@ class Incident(Row):
         for row in self.tape.paths:
             number, places = _source(venue, row.source)
             seconds[number] = _line(_points(row, places), self.tape.window.from_ns, length)
+        for row in self.tape.derived:
+            parts = zip(*(seconds[_source(venue, name)[0]] for name in row.of), strict=True)
+            seconds[_source(venue, row.source)[0]] = [self._derived(venue, row, prices) for prices in parts]
         return dict(sorted(seconds.items()))
+
+    @staticmethod
+    def _derived(venue: Venue, row: Derived, prices: Sequence[int]) -> int:
+        """Return the product of the prices of its parts, or 1 / product, in the units of its source. Raises At."""
+        down = sum(_source(venue, name)[1] for name in row.of)
+        scale, product_of = _source(venue, row.source)[1], math.prod(prices)
+        if not row.inverse:
+            return product_of * 10**scale // 10**down
+        if not product_of:
+            raise At(("tape", "derived"), f"'{row.source}' divides by 0")
+        return 10 ** (down + scale) // product_of
 
     def moved(self, venue: Venue, variant: Variant, shape: Shape, falls: bool = True) -> Moved:
         """Return the price of every source at every second of a true move, up to the end of its settling time.
@@ -554,6 +657,23 @@ class Incident(Row):
         """Return where a shape ends: after its window, stretched, and the time to settle. Outcomes after it are not compared."""
         moves = self.true_moves
         return moves.from_ns + shape.slower * (self.window.to_ns - moves.from_ns) + moves.settle_ns
+
+
+def _put(book: dict, path: str, value: Any) -> None:
+    """Put a value at a dotted path of a rule book's tree: rows by name, asset or kind, or by number. Raises At."""
+    here: Any = book
+    *steps, last = path.split(".")
+    for step in steps:
+        if isinstance(here, list):
+            rows = [row for row in here if step in (row.get("name"), row.get("asset"), row.get("kind"))]
+            here = rows[0] if rows else here[int(step)] if step.isdigit() and int(step) < len(here) else None
+        else:
+            here = here.get(step) if isinstance(here, dict) else None
+        if here is None:
+            raise At((), f"'{path}' leads nowhere: no '{step}'", "a dotted path of the rule book, rows by name")
+    if not isinstance(here, dict) or last not in here:
+        raise At((), f"'{path}' leads nowhere: no '{last}'", "a dotted path of the rule book, rows by name")
+    here[last] = value
 
 
 def _source(venue: Venue, name: str) -> tuple[int, int]:

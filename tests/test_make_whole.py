@@ -193,13 +193,13 @@ def test_both_ends_of_the_window_belong_to_it(time: int, eligible: bool) -> None
 def test_a_holder_held_it_just_before() -> None:
     withdrawn = {"time": 2, "kind": OutcomeKind.FLOW, "flow": Flow.WITHDRAWAL, "account": 21, "other": 0, "asset": 1, "money": 5}
     rows = outcomes([deposit(20, 1, 5), deposit(21, 1, 5), deposit(22, 0, 5), withdrawn, mark(3, 1), deposit(23, 1, 5)])
-    assert holders(rows, 1, {20: 4, 21: 4, 22: 4, 23: 4}) == {20}
-    assert holders(rows, 1, {21: 3, 23: 6}) == {21, 23}
+    assert holders(rows, VENUE, 1, {20: 4, 21: 4, 22: 4, 23: 4}) == {20}
+    assert holders(rows, VENUE, 1, {21: 3, 23: 6}) == {21, 23}
 
 
 def test_a_conversion_that_paid_nothing_has_no_cash() -> None:
     rows = outcomes([*converted(1, 20, 7, 0), *converted(2, 21, 8, 9)])
-    assert [(c.account, c.quantity, c.cash) for c in conversions(rows)] == [(20, 7, 0), (21, 8, 9)]
+    assert [(c.account, c.quantity, c.cash) for c in conversions(rows, VENUE)] == [(20, 7, 0), (21, 8, 9)]
 
 
 @pytest.mark.parametrize(("quantity", "price", "money"), [(100, 9_978, 9_978), (1, 1, 0), (3, 9_999, 299), (-1, 1, -1)])
