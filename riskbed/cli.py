@@ -414,6 +414,21 @@ def _show_rules(console: Console, answer: Result) -> None:
             cells += [rounded(money) for money in (move.bad_debt, move.treasury_loss, move.hidden_shortfall)]
         table.add_row(rule.title, *cells)
     _headed(console, f"Index rules: under the fault | on a true move that stays, against '{answer.rules[0].title}'", table)
+    _show_rounds(console, answer)
+
+
+def _show_rounds(console: Console, answer: Result) -> None:
+    from riskbed.result import rounded
+
+    table = _table("rule", "cascades", "rounds at most", "of 1 | 2 | 3 or more rounds", "lowest price", "treasury's loss")
+    for rule in answer.rules:
+        cascades, fault = rule.fault.cascades, rule.fault
+        found = [cascades.histogram.get(n, 0) for n in ("1", "2")]
+        shown = " | ".join(f"{n:,}" for n in (*found, cascades.cascades - sum(found)))
+        lows = ", ".join(f"{name} {rounded(price, 4)}" for name, price in fault.lows.items())
+        loss = "-" if fault.treasury_loss is None else rounded(fault.treasury_loss)
+        table.add_row(rule.title, f"{cascades.cascades:,}", str(cascades.rounds_max), shown, lows or "-", loss)
+    _headed(console, "Rounds of the cascades under the fault", table)
 
 
 def _show_notes(console: Console, answer: Result | Guards) -> None:

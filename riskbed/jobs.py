@@ -18,6 +18,7 @@ from fuzz.twin import first_difference
 from riskbed import laws
 from riskbed import make_whole as making
 from riskbed.labels import Forced, forced_lots
+from riskbed.rounds import histogram, lows, rounds
 from specs.errors import RiskbedError
 from specs.rules import Venue
 from specs.tape import USERS_FROM, EventKind, Flag, Flow, OutcomeKind, money_join
@@ -41,7 +42,10 @@ class Job(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """What is kept of a run. outcomes, state: only where the job asks for them."""
+    """What is kept of a run. outcomes, state: only where the job asks for them.
+
+    rounds: rounds of a cascade -> how many had so many. lows: collateral asset -> its lowest price. Both up to the horizon.
+    """
 
     name: str
     digest: str
@@ -52,6 +56,8 @@ class Ran(NamedTuple):
     state: dict[str, list[tuple[int, ...]]] | None
     treasury_loss: int
     hidden_shortfall: int
+    rounds: dict[int, int]
+    lows: dict[int, int]
 
 
 def exchange_of(twin: str):
@@ -74,6 +80,7 @@ def run_job(twin: str, job: Job) -> Ran:
     events = events_of(job)
     exchange.run(events)
     outcomes = exchange.outcomes()
+    until = outcomes[outcomes["time_ns"] <= job.horizon_ns]
     state = exchange.state() if job.keep or job.truth else None
     multipliers = [job.venue.multiplier(row) for row in job.venue.markets]
     return Ran(
@@ -86,6 +93,8 @@ def run_job(twin: str, job: Job) -> Ran:
         state=state if job.keep else None,
         treasury_loss=treasury_loss(job, events, outcomes) if job.truth else 0,
         hidden_shortfall=hidden_shortfall(job, events, state) if job.truth else 0,
+        rounds=histogram(rounds(until)),
+        lows=lows(until),
     )
 
 
@@ -119,8 +128,8 @@ class _Truth:
 def treasury_loss(job: Job, events: np.ndarray, outcomes: np.ndarray) -> int:
     """Return what the treasury paid for collateral above what it was truly worth when it was converted; negative: below."""
     truth, loss = _Truth(job, events), 0
-    for c in making.conversions(outcomes):
-        if c.asset in job.truth and c.time_ns <= job.horizon_ns:
+    for c in making.conversions(outcomes, job.venue):
+        if not c.to_book and c.asset in job.truth and c.time_ns <= job.horizon_ns:
             price, places = truth.price(c.asset, int(outcomes["event"][c.row]))
             loss += c.cash - making.quantity_value(job.venue, c.asset, c.quantity, price, places)
     return loss

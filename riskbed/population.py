@@ -353,4 +353,5 @@ def _series(incident: Incident, variant: Variant) -> list[Series]:
     recipe = incident.tape
     series = [Series(row.source, row.provenance, row.note) for row in recipe.minutes if row.variant in (variant, None)]
     series += [Series(row.source, row.provenance, row.note) for row in (*recipe.constants, *recipe.paths, *recipe.derived)]
-    return series + [Series(f"{row.market} {row.side} orders of {row.account}", row.provenance, row.note) for row in recipe.ladders]
+    depth = [(f"{row.market} {row.side} orders of {row.account}", row) for row in recipe.ladders]
+    return series + [Series(name, row.provenance, row.note) for name, row in depth]

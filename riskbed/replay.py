@@ -218,8 +218,10 @@ def _job(
     events: np.ndarray,
     plan: Plan,
     keep: bool = False,
+    truth: dict[int, int] | None = None,
 ) -> Job:
-    return Job(name, plan.rules(venue), inputs.tape.meta.start_ns, events, plan.seam_rows(venue), inputs.horizon_ns, keep, {})
+    rows, horizon_ns = plan.seam_rows(venue), inputs.horizon_ns
+    return Job(name, plan.rules(venue), inputs.tape.meta.start_ns, events, rows, horizon_ns, keep, truth or {})
 
 
 def plan_jobs(inputs: Inputs) -> tuple[list[Job], dict[str, str]]:
@@ -229,11 +231,12 @@ def plan_jobs(inputs: Inputs) -> tuple[list[Job], dict[str, str]]:
     """
     tapes = {name: overlay(inputs.tape.events, plan, inputs.venue) for name, plan in inputs.plans.items()}
     jobs, same = [], {}
+    known = known_worths(inputs)
     for name, plan in inputs.plans.items():
         if name == "true_upper" and plan == inputs.plans["true_lower"]:
             same[name] = "true_lower"
         else:
-            jobs.append(_job(name, inputs, inputs.venue, tapes[name], plan, keep=True))
+            jobs.append(_job(name, inputs, inputs.venue, tapes[name], plan, keep=True, truth=known))
     incident = inputs.incident
     if incident is None or not inputs.options.rules:
         return jobs, same
@@ -253,16 +256,31 @@ def fault_jobs(inputs: Inputs, tapes: dict[str, np.ndarray], main: dict[str, str
 
     main: whose results the main runs share; a rule whose recipe is the rule book's then shares theirs. None: there are none.
     """
-    jobs, same = [], {}
+    jobs, same, known = [], {}, known_worths(inputs)
     for rule in inputs.incident.rules:
         venue = inputs.incident.with_rule(inputs.venue, rule.name)
-        ours = [_job(f"{rule.name}/{name}", inputs, venue, tapes[name], plan) for name, plan in inputs.plans.items()]
+        ours = [_job(f"{rule.name}/{name}", inputs, venue, tapes[name], plan, truth=known) for name, plan in inputs.plans.items()]
         if main is not None and venue == inputs.venue:
             same |= {job.name: main.get(name, name) for job, name in zip(ours, inputs.plans, strict=True)}
         else:
             found, shared = moves.distinct(ours)
             jobs, same = jobs + found, same | shared
     return jobs, same
+
+
+def worths(inputs: Inputs) -> dict[int, int]:
+    """Return collateral asset -> number of the source that says what it is worth."""
+    tape, venue = inputs.incident.tape, inputs.venue
+    held = tape.population.held(tape.broken)
+    return {venue.number("assets", asset): venue.number("sources", source) for asset, source in held.items()}
+
+
+def known_worths(inputs: Inputs) -> dict[int, int]:
+    """Return those worths that stand on the tape under the fault too: not those that the broken source says."""
+    if inputs.incident is None:
+        return {}
+    broken = inputs.venue.number("sources", inputs.incident.tape.broken)
+    return {asset: source for asset, source in worths(inputs).items() if source != broken}
 
 
 def lockstep_jobs(inputs: Inputs) -> tuple[list[Job], int]:
@@ -454,8 +472,8 @@ def losses(r: Ran, decimals: int) -> result.Losses:
 def anchor_of(inputs: Inputs, broken: Ran) -> making.Anchor:
     """Return the prices of the make-whole instant.
 
-    Positions: the price source of the market's population; other markets: their last valid mark. Collateral: `own` is the broken
-    source, `dex` the other recorded series of the incident.
+    Positions: the price source of the market's population; other markets: their last valid mark. Collateral: `own` is the source
+    of its worth (the broken one), `dex` the other recorded series of the incident.
     """
     incident, venue = inputs.incident, inputs.venue
     prices = incident.prices(venue, inputs.options.variant).make_whole
@@ -464,17 +482,17 @@ def anchor_of(inputs: Inputs, broken: Ran) -> making.Anchor:
     source = venue.number("sources", people.price_source)
     market = venue.number("markets", people.market)
     markets[market] = prices[source] * 10 ** (venue.markets[market].price_decimals - venue.sources[source].price_decimals)
-    own = venue.number("sources", incident.tape.broken)
     other = next(
         (venue.number("sources", row.source) for row in incident.tape.minutes if row.source != incident.tape.broken), None
     )
-    assets = [venue.number("assets", row.asset) for row in venue.collateral if row.index == incident.index]
-    references = {"own": own} | ({"dex": other} if other is not None else {})
+    own = worths(inputs)
+    references = {"own": own} | ({"dex": dict.fromkeys(own, other)} if other is not None else {})
     return making.Anchor(
         time_ns=incident.make_whole.instant_ns,
         markets=markets,
         references={
-            name: {asset: (prices[s], venue.sources[s].price_decimals) for asset in assets} for name, s in references.items()
+            name: {asset: (prices[s], venue.sources[s].price_decimals) for asset, s in by_asset.items()}
+            for name, by_asset in references.items()
         },
     )
 
@@ -486,7 +504,7 @@ def make_whole(inputs: Inputs, ran: dict[str, Ran], labels: Labels) -> tuple[lis
         return [], None
     row = incident.make_whole
     anchor = anchor_of(inputs, ran["broken"])
-    named = [venue.number("assets", c.asset) for c in venue.collateral if c.index == incident.index]
+    named = list(worths(inputs))
     paid = making.make_whole(
         ran["broken"].outcomes, ran["broken"].forced, labels, venue, anchor, (row.window.from_ns, row.window.to_ns), named
     )
@@ -525,8 +543,23 @@ def rule_rows(inputs: Inputs, ran: dict[str, Ran], decimals: int) -> list[result
 
 def rule_fault(inputs: Inputs, ran: dict[str, Ran], rule: str, decimals: int) -> result.Fault:
     """Return what an index rule does under the fault, against its own true runs."""
-    labels = label_runs(inputs, ran, f"{rule}/")
-    return result.Fault(labels=result.Labels(**labels.summary(decimals)), losses=losses(ran[f"{rule}/broken"], decimals))
+    labels, broken = label_runs(inputs, ran, f"{rule}/"), ran[f"{rule}/broken"]
+    venue = inputs.venue
+    places = {venue.number("assets", row.asset): venue.indices[venue.number("indices", row.index)] for row in venue.collateral}
+    return result.Fault(
+        labels=result.Labels(**labels.summary(decimals)),
+        losses=losses(broken, decimals),
+        cascades=result.Cascades(
+            cascades=sum(broken.rounds.values()),
+            rounds_max=max(broken.rounds, default=0),
+            histogram={str(depth): n for depth, n in broken.rounds.items()},
+        ),
+        lows={
+            venue.assets[asset].name: units.int_to_decimal(price, places[asset].price_decimals)
+            for asset, price in sorted(broken.lows.items())
+        },
+        treasury_loss=units.int_to_decimal(broken.treasury_loss, decimals) if known_worths(inputs) else None,
+    )
 
 
 def _kept(pair: Paired) -> result.Kept:

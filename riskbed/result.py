@@ -137,6 +137,14 @@ class Losses(Part):
     liquidation_fees: Money
 
 
+class Cascades(Part):
+    """Cascades with at least one round that closed or sold somebody out. histogram: rounds -> how many had so many."""
+
+    cascades: Count
+    rounds_max: Count
+    histogram: dict[str, Count]
+
+
 class Run(Part):
     """One run of a tape."""
 
@@ -179,10 +187,17 @@ class MakeWhole(Part):
 
 
 class Fault(Part):
-    """A rule under the fault: its broken run against its own true runs."""
+    """A rule under the fault: its broken run against its own true runs.
+
+    lows: lowest price of each collateral asset in the broken run. treasury_loss: as of a true move, null where no source of the
+    tape says what the collateral was worth.
+    """
 
     labels: Labels
     losses: Losses
+    cascades: Cascades
+    lows: dict[str, Money]
+    treasury_loss: Money | None
 
 
 class Kept(Part):

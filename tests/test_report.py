@@ -90,9 +90,9 @@ def test_its_last_act_is_the_title(text: str) -> None:
     assert "<title>drawing</title>" in text
 
 
-def test_two_charts_each_in_its_place(text: str) -> None:
+def test_three_charts_each_in_its_place(text: str) -> None:
     drawn = figures(text)
-    assert list(drawn) == ["timeline", "waterfall"]
+    assert list(drawn) == ["timeline", "rounds", "waterfall"]
     assert set(drawn) <= set(Reader(text).ids)
 
 

@@ -15,6 +15,7 @@ from riskbed.report import (
     laws,
     make_whole,
     provenance,
+    rounds,
     timeline,
     twins,
     waterfall,
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 def render(done: Replay, series: dict[str, dict]) -> str:
     """Return report.html of a replay. Raises ValueError if it would exceed html.BYTES_MAX."""
     fall = waterfall.figure(done)
-    figures = {"timeline": timeline.figure(done, series)} | ({"waterfall": fall} if fall else {})
+    loop = rounds.figure(done)
+    figures = (
+        {"timeline": timeline.figure(done, series)} | ({"rounds": loop} if loop else {}) | ({"waterfall": fall} if fall else {})
+    )
     return html.assemble(f"{done.answer.title}: replay", _body(done, figures), figures)
 
 
@@ -41,6 +45,7 @@ def _body(done: Replay, figures: dict[str, dict]) -> list[str]:
         "<h2>On one clock</h2>",
         '<div id="timeline" class="chart"></div>',
         *lanes.section(done),
+        *rounds.section(done, figures),
         *waterfall.section(done, figures),
         *flows.section(done),
         *guards_table.section(done),
