@@ -92,7 +92,7 @@ def test_its_last_act_is_the_title(text: str) -> None:
 
 def test_three_charts_each_in_its_place(text: str) -> None:
     drawn = figures(text)
-    assert list(drawn) == ["timeline", "rounds", "waterfall"]
+    assert list(drawn) == ["timeline", "waterfall", "rounds"]
     assert set(drawn) <= set(Reader(text).ids)
 
 
@@ -234,7 +234,8 @@ def test_a_run_without_a_forced_close_has_a_report(done: Replay) -> None:
     nobody = done.answer.model_copy(update={"waterfall": [none], "paid": result.Paid(payments=[], ends=[])})
     text = render(replace(done, labels=empty, answer=nobody), series(done))
     figure = figures(text)["timeline"]
-    assert list(figures(text)) == ["timeline"] and [t["name"] for t in figure["data"] if t["yaxis"] == "y3"] == ["nothing"]
+    assert list(figures(text)) == ["timeline", "rounds"], "rounds are told by the outcomes, which are left as they were"
+    assert [t["name"] for t in figure["data"] if t["yaxis"] == "y3"] == ["nothing"]
     assert figure["layout"]["annotations"][-1]["text"] == "No forced close"
     assert "Nobody was liquidated, in no run." in words(text) and "Nobody paid anybody." in words(text)
 

@@ -11,6 +11,7 @@ import pytest
 from fuzz.overlay import overlay
 from riskbed import jobs, replay
 from specs import load, units
+from specs.errors import SpecError
 from specs.incident import Incident
 from specs.rules import Venue
 from specs.tape import EVENT, EventKind, Grade, OutcomeKind, Side, Tif
@@ -175,6 +176,29 @@ def test_what_is_derived_follows_what_it_is_derived_from(incident):
     assert worth == makers == [price * 10_797 * 100 for price in eth]
     assert inverse == [10**10 // price for price in eth]
     assert paths.make_whole[venue.number("sources", "derived:WBETHUSDT")] == 390_000 * 10_797 * 100
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("liquidation.stages.convert.to: treasury", "liquidation.stages.sell.to: treasury", "no 'sell'"),
+        ("liquidation.stages.convert.to: treasury", "liquidation.stages.convert.where: treasury", "no 'where'"),
+        ("liquidation.stages.convert.to: treasury", "liquidation.stages.convert.to: nobody", "treasury"),
+        ("    changes: {}\n", "", "needs a recipe or changes"),
+        ('of: ["binance-spot:ETHUSDT"], inverse', 'of: ["binance-spot:ETHUSD"], inverse', "no series above"),
+        ("account: 30, market: WBETHUSDT", "account: 30, market: BTCUSDT", "not one of"),
+        ('at: "2025-10-10T21:35:50Z"', 'at: "2025-10-10T21:35:50.5Z"', "not on the clock grid"),
+        ("more: [{collateral: BNSOL,", "more: [{collateral: USDE,", "'USDE' is not one of"),
+        ('worth: "derived:WBETHUSDT"', 'worth: "derived:WBETH"', "'derived:WBETH' has no series"),
+        ('broken: "makers:WBETHUSDT"', 'broken: "binance-spot:ETHUSDT"', "no minute series and is not derived"),
+    ],
+)
+def test_a_wrong_file_is_refused_where_it_is_wrong(old, new, problem):
+    text = load.find("incident", INCIDENT).read_text()
+    assert old in text
+    with pytest.raises(SpecError, match=problem) as caught:
+        load.load_text(text.replace(old, new, 1), Incident, "i.yaml", check=lambda row: row.check(book(BEFORE)))
+    assert caught.value.where.startswith("i.yaml:") and caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -11,7 +11,6 @@ import numpy as np
 
 from riskbed.labels import Label
 from riskbed.result import rounded
-from riskbed.rounds import Cascade
 from specs import units
 from specs.tape import Grade
 
@@ -265,30 +264,3 @@ def waterfall_figure(title: str, unit: str, first: tuple[str, str], steps: list[
     more = {"xaxis": {"type": "category", "title": {"text": ""}, "automargin": True}, "hovermode": "closest", "showlegend": False}
     more["yaxis"] = {"zeroline": True, "zerolinecolor": "#b8c0c9"}
     return {"data": [bars], "layout": _layout(title, unit, **more)}
-
-
-def rounds_figure(cascades: list[Cascade], from_ns: int, to_ns: int) -> dict:
-    """Return the chart of all cascades: rounds over time, the area of a mark as the accounts that were closed or sold out."""
-    sizes = [cascade.accounts for cascade in cascades]
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "cascade",
-        "x": [units.ns_to_instant(cascade.time_ns).rstrip("Z") for cascade in cascades],
-        "y": [cascade.rounds for cascade in cascades],
-        "text": [f"{n} accounts" for n in sizes],
-        "marker": {
-            "color": "#a93226",
-            "opacity": 0.45,
-            "size": sizes,
-            "sizemode": "area",
-            "sizeref": 2 * max(sizes, default=1) / 30**2,
-            "sizemin": 3,
-        },
-    }
-    layout = _layout(
-        "Rounds of each cascade, broken run", "rounds", yaxis={"rangemode": "tozero", "dtick": 1}, hovermode="closest"
-    )
-    found = {"data": [trace], "layout": layout}
-    span(found, from_ns, to_ns)
-    return found

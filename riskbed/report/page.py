@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 def render(done: Replay, series: dict[str, dict]) -> str:
     """Return report.html of a replay. Raises ValueError if it would exceed html.BYTES_MAX."""
     fall = waterfall.figure(done)
-    loop = rounds.figure(done)
-    figures = (
-        {"timeline": timeline.figure(done, series)} | ({"rounds": loop} if loop else {}) | ({"waterfall": fall} if fall else {})
-    )
+    figures = {"timeline": timeline.figure(done, series)} | ({"waterfall": fall} if fall else {}) | rounds.figures(done)
     return html.assemble(f"{done.answer.title}: replay", _body(done, figures), figures)
 
 
@@ -45,7 +42,7 @@ def _body(done: Replay, figures: dict[str, dict]) -> list[str]:
         "<h2>On one clock</h2>",
         '<div id="timeline" class="chart"></div>',
         *lanes.section(done),
-        *rounds.section(done, figures),
+        *rounds.section(done),
         *waterfall.section(done, figures),
         *flows.section(done),
         *guards_table.section(done),

@@ -1,4 +1,4 @@
-"""The rounds of each cascade: what one event sets off, drawn, and the deepest ones as a table; by rule, how deep they went."""
+"""The rounds of the cascades: a picture, the deepest cascades, and the rules of the incident beside each other."""
 
 from __future__ import annotations
 
@@ -48,43 +48,60 @@ def _until(done: Replay) -> list[Cascade]:
     return [row for row in rounds(done.ran["broken"].outcomes) if row.time_ns <= done.inputs.horizon_ns]
 
 
-def figure(done: Replay) -> dict | None:
-    """Return the chart of all cascades of the broken run; None if there was none."""
+def figures(done: Replay) -> dict[str, dict]:
+    """Return the chart of all cascades by its id: rounds over time, the area of a mark as the accounts in it; {} without any."""
     cascades = _until(done)
-    return charts.rounds_figure(cascades, done.inputs.tape.meta.start_ns, done.inputs.horizon_ns) if cascades else None
+    if not cascades:
+        return {}
+    sizes = [cascade.accounts for cascade in cascades]
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "cascade",
+        "x": [units.ns_to_instant(cascade.time_ns).rstrip("Z") for cascade in cascades],
+        "y": [cascade.rounds for cascade in cascades],
+        "text": [f"{n} accounts" for n in sizes],
+        "marker": {"color": "#a93226", "opacity": 0.45, "size": sizes, "sizemode": "area", "sizemin": 3},
+    }
+    trace["marker"]["sizeref"] = 2 * max(sizes) / 30**2
+    more = {"yaxis": {"rangemode": "tozero", "dtick": 1}, "hovermode": "closest"}
+    found = {"data": [trace], "layout": charts._layout("Rounds of each cascade, broken run", "rounds", **more)}
+    charts.span(found, done.inputs.tape.meta.start_ns, done.inputs.horizon_ns)
+    return {"rounds": found}
 
 
-def section(done: Replay, figures: dict[str, dict]) -> list[str]:
-    """Return the section: the chart, the deepest cascades, and the depth by rule."""
-    if "rounds" not in figures:
-        return ["<h2>Rounds of the cascade</h2>", "<p>No cascade: nothing was closed by force in the broken run.</p>"]
-    heads = ("time", "rounds", "accounts", "lots closed", "lots sold", "price of collateral")
-    cascades = deepest(_until(done), done.inputs.venue)
-    rows = [html.row(html.text(row[0]), *(html.cell(escape(word)) for word in row[1:])) for row in cascades]
-    return [
+def section(done: Replay) -> list[str]:
+    """Return the section, empty where no cascade had a round."""
+    cascades = _until(done)
+    if not cascades:
+        return []
+    names = ("time", "rounds", "accounts", "lots closed", "lots sold", "price of collateral")
+    rows = [
+        html.row(html.text(first), *(html.cell(escape(cell)) for cell in rest))
+        for first, *rest in deepest(cascades, done.inputs.venue)
+    ]
+    parts = [
         "<h2>Rounds of the cascade</h2>",
-        '<div id="rounds" class="chart"></div>',
         "<p>What one event sets off runs in rounds: accounts are closed and their collateral is sold, prices are published anew, "
         "and whom the new prices trigger is closed in the next round. A loop through an own book is a cascade of many rounds, or "
         "many cascades in a row. The deepest ones of the broken run:</p>",
-        html.table(html.heads(*heads), rows),
-        *_by_rule(done),
+        html.table(html.heads(*names), rows),
+        '<div id="rounds" class="chart"></div>',
     ]
+    return parts + (_by_rule(done) if done.answer.rules else [])
 
 
 def _by_rule(done: Replay) -> list[str]:
-    answer, rows = done.answer, []
-    if not answer.rules:
-        return []
-    places = done.inputs.venue.decimals(answer.numeraire)
+    answer, places, rows = done.answer, done.inputs.venue.decimals(done.answer.numeraire), []
     for rule in answer.rules:
         fault = rule.fault
         counts = ", ".join(f"{n} of {depth}" for depth, n in fault.cascades.histogram.items())
         lows = ", ".join(f"{name} {float(price):,.6g}" for name, price in fault.lows.items())
         bad = sum(units.decimal_to_int(money, places) for money in (fault.losses.fund_payments, fault.losses.write_offs))
-        loss = html.NONE if fault.treasury_loss is None else html.money(fault.treasury_loss)
-        cells = [html.money(fault.labels.erroneous.notional), str(fault.cascades.rounds_max), counts or "none", lows or html.NONE]
+        loss = "&ndash;" if fault.treasury_loss is None else html.money(fault.treasury_loss)
+        cells = [html.money(fault.labels.erroneous.notional), str(fault.cascades.rounds_max), counts or "none", escape(lows)]
         cells += [html.money(units.int_to_decimal(bad, places)), loss]
         rows.append(html.row(html.text(rule.title), *map(html.cell, cells)))
-    heads = ("rule", f"erroneous {answer.numeraire}", "rounds at most", "cascades of so many rounds", "lowest price", "bad debt")
-    return ["<p>Under the fault, by rule:</p>", html.table(html.heads(*heads, "treasury's loss"), rows, "tight")]
+    names = ("rule", f"erroneous {answer.numeraire}", "rounds at most", "cascades of so many rounds", "lowest price")
+    heads = html.heads(*names, "bad debt", "treasury's loss")
+    return ["<p>Under the fault, by rule:</p>", html.table(heads, rows, "tight")]

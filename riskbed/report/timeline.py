@@ -107,7 +107,7 @@ def _read(inputs: Inputs) -> dict[str, set[str]]:
 
     read = {row.name: named(row.recipe) for row in inputs.venue.indices}
     if inputs.incident is not None:
-        for rule in inputs.incident.rules:
+        for rule in (row for row in inputs.incident.rules if row.recipe is not None):
             read[inputs.incident.index] |= named(rule.recipe)
     return read
 
