@@ -10,7 +10,6 @@ the cases, so that a campaign of so many cases answers the same whatever the mac
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import random
 import signal
@@ -35,6 +34,7 @@ from fuzz.shrink import EVENTS_MAX, Shrunk, shrink
 from fuzz.strategies import EDGES, KINDS, Case, decode
 from specs import laws
 from specs.errors import RiskbedError, SpecError
+from specs.schema import text_of
 from specs.tape import Flow, Grade, OutcomeKind, Reason, Seam, Stage
 
 WORKERS = 2
@@ -245,8 +245,7 @@ SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "fuzz.json"
 
 def schema() -> str:
     """Return the JSON Schema of what `riskbed fuzz --json` prints: a campaign's summary, or the table of planted bugs."""
-    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **TypeAdapter(Summary | Kills).json_schema()}
-    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    return text_of(TypeAdapter(Summary | Kills).json_schema())
 
 
 # ---- workers

@@ -6,13 +6,13 @@ A is before, B is after, a difference is B less A. Money and prices are decimal 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from riskbed.result import Count, Digest, Instant, Money, Note, Part, Source
+from specs.schema import text_of
 
 Lots = Annotated[int, Field(strict=True)]
 Status = Literal["hurt", "spared", "both", "changed"]
@@ -247,8 +247,7 @@ SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "compare.json"
 
 def schema() -> str:
     """Return the JSON Schema of a comparison as text, keys sorted."""
-    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Comparison.model_json_schema()}
-    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    return text_of(Comparison.model_json_schema())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ the fault or no close by any move, there is no verdict, and `why` says so.
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Sequence
@@ -39,6 +38,7 @@ from riskbed.result import Count, Digest, Instant, Money, Part
 from specs import units
 from specs.errors import SpecError
 from specs.incident import Judged, Shape
+from specs.schema import text_of
 from specs.tape import Flow
 
 BP = 10_000
@@ -160,8 +160,7 @@ class Guards(Part):
 
 def schema() -> str:
     """Return the JSON Schema of the answer as text: keys sorted, so that it changes only when the rows do."""
-    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Guards.model_json_schema()}
-    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    return text_of(Guards.model_json_schema())
 
 
 # ---- the verdict

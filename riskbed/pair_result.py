@@ -6,13 +6,13 @@ schema anew.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from riskbed.result import Count, Digest, Instant, Labels, Money, Note, Part, Source, Twins
+from specs.schema import text_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -131,8 +131,7 @@ SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "pair-replay.json"
 
 def schema() -> str:
     """Return the JSON Schema of a result as text: keys sorted."""
-    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **PairResult.model_json_schema()}
-    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    return text_of(PairResult.model_json_schema())
 
 
 if __name__ == "__main__":

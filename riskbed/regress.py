@@ -28,7 +28,6 @@ in the cases that name none: there it is the limits that fail, what changed is t
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import tempfile
@@ -51,6 +50,7 @@ from specs.errors import SpecError
 from specs.faults import Plan
 from specs.incident import Incident
 from specs.rules import At, Venue
+from specs.schema import text_of
 from specs.suite import Accepted, Baseline, Case, Limit, Suite
 from specs.tape import SCHEMA_VERSION, USERS_FROM, Chart, Flow, OutcomeKind
 
@@ -588,8 +588,7 @@ SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "regress.json"
 
 def schema() -> str:
     """Return the JSON Schema of the answer as text: keys sorted, so that it changes only when the rows do."""
-    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Regression.model_json_schema()}
-    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    return text_of(Regression.model_json_schema())
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ that does not apply, or is not known, is null with a reason beside it or in `unk
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from specs.schema import text_of
 
 Count = Annotated[int, Field(ge=0, strict=True)]
 Money = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
@@ -311,8 +312,7 @@ SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "replay.json"
 
 def schema() -> str:
     """Return the JSON Schema of a result as text: keys sorted, so that it changes only when the rows do."""
-    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema()}
-    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    return text_of(Result.model_json_schema())
 
 
 if __name__ == "__main__":

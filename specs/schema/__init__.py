@@ -18,8 +18,12 @@ MODELS = {
 }
 
 
-def render(name: str) -> str:
-    """Return the schema of a kind of file as text: keys sorted, so that it changes only when the rows do."""
-    module, model = MODELS[name]
-    schema = getattr(importlib.import_module(module), model).model_json_schema()
+def text_of(schema: dict) -> str:
+    """Return a model's JSON Schema as text: keys sorted, so that it changes only when the rows do."""
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2, sort_keys=True) + "\n"
+
+
+def render(name: str) -> str:
+    """Return the schema of a kind of file as text."""
+    module, model = MODELS[name]
+    return text_of(getattr(importlib.import_module(module), model).model_json_schema())
