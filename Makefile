@@ -20,7 +20,7 @@ pytest := -m pytest -q -n $(JOBS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build $(MODES:%=build-%) demo regress test lockstep-demo check-all sanitize wheel-check browser-check hints lint bench clean fuzz fuzz-check
+.PHONY: help long venv build $(MODES:%=build-%) demo regress test lockstep-demo check-all sanitize wheel-check browser-check hints lint bench clean fuzz fuzz-check
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -62,13 +62,16 @@ regress: build  ## run the packaged suite against its accepted baseline; accept 
 
 # Tests that need planted bugs are marked `checked`: the release build deselects them, the checked build runs them alone.
 test: build build-checked  ## run the tests; needs Python, pip and a C compiler
-	@$(release) $(pytest)
+	@$(release) $(pytest) -m "not long" --durations=15
 	@$(checked) $(pytest) -m checked
+
+long: build  ## the tests that take many seconds each
+	@$(release) $(pytest) -m long --durations=15
 
 lockstep-demo: build  ## both twins on the main incident with every account, minutes printed
 	@$(venv_release)/bin/riskbed replay $(INCIDENT) --lockstep 1
 
-check-all: lint hints regress fuzz-check sanitize wheel-check browser-check  ## what make test leaves out: the suite, a campaign, sanitizers, an installed wheel, a browser
+check-all: lint hints long regress fuzz-check sanitize wheel-check browser-check  ## what make test leaves out: long tests, the suite, a campaign, sanitizers, an installed wheel, a browser
 
 MINUTES ?= 2
 fuzz: build  ## a campaign of MINUTES=2 on both twins under the laws; findings/ keeps what fails

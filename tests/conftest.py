@@ -5,6 +5,7 @@ Markers
     checked               needs planted bugs: deselected on the release build, run alone on the checked one
     sanitize              needs the sanitizers: deselected elsewhere
     lockstep              compares the twins: run again by `make sanitize`
+    long                  takes many seconds: left to `make long`, which `make check-all` runs
 
 With $CI set, a skip without `needs_shared`, or with it where ../shared is there, is a failure.
 """
