@@ -151,6 +151,9 @@ def test_the_waterfall_falls_from_the_margin_to_what_was_kept(done: Replay, text
     fall = done.answer.waterfall[0]
     assert (bars["y"][0], bars["y"][-1]) == (float(fall.margin), float(fall.kept))
     assert sum(bars["y"][:-1]) == pytest.approx(bars["y"][-1], abs=1e-6)
+    low, high = figures(text)["waterfall"]["layout"]["yaxis"]["range"]
+    sums = np.cumsum(bars["y"][:-1])
+    assert low < min(0, sums.min()) and high > max(0, sums.max())
     assert bars["measure"] == ["absolute", *["relative"] * (len(bars["y"]) - 2), "total"]
     assert {"book", "takeover", "ADL", "conversion,<br>treasury", "fund<br>pays", "bad debt"} <= set(bars["x"])
     assert fall.accounts > 0 and len(done.answer.waterfall) == 3
@@ -288,6 +291,7 @@ def test_a_broken_law_is_on_the_page_and_on_stdout(done: Replay, capsys: pytest.
     laws = result.Laws(runs=["broken"], events=7, of=14, rows=[row])
     broken = replace(done, answer=done.answer.model_copy(update={"laws": laws}))
     assert "broken 3 times; first broken: after event 5: 1 too many" in words(render(broken, series(done)))
+    assert "laws broken" in words(render(broken, series(done)))
     show(broken)
     said = "Laws L2 BROKEN 3 times, first broken: after event 5: 1 too many: 1 of 1 checked after 7 of 14 events (50.0%)."
     assert said in capsys.readouterr().out.splitlines()

@@ -262,5 +262,13 @@ def waterfall_figure(title: str, unit: str, first: tuple[str, str], steps: list[
         "totals": {"marker": {"color": "#8a97a6"}},
     }
     more = {"xaxis": {"type": "category", "title": {"text": ""}, "automargin": True}, "hovermode": "closest", "showlegend": False}
-    more["yaxis"] = {"zeroline": True, "zerolinecolor": "#b8c0c9"}
+    more["yaxis"] = {"zeroline": True, "zerolinecolor": "#b8c0c9", "range": _room(bars["y"][:-1])}
     return {"data": [bars], "layout": _layout(title, unit, **more)}
+
+
+def _room(changes: list[float]) -> list[float]:
+    """Return a range around the running sums and 0, with room for the figures above and below the bars."""
+    sums = np.append(np.cumsum(changes), 0.0)
+    low, high = float(sums.min()), float(sums.max())
+    room = 0.12 * (high - low) or 1.0
+    return [low - room, high + room]

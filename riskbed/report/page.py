@@ -84,4 +84,8 @@ def _cards(done: Replay) -> str:
     twins = answer.twins
     words = "not compared" if twins.equal is None else f"on {twins.events:,} events with {twins.accounts:,} accounts"
     card("#5c6b7a", {True: "twins equal", False: "twins differ", None: "one twin"}[twins.equal], words)
+    laws = answer.laws
+    if laws.of:
+        figure = f"{len(laws.broken)} laws broken" if laws.broken else f"{sum(row.events > 0 for row in laws.rows)} laws hold"
+        card("#c0392b" if laws.broken else "#5c6b7a", figure, f"after {laws.events:,} of {laws.of:,} events of the sample")
     return f'<div class="cards">{"".join(cards)}</div>'
