@@ -181,17 +181,17 @@ class Compared(NamedTuple):
     checked: tuple[laws.Checked, ...] = ()
 
 
-def compare_twins(job: Job, law_events: int = 0) -> Compared:
+def compare_twins(job: Job, lawful: bool = False) -> Compared:
     """Run a job on both twins; return the first difference of their outcomes, else of their states, if there is one.
 
-    law_events: after how many events at most the laws are checked on the way.
+    lawful: check the laws on the way, after as many events as riskbed/laws.py allows.
     """
     events = events_of(job)
     model, engine, scout = (exchange_of(twin)(job.venue, job.start_ns, job.seams) for twin in ("model", "engine", "engine"))
     at: list[int] = []
-    if law_events:
+    if lawful:
         scout.run(events)
-        at = laws.chosen(scout.outcomes(), job.venue, len(events), law_events)
+        at = laws.chosen(scout.outcomes(), job.venue, len(events), laws.events_max(scout.state()))
     stepped = laws.step(model, engine, events, at, job.venue, frozenset(row[0] for row in job.seams))
     difference = stepped.difference or first_difference(model, engine, len(events))
     return Compared(job.name, len(events), difference, len(at), tuple(stepped.checked))

@@ -1,8 +1,8 @@
 """The laws on a sample: which events they are checked after while the twins run it, and what came of it.
 
-A check recomputes the venue from scratch and costs a millisecond with twenty accounts, so a sample of many thousand events is
-checked in part, chosen by its outcomes alone: first what was closed by force, then what touched an account that no rule quotes
-for, then events spread evenly over the rest. The twins' states are compared at each, and equal states are judged once.
+A check recomputes the venue from scratch and costs some microseconds for each row of its state, so a sample of many thousand
+events is checked in part, chosen by its outcomes alone: first what was closed by force, then what touched an account that no rule
+quotes for, then events spread evenly over the rest. The twins' states are compared at each, and equal states are judged once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from specs.errors import LawBroken
 from specs.rules import Venue
 from specs.tape import USERS_FROM, OutcomeKind, Stage
 
-WORK_MAX = 36_000  # accounts x events of one run: about two seconds
-EVENTS_MIN = 50
+WORK_MAX = 540_000  # events x rows of the state, of one run: three seconds where this was measured
+EVENTS_MIN, EVENTS_MAX = 50, 1_800
 PRICES = (OutcomeKind.INDEX, OutcomeKind.MARK, OutcomeKind.COLLATERAL)
 FORCED = (
     OutcomeKind.LIQUIDATION,
@@ -43,9 +43,9 @@ class Checked(NamedTuple):
     first: str | None
 
 
-def events_max(accounts: int) -> int:
-    """Return after how many events of a run with so many accounts the laws are checked."""
-    return max(EVENTS_MIN, WORK_MAX // max(accounts, 1))
+def events_max(state: dict[str, list[tuple[int, ...]]]) -> int:
+    """Return after how many events of a run the laws are checked; `state`: the run's last one, by which its size is judged."""
+    return max(EVENTS_MIN, min(EVENTS_MAX, WORK_MAX // max(1, sum(map(len, state.values())))))
 
 
 def chosen(outcomes: np.ndarray, venue: Venue, count: int, most: int) -> list[int]:

@@ -30,7 +30,6 @@ from riskbed import make_whole as making
 from riskbed import moves, result, runs
 from riskbed.jobs import Compared, Job, Ran, compare_twins, run_job
 from riskbed.labels import Labels, Paired, label
-from riskbed.laws import events_max as law_events
 from riskbed.moves import Beside
 from riskbed.paid import paid as who_paid
 from riskbed.population import incident_tape
@@ -315,9 +314,7 @@ def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], tuple[r
     compared: list[Compared] = []
     done: dict[str, Ran] = {}
     try:
-        checks: list[Future] = (
-            [processes.submit(compare_twins, job, law_events(accounts)) for job in samples] if processes else []
-        )
+        checks: list[Future] = [processes.submit(compare_twins, job, True) for job in samples] if processes else []
         futures = [pool.submit(run_job, inputs.options.twin, job) for job in jobs]
         total = len(checks) + len(futures)
         for i, future in enumerate(futures):

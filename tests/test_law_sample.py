@@ -104,9 +104,11 @@ def test_twins_whose_states_differ_on_the_way_are_told() -> None:
     assert stepped.checked == []
 
 
-def test_a_larger_sample_is_checked_after_fewer_events() -> None:
-    assert laws.events_max(20) == 1_800 and laws.events_max(1_000) == laws.events_max(20_000) == 50
-    assert laws.events_max(0) == laws.WORK_MAX
+@pytest.mark.parametrize(
+    ("rows", "events"), [(0, laws.EVENTS_MAX), (300, laws.EVENTS_MAX), (301, 1_794), (3_000, 180), (10**6, laws.EVENTS_MIN)]
+)
+def test_a_larger_state_is_checked_after_fewer_events(rows: int, events: int) -> None:
+    assert laws.events_max({"orders": [(1,)] * rows, "due": []}) == events
 
 
 def test_without_the_laws_nothing_is_checked() -> None:
@@ -114,5 +116,5 @@ def test_without_the_laws_nothing_is_checked() -> None:
     job = jobs.Job("own", VENUE, START_NS, events, [], START_NS + 10**10, True, {})
     compared = jobs.compare_twins(job)
     assert (compared.difference, compared.law_events, compared.events) == (None, 0, len(events))
-    checked = jobs.compare_twins(job, 9)
-    assert checked.law_events == 9 and {row.events for row in checked.checked} == {9}
+    checked = jobs.compare_twins(job, lawful=True)
+    assert checked.law_events == len(events) and {row.events for row in checked.checked} == {len(events)}

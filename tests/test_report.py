@@ -286,12 +286,25 @@ def test_faults_are_shaded_where_there_is_no_incident(done: Replay) -> None:
     assert timeline.windows(inputs) == [(start, at[0], "fault a"), (at[1], end, "fault c")]
 
 
+@pytest.mark.parametrize(("price", "hidden"), [(99, True), (100, False), (5_000, False), (25_000, False), (25_001, True)])
+def test_a_line_of_another_scale_waits_for_a_click(price: int, hidden: bool) -> None:
+    """The index goes from 5 to 50; five times less than 5 is 1, five times more than 50 is 250."""
+
+    def line(*prices: int, places: int = 2) -> timeline.Line:
+        times = np.arange(len(prices)) * MINUTE
+        return timeline.Line("a", (times, np.array(prices), np.zeros(len(prices), dtype=np.uint8), places))
+
+    published = line(500, 5_000)
+    assert ("visible" in timeline._hidden(line(price), published)) == hidden
+    assert timeline._hidden(published, published) == {}
+
+
 def test_a_broken_law_is_on_the_page_and_on_stdout(done: Replay, capsys: pytest.CaptureFixture[str]) -> None:
     row = result.Law(name="L2", text="per asset", scope="always", events=7, broken=3, first="broken: after event 5: 1 too many")
     laws = result.Laws(runs=["broken"], events=7, of=14, rows=[row])
     broken = replace(done, answer=done.answer.model_copy(update={"laws": laws}))
     assert "broken 3 times; first broken: after event 5: 1 too many" in words(render(broken, series(done)))
-    assert "laws broken" in words(render(broken, series(done)))
+    assert "; 1 laws broken" in words(render(broken, series(done)))
     show(broken)
     said = "Laws L2 BROKEN 3 times, first broken: after event 5: 1 too many: 1 of 1 checked after 7 of 14 events (50.0%)."
     assert said in capsys.readouterr().out.splitlines()

@@ -129,12 +129,13 @@ def step_line(
     until_ns: int,
     dash: str = "solid",
     width: float = 1.6,
+    buckets: int = BUCKETS,
 ) -> dict:
     """Return a trace of a price that holds until the next one; where it is not VALID the line is broken."""
     time_ns, price, grade, places = columns
     inside = time_ns <= until_ns
     time_ns, price, grade = time_ns[inside], price[inside], grade[inside]
-    kept = thin(time_ns, price)
+    kept = thin(time_ns, price, buckets)
     time_ns, price, grade = time_ns[kept], price[kept], grade[kept]
     valid = (grade == Grade.VALID).tolist()
     y = [number / 10**places if there else None for number, there in zip(price.tolist(), valid, strict=False)]
@@ -196,7 +197,11 @@ def stacked(panels: list[Panel], windows: list[tuple[int, int, str]], from_ns: i
     axis = layout.pop("yaxis")
     parts = [_shade(*window) for window in windows]
     layout["shapes"] = [shape for part in parts for shape in part["shapes"]]
-    layout["annotations"] = [note for part in parts for note in part["annotations"]]
+    notes: dict[str, dict] = {}
+    for note in (note for part in parts for note in part["annotations"]):
+        same = notes.setdefault(note["x"], note)
+        same["text"] = note["text"] if same is note else f"{same['text']}, {note['text']}"
+    layout["annotations"] = list(notes.values())
     layout["xaxis"] |= {"anchor": f"y{len(panels)}", "range": _times(np.array([from_ns, to_ns])), "showspikes": True}
     layout["xaxis"] |= {
         "spikemode": "across",

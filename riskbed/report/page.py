@@ -83,9 +83,8 @@ def _cards(done: Replay) -> str:
         card("#1b7f79", f"{high} {unit}", f"make-whole at most; {low} at least, by reading")
     twins = answer.twins
     words = "not compared" if twins.equal is None else f"on {twins.events:,} events with {twins.accounts:,} accounts"
-    card("#5c6b7a", {True: "twins equal", False: "twins differ", None: "one twin"}[twins.equal], words)
-    laws = answer.laws
+    figure, laws = {True: "twins equal", False: "twins differ", None: "one twin"}[twins.equal], answer.laws
     if laws.of:
-        figure = f"{len(laws.broken)} laws broken" if laws.broken else f"{sum(row.events > 0 for row in laws.rows)} laws hold"
-        card("#c0392b" if laws.broken else "#5c6b7a", figure, f"after {laws.events:,} of {laws.of:,} events of the sample")
+        words += f"; {len(laws.broken) or sum(row.events > 0 for row in laws.rows)} laws {'broken' if laws.broken else 'hold'}"
+    card("#c0392b" if laws.broken else "#5c6b7a", figure, words)
     return f'<div class="cards">{"".join(cards)}</div>'

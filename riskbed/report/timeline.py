@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from riskbed.replay import Inputs, Replay
 
 WINDOWS_MAX = 12  # that are shaded
+APART = 5  # times the index that a line is left out of a panel at first
+POINTS_MAX = 16_000  # of all lines together: half a megabyte
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # time_ns, price, grade, price decimals
 
 
@@ -30,17 +32,20 @@ class Line(NamedTuple):
 def figure(done: Replay, series: dict[str, dict]) -> dict:
     """Return the figure of a run; `series`: riskbed/runs.py series_of."""
     inputs = done.inputs
+    read, start, until = _read(inputs), inputs.tape.meta.start_ns, inputs.horizon_ns
+    rows = sorted(inputs.venue.indices, key=lambda row: inputs.incident is not None and row.name != inputs.incident.index)
+    lines = {row.name: _lines(done, series, row.name, read[row.name]) for row in rows}
+    buckets = min(charts.BUCKETS, POINTS_MAX // (4 * max(1, sum(map(len, lines.values())))))
     panels = []
-    for row in sorted(inputs.venue.indices, key=lambda row: inputs.incident is not None and row.name != inputs.incident.index):
+    for name, mine in lines.items():
+        colours = (charts.LINES[k % len(charts.LINES)] for k in range(len(mine)))
         traces = [
-            charts.step_line(
-                line.name, line.columns, charts.LINES[k % len(charts.LINES)], inputs.horizon_ns, line.dash, line.width
-            )
-            for k, line in enumerate(_lines(done, series, row.name))
+            charts.step_line(line.name, line.columns, colour, until, line.dash, line.width, buckets) | _hidden(line, mine[0])
+            for line, colour in zip(mine, colours, strict=True)
         ]
-        panels.append(charts.Panel(f"{row.name}: prices on one clock", _unit(inputs.venue, row.name), traces))
+        panels.append(charts.Panel(f"{name}: prices on one clock", _unit(inputs.venue, name), traces))
     panels.append(lanes.panel(done))
-    return charts.stacked(panels, windows(inputs), inputs.tape.meta.start_ns, inputs.horizon_ns)
+    return charts.stacked(panels, windows(inputs), start, until)
 
 
 def windows(inputs: Inputs) -> list[tuple[int, int, str]]:
@@ -53,7 +58,7 @@ def windows(inputs: Inputs) -> list[tuple[int, int, str]]:
     return list({(a, b): (a, b, words) for a, b, words in reversed(inside)}.values())[::-1][:WINDOWS_MAX]
 
 
-def _lines(done: Replay, series: dict[str, dict], index: str) -> list[Line]:
+def _lines(done: Replay, series: dict[str, dict], index: str, read: set[str]) -> list[Line]:
     """Return the lines of an index: as published, its sources, its markets' marks and last trades, the true runs' indices.
 
     What is the same as the index all the way shares its line and its name.
@@ -68,7 +73,7 @@ def _lines(done: Replay, series: dict[str, dict], index: str) -> list[Line]:
     lines = [Line(f"{words}, published{' (broken run)' if len(series) > 1 else ''}", published, width=charts.WIDE)]
     provenance = {row.name: row.provenance for row in inputs.tape.meta.series}
     for source in venue.sources:
-        if source.name in _read(inputs)[index]:
+        if source.name in read:
             note = f" ({provenance[source.name]})" if source.name in provenance else ""
             lines.append(Line(f"{source.name}{note}", broken["source", source.name]))
     lines += others
@@ -79,6 +84,13 @@ def _lines(done: Replay, series: dict[str, dict], index: str) -> list[Line]:
             lines.append(Line(name, columns, "dash"))
             before = columns
     return [line for line in lines if len(line.columns[0])]
+
+
+def _hidden(line: Line, index: Line) -> dict:
+    """A leg of another scale (a ratio under a price) would flatten the panel: it is drawn when its name is clicked."""
+    of, against = ((int(c[1].min()) / 10 ** c[3], int(c[1].max()) / 10 ** c[3]) for c in (line.columns, index.columns))
+    apart = line is not index and (of[1] * APART < against[0] or of[0] > APART * against[1])
+    return {"visible": "legendonly", "name": f"{line.name}, another scale: click"} if apart else {}
 
 
 def _followers(done: Replay, broken: dict, index: str) -> list[tuple[str, Columns]]:
@@ -98,17 +110,19 @@ def _last_trades(outcomes: np.ndarray, market: int, places: int) -> Columns:
 
 
 def _read(inputs: Inputs) -> dict[str, set[str]]:
-    """Return index -> the sources that its recipe reads; of the incident's index those that its rules read too."""
+    """Return index -> the sources that its recipe reads, under the rule book or under a rule that the incident compares."""
 
     def named(recipe) -> set[str]:
         return {
             getattr(node, "ratio", getattr(node, "name", None)) for node in walk(recipe) if node.kind in ("source", "redemption")
         }
 
-    read = {row.name: named(row.recipe) for row in inputs.venue.indices}
+    books = [inputs.venue]
     if inputs.incident is not None:
-        for rule in (row for row in inputs.incident.rules if row.recipe is not None):
-            read[inputs.incident.index] |= named(rule.recipe)
+        books += [inputs.incident.with_rule(inputs.venue, rule.name) for rule in inputs.incident.rules]
+    read: dict[str, set[str]] = {}
+    for row in (row for book in books for row in book.indices):
+        read.setdefault(row.name, set()).update(named(row.recipe))
     return read
 
 
