@@ -134,6 +134,7 @@ def _same(a: Columns, b: Columns) -> bool:
 
 
 def _unit(venue: Venue, index: str) -> str:
-    """Return what the prices of an index are in: the numeraire, for one unit of the collateral asset if it prices one."""
+    """Return what the prices of an index are in: by the collateral or the market that goes by it, else the numeraire."""
     asset = next((row.asset for row in venue.collateral if row.index == index), None)
-    return f"{venue.numeraire} per {asset}" if asset else venue.numeraire
+    quote = next((row.settles_in for row in venue.markets if row.index == index), venue.numeraire)
+    return f"{venue.numeraire} per {asset}" if asset else quote
