@@ -66,7 +66,7 @@ test: build build-checked  ## run the tests; needs Python, pip and a C compiler
 	@$(checked) $(pytest) -m checked
 
 long: build  ## the tests that take many seconds each
-	@$(release) $(pytest) -m long --durations=15
+	@$(release) $(pytest) -m long --dist loadfile --durations=15
 
 lockstep-demo: build  ## both twins on the main incident with every account, minutes printed
 	@$(venv_release)/bin/riskbed replay $(INCIDENT) --lockstep 1

@@ -139,6 +139,7 @@ def closed_by_force(outcomes: np.ndarray) -> dict[int, int]:
     return found
 
 
+@pytest.mark.long
 def test_one_changed_bracket_row_lists_exactly_the_accounts_that_the_model_finds(thin: Compared, model: list) -> None:
     a, b = (closed_by_force(outcomes) for outcomes, _ in model)
     rows = {row.account: row for row in thin.answer.accounts}
@@ -182,6 +183,7 @@ def by_hand(outcomes: np.ndarray, state: dict) -> tuple[dict[int, int], dict[int
     return worth, flows
 
 
+@pytest.mark.long
 def test_equity_paid_and_the_fund_are_the_models(thin: Compared, model: list) -> None:
     """By hand: positions at the last mark, collateral in full; an account is listed if and only if any of it differs."""
     venue = thin.inputs.venues[0]
