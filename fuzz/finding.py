@@ -33,13 +33,13 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
@@ -47,10 +47,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from fuzz import mutants
 from fuzz.strategies import Case
 from fuzz.twin import Lockstep, twin_class
-from specs import laws, load
+from specs import laws, load, pairs, units
 from specs.errors import LawBroken, SpecError, TapeError, TwinsDiffer
 from specs.rules import Row, Venue
-from specs.tape import EVENT, Meta, Seam, SeamKind, Tape
+from specs.tape import EVENT, SEAM_ANY, Meta, Seam, SeamKind, Tape
 
 CASE_SECONDS_MAX = 120  # of one case; the slowest of the sampled ones take three
 TAPE, VENUE, SEAMS, FINDING = "tape.parquet", "venue.yaml", "seams.yaml", "finding.json"
@@ -97,7 +97,32 @@ def _same_input_same_digest(case: Case, cls: type) -> None:
     laws.same_input_same_digest(fresh, restore, case.events, len(case.events) // 2)
 
 
-WHOLE: dict[str, Callable[[Case, type], None]] = {"L13": _reject_is_clock, "L14": _same_input_same_digest}
+def _faults_stay_apart(case: Case, cls: type) -> None:
+    """The case's own faults, and one without magnitude at every source; where a precondition fails there is nothing to judge."""
+    start, end = case.start_ns, int(case.events["time_ns"].max(initial=case.start_ns)) + 1
+    nothing = [(int(Seam.SOURCE_READ), SEAM_ANY, start, end, int(SeamKind.SCALE), units.PPM)]
+    for law, rows in ((pairs.nothing_changes_nothing, nothing), (pairs.fault_stays_apart, case.seams)):
+        with suppress(pairs.Unfit):
+            law(partial(_run, cls, case.start_ns), case.venue, case.events, rows)
+
+
+def _gains_equal_losses(case: Case, cls: type) -> None:
+    states = [_run(cls, case.start_ns, case.venue, case.events, seams).state() for seams in ((), case.seams)]
+    laws.gains_equal_losses(case.venue, *states)
+
+
+def _run(cls: type, start_ns: int, venue: Venue, events: np.ndarray, seams: Sequence[tuple]) -> Any:
+    exchange = cls(venue, start_ns, seams)
+    exchange.run(events)
+    return exchange
+
+
+WHOLE: dict[str, Callable[[Case, type], None]] = {
+    "L13": _reject_is_clock,
+    "L14": _same_input_same_digest,
+    "L18": _faults_stay_apart,
+    "L20": _gains_equal_losses,
+}
 """The laws of whole runs; L14 cuts the tape in its middle."""
 
 

@@ -718,7 +718,7 @@ class TapeMaker:
 def make_seams(choices: Choices, venue: rules.Venue) -> list[SeamRow]:
     """Return up to two scheduled faults, mostly none."""
     rows = []
-    for _ in range(pick(choices, (0, 0, 1, 2))):
+    for _ in range(pick(choices, (0, 1, 0, 2))):
         seam = pick(choices, tuple(Seam))
         keys = {
             Seam.SOURCE_READ: len(venue.sources),
@@ -749,7 +749,8 @@ def make_seams(choices: Choices, venue: rules.Venue) -> list[SeamRow]:
                 ),
             )
         begin = START_NS + choices.below(10) * units.NS
-        rows.append((int(seam), key, begin, begin + (1 + choices.below(10)) * units.NS, int(kind), argument))
+        step = units.NS if seam in keys else 20 * units.NS  # what comes at the end of a cascade, or with funding, comes late
+        rows.append((int(seam), key, begin, begin + (1 + choices.below(10)) * step, int(kind), argument))
     return rows
 
 

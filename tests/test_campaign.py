@@ -409,7 +409,7 @@ def test_a_torn_finding_is_refused_with_cause_and_remedy(tmp_path: Path, tear, e
     [
         (("fuzz", "--replay", "nowhere"), 2, "nowhere: there is no finding here"),
         (("shrink", "nowhere"), 2, "nowhere: there is no finding here"),
-        (("fuzz", "--planted", "11", "--cases", "1"), 2, "there is no planted bug 11 (one of 1, 2, 3"),
+        (("fuzz", "--planted", "99", "--cases", "1"), 2, "there is no planted bug 99 (one of 1, 2, 3"),
         (("fuzz", "--cases", "1", "--mutant", "6", "--out", "file"), 2, "no finding can be written"),
     ],
 )
