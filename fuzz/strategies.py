@@ -718,16 +718,16 @@ class TapeMaker:
 def make_seams(choices: Choices, venue: rules.Venue) -> list[SeamRow]:
     """Return up to two scheduled faults, mostly none."""
     rows = []
+    deleverages = any(stage.kind == "adl" for stage in venue.liquidation.stages)
     for _ in range(pick(choices, (0, 1, 0, 2))):
-        seam = pick(choices, tuple(Seam))
+        seam = pick(choices, tuple(Seam) + (Seam.ADL_TRIGGER, Seam.ADL_RANK) * 3 * deleverages)
         keys = {
             Seam.SOURCE_READ: len(venue.sources),
             Seam.INDEX_PUBLISH: len(venue.indices),
             Seam.COLLATERAL_PRICE: len(venue.assets),
             Seam.LIQUIDATION_TRIGGER: 4,
-            Seam.ADL_RANK: 4,
         }
-        room = keys.get(seam, len(venue.markets))
+        room = keys.get(seam, 1)  # of the late ones: the first market, or account, or any
         key = choices.below(room + 1)
         key = SEAM_ANY if key == room else key + (USERS_FROM if seam in (Seam.LIQUIDATION_TRIGGER, Seam.ADL_RANK) else 0)
         if seam in DECISIONS:
