@@ -426,3 +426,35 @@ def test_auto_add_saves_who_is_due_by_a_payment_too(twin):
         FED
         + "20   clock                          | FUNDING COINUSDT 0.03 sum 3; FUNDING_RECEIVED 24 USDT FUNDING_RESIDUE to 17; FUNDING_PAID 24 USDT 18 to FUNDING_RESIDUE; AUTO_ADD 24 USDT 16 to 18",
     )
+
+
+def test_who_adds_margin_is_not_liquidated_for_it(twin):
+    """Where initial and maintenance margin are one, a parent that gave down to initial margin would be next, and in another round
+    where it was not looked at. At 98.5 parent 20 has 75 and maintenance 49.25; it keeps one unit above it, whether its number is
+    below or above that of its sub-account 18, and whether or not it was looked at in between."""
+    margin = {"brackets": [{"notional_max": 10_000, "leverage_max": 20, "maintenance_ppm": 50_000}]}
+    still = "".join(
+        f"    1    source coin {price}             | INDEX COIN {price} of 1; MARK COINUSDT {price}\n"
+        for price in ("99.95", "100") * 12
+    )
+    for parent, sub in ((20, 18), (18, 20)):
+        play(
+            twin,
+            small_venue(market=margin),
+            f"""
+    0    source coin 100                | INDEX COIN 100 of 1; MARK COINUSDT 100
+    0    account {parent}                     | OPENED {parent}
+    0    account {sub} owner {parent} parent {parent} | OPENED {sub} owner {parent}
+    0    account 17                     | OPENED 17
+    0    deposit {parent} USDT 90             | DEPOSIT 90 USDT OUTSIDE to {parent}
+    0    deposit {sub} USDT 210            | DEPOSIT 210 USDT OUTSIDE to {sub}
+    0    deposit 17 USDT 9000           | DEPOSIT 9000 USDT OUTSIDE to 17
+    0    sell 17 COINUSDT 50 @100 #1    | ACCEPTED 17 sell 50 @100 #1
+    0    buy {parent} COINUSDT 10 @100 #2     | ACCEPTED {parent} buy 10 @100 #2; FILL {parent} buy 10 @100 from 17 #1
+    0    buy {sub} COINUSDT 40 @100 #3     | ACCEPTED {sub} buy 40 @100 #3; FILL {sub} buy 40 @100 from 17 #1
+    0    autoadd {sub} on                  | AUTO_ADD_SET {sub} on
+{still}
+    2    source coin 98.5               | INDEX COIN 98.5 of 1; MARK COINUSDT 98.5; AUTO_ADD 25.7499 USDT {parent} to {sub}; LIQUIDATION {sub} 175.7499; TAKEOVER {sub} long 40 @98.5 cash 3764.2501 in round 1; RESTORED {sub} 0 FLAT in round 1
+    3    clock                          |
+    """,
+        )
