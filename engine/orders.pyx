@@ -43,6 +43,7 @@ cdef int order_post(
     cdef int64_t worse, other, filled, limit
     cdef money_t notional
     cdef int32_t opposite, place
+    cdef bint unfunded
     cdef int why
     if side != SIDE_BUY and side != SIDE_SELL:
         return WHY_BAD_SIDE
@@ -83,13 +84,14 @@ cdef int order_post(
     filled = order_match(s, account, order_id, market, side, limit, qty, STAGE_NONE, &notional)
     if filled == qty:
         return WHY_NONE
-    if tif == TIF_GTC or tif == TIF_POST_ONLY:
+    unfunded = rule.spot and _crosses(s, market, side, limit)
+    if (tif == TIF_GTC or tif == TIF_POST_ONLY) and not unfunded:
         place = book_rest(s, order_id, account, market, side, price, qty - filled)
         s.orders[place].reduce_only = reduce_only
         s.reduce_only_seen = s.reduce_only_seen or reduce_only
     else:
         o = _say(s, OUT_CANCELLED, account, market, order_id, side, price, qty - filled)
-        o.reason = WHY_IOC_REMAINDER
+        o.reason = WHY_UNFUNDED if unfunded else WHY_IOC_REMAINDER
     return WHY_NONE
 
 
@@ -158,10 +160,10 @@ cdef bint _owes(State* s, uint32_t account) noexcept nogil:
     return margin_requirements(s, account) > 0
 
 
-cdef bint _delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price) noexcept nogil:
-    """A maker of a spot market has what it gives, and room for what it gets."""
+cdef bint _delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil:
+    """A side of a spot fill has what it gives, its fee included, and room for what it gets."""
     cdef int asset
-    cdef money_t amount = margin_given(s, market, side, lots, price, s.market_rules[market].maker_ppm, &asset)
+    cdef money_t amount = margin_given(s, market, side, lots, price, fee_ppm, &asset)
     return margin_wallet(s, account, asset) >= amount and _has_room(s, account, side, market, lots, price)
 
 
@@ -183,13 +185,21 @@ cdef int64_t _market_limit(State* s, int market, int side) noexcept nogil:
     return limit if limit > rule.tick_size else rule.tick_size
 
 
+cdef bint _crosses(State* s, int market, int side, int64_t limit) noexcept nogil:
+    """What is left of a taker could trade on: only the purse of its account stopped it."""
+    cdef int32_t opposite = book_best(s, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY)
+    return opposite != 0 and _reaches(s, side, limit, s.orders[opposite].price)
+
+
 cdef int64_t order_match(
     State* s, uint32_t account, uint64_t order_id, int market, int side, int64_t limit, int64_t qty, int stage, money_t* notional
 ) noexcept nogil:
     """Trade up to qty lots against the book at `limit` or better, best price first, oldest first; return the lots filled.
 
-    In a liquidation a resting order of the same owner is cancelled, not met.
+    In a liquidation a resting order of the same owner is cancelled, not met. A taker of a spot market stops where it cannot give,
+    or has no room for, what the next fill moves: fees are rounded up fill by fill.
     """
+    cdef const MarketRule* rule = &s.market_rules[market]
     cdef int opposite = SIDE_SELL if side == SIDE_BUY else SIDE_BUY
     cdef int64_t left = qty
     cdef int64_t lots
@@ -205,11 +215,11 @@ cdef int64_t order_match(
             order_cancel(s, place, WHY_OWN_ORDER, stage)
             continue
         lots = left if left < maker.qty else maker.qty
-        if s.market_rules[market].spot:
-            if not _delivers(s, maker.account, opposite, market, lots, maker.price):
+        if rule.spot:
+            if not _delivers(s, maker.account, opposite, market, lots, maker.price, rule.maker_ppm):
                 order_cancel(s, place, WHY_UNFUNDED, stage)
                 continue
-            if not _has_room(s, account, side, market, lots, maker.price):
+            if not _delivers(s, account, side, market, lots, maker.price, 0 if stage else rule.taker_ppm):
                 break
         notional[0] += _fill(s, account, order_id, place, side, lots, stage)
         left -= lots

@@ -273,7 +273,7 @@ class Market(Row):
     spot: lots of the asset `base` against the asset `settles_in`, delivered at once: no leverage, no brackets, no funding. An
     order needs what it gives, and equity without it at or above initial margin; a limit order of an account without debts and
     requirements goes at any grade. A resting order whose account has no longer what a fill of it gives is cancelled when it would
-    fill.
+    fill; so is the rest of a taker that has not what the next fill takes, its fee rounded up, or no room for what it brings.
     """
 
     name: Name

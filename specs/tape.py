@@ -175,7 +175,7 @@ class Reason(IntEnum):
     OWN_LEG = 45  # of ADL: the owner's other account held the opposite position
     REDUCE_ONLY = 46  # a reduce-only order is cut to what is left of its position
     DELEVERAGED = 47  # an order of a counterparty of ADL
-    UNFUNDED = 48  # a resting spot order whose account no longer has what it gives, or has no room for what it gets
+    UNFUNDED = 48  # a spot order, or its rest, whose account has not what the next fill takes, or no room for what it brings
     MAINTENANCE = 50
     FLAT = 51
     ABOVE_TARGET = 52

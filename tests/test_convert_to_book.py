@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fuzz.twin import Lockstep
 from riskbed.rounds import histogram, rounds
-from specs import rules
+from specs import rules, units
 from specs.scene import Outcome, outcomes_of
 from specs.tape import MarketState, OutcomeKind
 from tests import twins
@@ -316,6 +316,51 @@ def test_a_spot_order_needs_what_it_gives_and_margin_without_it(twin):  # noqa: 
     exchange = play(twin, book, MAKERS + joined)
     balances = {(row[0], row[1]): row[2] for row in exchange.state()["balances"]}
     assert (balances[20, 1], balances[20, 2], balances[31, 2]) == (17_0000, 9910, 8_9820)
+
+
+def test_a_taker_stops_where_its_fees_would_take_what_it_has_not(twin):  # noqa: F811
+    """Three lots at 101 with 333 ppm cost 303.1009 in one fill and 303.1011 in three: the third is not to be had."""
+    exchange = play(
+        twin,
+        venue(fees={"taker_ppm": 333}),
+        """
+    0  source coin 100                   | ...
+    0  source ratio 101                  | ...
+    0  account 30                        | ...
+    0  deposit 30 USDT 303.1009          | ...
+    0  account 31                        | ...
+    0  deposit 31 WETH 3                 | ...
+    1  sell 31 WETHUSDT 1 @101 #1        |
+    1  sell 31 WETHUSDT 1 @101 #2        |
+    1  sell 31 WETHUSDT 1 @101 #3        |
+    1  buy 30 WETHUSDT 3 @101 #4         | FILL 30 buy 1 WETHUSDT @101 from 31 #1 fee 0.0337; \
+        FILL 30 buy 1 WETHUSDT @101 from 31 #2 fee 0.0337; CANCELLED 30 buy 1 WETHUSDT @101 #4 UNFUNDED; COLLATERAL WETH 101
+    """,
+    )
+    assert (30, 0, 101_0335) in exchange.state()["balances"]
+    assert [row[4] for row in exchange.state()["orders"]] == [3]
+
+
+def test_the_rest_of_a_taker_without_room_does_not_cross_the_book(twin):  # noqa: F811
+    """30 holds as much WETH as an account may, less one: it takes one of the four lots that are offered."""
+    most = units.int_to_decimal(units.BALANCE_MAX - 10_000, 4)
+    exchange = play(
+        twin,
+        venue(),
+        MAKERS
+        + f"""
+    0  deposit 30 WETH {most}            | ...
+    1  sell 31 WETHUSDT 1 @100 #1        |
+    1  sell 31 WETHUSDT 3 @100 #2        |
+    1  buy 30 WETHUSDT 4 @100 #3         | FILL 30 buy 1 WETHUSDT @100 from 31 #1; \
+        CANCELLED 30 buy 3 WETHUSDT @100 #3 UNFUNDED; COLLATERAL WETH 100
+    1  buy 30 WETHUSDT 4 ioc @100 #4     | CANCELLED 30 buy 4 WETHUSDT @100 #4 UNFUNDED
+    -- nothing to take there: it rests, and is cancelled when it would fill
+    1  buy 30 WETHUSDT 4 @99 #5          |
+    1  sell 31 WETHUSDT 1 @99 #6         | CANCELLED 30 buy 4 WETHUSDT @99 #5 UNFUNDED
+    """,
+    )
+    assert sorted(row[4] for row in exchange.state()["orders"]) == [2, 6]
 
 
 OPENING = """

@@ -54,7 +54,8 @@ class Orders:
         limit = self._market_limit(market, side) if tif == Tif.MARKET else price
         filled, _ = self.match(number, order_id, market, side, limit, qty, Stage.NONE)
         order.qty = qty - filled
-        if order.qty and tif in (Tif.GTC, Tif.POST_ONLY):
+        unfunded = self._crosses(market, side, limit) if order.qty else False
+        if order.qty and tif in (Tif.GTC, Tif.POST_ONLY) and not unfunded:
             self.books[market].rest(order)
             self.orders[order_id] = account.orders[order_id] = order
         elif order.qty:
@@ -66,7 +67,7 @@ class Orders:
                 side=side,
                 price=price,
                 qty=order.qty,
-                reason=Reason.IOC_REMAINDER,
+                reason=Reason.UNFUNDED if unfunded else Reason.IOC_REMAINDER,
             )
         return Reason.NONE
 
@@ -125,11 +126,18 @@ class Orders:
     def _reaches(side: int, limit: int, price: int) -> bool:
         return limit >= price if side == Side.BUY else limit <= price
 
+    def _crosses(self, market: int, side: int, limit: int) -> bool:
+        """Return whether what is left of a taker could trade on: only the purse of its account stopped it."""
+        opposite = self.books[market].best(Side.SELL if side == Side.BUY else Side.BUY)
+        return opposite is not None and self._reaches(side, limit, opposite.price)
+
     def match(self, number: int, order_id: int, market: int, side: int, limit: int, qty: int, stage: Stage) -> tuple[int, int]:
         """Trade up to qty lots against the book at `limit` or better, best price first, oldest first.
 
-        Return (lots filled, notional). In a liquidation a resting order of the same owner is cancelled, not met.
+        Return (lots filled, notional). In a liquidation a resting order of the same owner is cancelled, not met. A taker of a
+        spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill by fill.
         """
+        fees = self.venue.markets[market].fees
         book, taker = self.books[market], self.ledger.accounts[number]
         opposite = Side.SELL if side == Side.BUY else Side.BUY
         left = qty
@@ -143,10 +151,10 @@ class Orders:
                 continue
             lots = min(left, maker.qty)
             if self.spot[market]:
-                if not self._delivers(self.ledger.accounts[maker.account], maker.side, market, lots, maker.price):
+                if not self._delivers(self.ledger.accounts[maker.account], maker.side, market, lots, maker.price, fees.maker_ppm):
                     self.cancel_order(maker, Reason.UNFUNDED, stage)
                     continue
-                if not self._has_room(taker, side, market, lots, maker.price):
+                if not self._delivers(taker, side, market, lots, maker.price, 0 if stage else fees.taker_ppm):
                     break
             notional += self._fill(taker, maker, order_id, side, lots, stage)
             left -= lots
@@ -193,9 +201,9 @@ class Orders:
         self.trim(self.ledger.accounts[maker.account], market)
         return cash
 
-    def _delivers(self, account: Account, side: int, market: int, lots: int, price: int) -> bool:
-        """Return whether a maker of a spot market has what it gives, and room for what it gets."""
-        asset, amount = self.gives(market, side, lots, price, self.venue.markets[market].fees.maker_ppm)
+    def _delivers(self, account: Account, side: int, market: int, lots: int, price: int, fee_ppm: int) -> bool:
+        """Return whether a side of a spot fill has what it gives, its fee included, and room for what it gets."""
+        asset, amount = self.gives(market, side, lots, price, fee_ppm)
         return self.wallet(account, asset) >= amount and self._has_room(account, side, market, lots, price)
 
     def _has_room(self, account: Account, side: int, market: int, lots: int, price: int) -> bool:
