@@ -29,6 +29,8 @@ from specs.model.exchange import Exchange as Model
 from specs.rules import Venue
 from specs.tape import EVENT, EventKind, Seam, SeamKind, Side, Stage
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parent.parent
 MAIN = "import sys; sys.argv[0] = 'riskbed'; from riskbed.cli import main; main()"
 TIMES = ("seconds", "cases_per_s", "events_per_s")
