@@ -71,7 +71,7 @@ cdef int order_post(
     if rule.spot:
         why = _spot_gate(s, account, market, side, tif, price, qty)
     else:
-        why = _margin_gate(s, account, market, side, tif, price, qty)
+        why = _margin_gate(s, account, market, side, tif, price, qty, reduce_only)
     if why:
         return why
     opposite = book_best(s, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY)
@@ -101,7 +101,9 @@ cdef Outcome* _say(State* s, int kind, uint32_t account, int market, uint64_t or
     return o
 
 
-cdef int _margin_gate(State* s, uint32_t account, int market, int side, int tif, int64_t price, int64_t qty) noexcept nogil:
+cdef int _margin_gate(
+    State* s, uint32_t account, int market, int side, int tif, int64_t price, int64_t qty, bint reduce_only
+) noexcept nogil:
     """An order that raises its market's requirement needs equity >= all requirements with it, and its taker fee.
 
     A MARKET order is judged at the mark; a limit order pays the loss of a limit beyond the mark on top.
@@ -113,7 +115,7 @@ cdef int _margin_gate(State* s, uint32_t account, int market, int side, int tif,
     cdef money_t need = margin_requirement(s, account, market, 0, 0, 0, &ignored)
     cdef money_t need_with = margin_requirement(s, account, market, side, qty, cost, &exceeded)
     cdef money_t fee, needs
-    cdef bint closes = qty <= _closable(s.positions[<size_t>account * s.markets + market].qty, side)
+    cdef bint closes = _closes(&s.positions[<size_t>account * s.markets + market], side, qty, reduce_only)
     if margin_state_permit(s, market, ACT_REDUCE if closes else ACT_OPEN) >= PERMIT_DEFER:
         return WHY_MARKET_STATE
     if margin_strictest(s, account, ACT_OPEN if need_with > need else ACT_REDUCE, market) >= PERMIT_DEFER:
@@ -259,6 +261,12 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
     order_trim(s, taker, market)
     order_trim(s, maker_account, market)
     return cash
+
+
+cdef bint _closes(const Position* p, int side, int64_t qty, bint reduce_only) noexcept nogil:
+    """An order can do nothing but close, whatever fills first: with what rests on its side, or reduce-only."""
+    cdef int64_t resting = 0 if reduce_only else p.buy_lots if side == SIDE_BUY else p.sell_lots
+    return qty + resting <= _closable(p.qty, side)
 
 
 cdef inline int64_t _closable(int64_t held, int side) noexcept nogil:

@@ -418,9 +418,10 @@ StatePermits = dict[
 class States(Row):
     """What is allowed in a market that is not open; an action that a row does not name is allowed. STATE events switch.
 
-    open, reduce, cancel: orders of this market; an order reduces if it closes, in full, what the account holds. Resting orders
-    stay and may fill. withdraw: of accounts that hold a position in it. An account whose liquidation is deferred or refused is
-    suspended; a funding interval is skipped. A quoter takes its quotes away where it may not open.
+    open, reduce, cancel: orders of this market; an order reduces if it closes, in full, what the account holds: together with
+    the account's resting orders of its side, unless it is reduce-only. Resting orders stay and may fill. withdraw: of accounts
+    that hold a position in it. An account whose liquidation is deferred or refused is suspended; a funding interval is skipped.
+    A quoter takes its quotes away where it may not open.
     """
 
     reduce_only: StatePermits = {"open": "refuse"}

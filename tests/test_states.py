@@ -59,6 +59,30 @@ def test_a_reduce_only_market_lets_positions_be_closed(twin):
     )
 
 
+def test_closing_orders_together_never_open_in_a_reduce_only_market(twin):
+    """Two orders that would each close 16 lots, and both fill, would leave 16 the other way."""
+    play(
+        twin,
+        small_venue(),
+        TRADED
+        + """
+    1    sell 16 COINUSDT 2 @103 #3     | ACCEPTED 16 sell 2 @103 #3
+    2    state COINUSDT reduce_only     | STATE_SET COINUSDT REDUCE_ONLY
+    2    sell 16 COINUSDT 15 @101 #4    | REJECT MARKET_STATE
+    2    sell 16 COINUSDT 14 @101 #4    | ACCEPTED 16 sell 14 @101 #4
+    2    sell 16 COINUSDT 1 @102 #5     | REJECT MARKET_STATE
+    2    sell 16 COINUSDT 1 market #5   | REJECT MARKET_STATE
+    -- what is reduce-only is cut before it could open
+    2    sell 16 COINUSDT 16 @102 reduce #5 | ACCEPTED 16 sell 16 @102 #5
+    2    buy 17 COINUSDT 14 @101 #6     | ACCEPTED 17 buy 14 @101 #6; FILL 17 buy 14 @101 from 16 #4; CANCELLED 16 sell 14 @102 #5 REDUCE_ONLY
+    2    cancel 16 #3                   | CANCELLED 16 sell 2 @103 #3 USER
+    2    sell 16 COINUSDT 2 @104 #7     | REJECT MARKET_STATE
+    2    cancel 16 #5                   | CANCELLED 16 sell 2 @102 #5 USER
+    2    sell 16 COINUSDT 2 @104 #7     | ACCEPTED 16 sell 2 @104 #7
+    """,
+    )
+
+
 def test_a_halted_market_takes_no_orders_but_cancels(twin):
     play(
         twin,

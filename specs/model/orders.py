@@ -80,8 +80,7 @@ class Orders:
         need, _ = self.requirement(account, market)
         need_with, exceeded = self.requirement(account, market, order, at_mark=tif == Tif.MARKET)
         action = Action.OPEN if need_with > need else Action.REDUCE
-        closes = order.qty <= self._closable(account, market, order.side)
-        if self.state_permit(market, Action.REDUCE if closes else Action.OPEN) >= Permit.DEFER:
+        if self.state_permit(market, Action.REDUCE if self._closes(account, order) else Action.OPEN) >= Permit.DEFER:
             return Reason.MARKET_STATE
         if self.strictest(account, action, market) >= Permit.DEFER:
             return Reason.GRADE_REFUSED
@@ -210,6 +209,12 @@ class Orders:
         """Return whether what a spot trade brings stays within BALANCE_MAX; the numeraire has no such bound."""
         asset, amount = self.gives(market, Side.SELL if side == Side.BUY else Side.BUY, lots, price, 0)
         return asset == self.numeraire or account.balance[asset] + amount <= units.BALANCE_MAX
+
+    def _closes(self, account: Account, order: Order) -> bool:
+        """Return whether an order can do nothing but close, whatever fills first: with what rests on its side, or reduce-only."""
+        buy_lots, _, sell_lots, _ = self._open(account, order.market)
+        resting = 0 if order.reduce_only else buy_lots if order.side == Side.BUY else sell_lots
+        return order.qty + resting <= self._closable(account, order.market, order.side)
 
     @staticmethod
     def _closable(account: Account, market: int, side: int) -> int:
