@@ -790,7 +790,10 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
         spot = o.market in case.book.spot
         action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
         lots = scene.qty[account, o.market]
-        closes = o.qty <= (lots if o.side == Side.SELL else -lots)
+        mine = [x for x in scene.orders.values() if (x.account, x.market, x.side) == (account, o.market, o.side)]
+        reduce_only = case.asks(o) and case.event.flags & Flag.REDUCE_ONLY
+        resting = 0 if reduce_only else sum(x.qty for x in mine)  # with them it could flip what it may only close
+        closes = o.qty + resting <= (lots if o.side == Side.SELL else -lots)
         state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
         if spot and not at_market and not _owes(case, scene, account):
             return state
