@@ -700,7 +700,8 @@ def limits_are_not_silent(case: Case) -> Breaches:
 def _bounds_are_told(case: Case) -> Breaches:
     """A cascade that used its last round and leaves accounts to liquidate says how many."""
     rounds_max = case.book.venue.limits.rounds_max
-    touched: set[int] = set()  # whom the round changed
+    touched: set[int] = set()  # whom the round changed, or the selection before it by adding margin
+    added: set[int] = set()
     number = 0
     for scene, o in case.walk():
         if o.round > rounds_max:
@@ -709,13 +710,15 @@ def _bounds_are_told(case: Case) -> Breaches:
             due = _due(scene, touched)
             if o.qty != len(due) or o.round != rounds_max:
                 yield f"BOUND after round {o.round} says {o.qty} accounts are carried over, they are {due}"
-            touched, number = set(), 0
+            touched, added, number = set(), set(), 0
             continue
         if o.round < number == rounds_max and _due(scene, touched):
             yield f"the cascade stopped after round {number} with accounts {_due(scene, touched)} to liquidate, no BOUND says so"
         if o.round != number:
-            touched, number = set(), o.round
+            touched, added, number = added if o.round > number else set(), set(), o.round
         touched |= _changes(scene, o)
+        if o.flow == Flow.AUTO_ADD:
+            added |= _changes(scene, o)
     if number == rounds_max and case.settled and _due(case.end, touched):
         yield f"the cascade stopped after round {number} with accounts {_due(case.end, touched)} to liquidate, no BOUND says so"
 

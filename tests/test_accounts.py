@@ -7,9 +7,11 @@ account of the same owner, 17 a stranger. Of several things that are wrong with 
 
 from __future__ import annotations
 
+from fuzz.twin import Lockstep
+from specs.model.exchange import Exchange as Model
 from specs.tape import Seam, SeamKind
 from tests.test_model_tables import FUNDED, TWO_MARKETS
-from tests.twins import play, seam_row, small_venue, stages, twin  # noqa: F401
+from tests.twins import START_NS, play, seam_row, small_venue, stages, tape, twin  # noqa: F401
 
 FAMILY = (
     FUNDED
@@ -458,3 +460,17 @@ def test_who_adds_margin_is_not_liquidated_for_it(twin):
     3    clock                          |
     """,
         )
+
+
+def test_a_bound_counts_whom_margin_came_to_but_did_not_save():
+    """The one round of this rule book does nothing for 18. It is looked at again, as 2 came to it, and counted."""
+    table = (
+        FED
+        + """
+    1    withdraw 16 USDT 78            | WITHDRAWAL 78 USDT 16 to OUTSIDE
+    2    source coin 97                 | INDEX COIN 97 of 1; MARK COINUSDT 97; AUTO_ADD 2 USDT 16 to 18; LIQUIDATION 18 18; CARRIED 18 18 in round 1; BOUND 1 in round 1
+    """
+    )
+    book = small_venue(limits={"rounds_max": 1}, liquidation=NOT_TAKEN)
+    play(Model, book, table)
+    Lockstep(book, START_NS).run(tape(book, table), laws=True)
