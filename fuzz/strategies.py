@@ -229,8 +229,11 @@ def _spot(choices: Choices, name: str, base: str, index: str) -> dict:
 def _stages(choices: Choices, spot: bool) -> list[dict]:
     """Return a list of stages: any of them may be absent, except the end."""
     bound = pick(choices, ({"kind": "bankruptcy"}, {"kind": "mark", "ppm": 50_000}))
-    deleverages = choices.below(4) != 0
-    takeover = pick(choices, ({"notional_max": 0}, {}, {"fund_min": 25}) if deleverages else ({}, {"notional_max": 3_000}, {}))
+    deleverages = choices.below(3) != 0
+    takeover = pick(
+        choices,
+        ({"notional_max": 0}, {"notional_max": 0}, {}, {"fund_min": 25}) if deleverages else ({}, {"notional_max": 3_000}, {}),
+    )
     rows = [
         {"kind": "cancel"},
         {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))},
