@@ -73,8 +73,13 @@ cdef inline bint _is_parent(State* s, uint32_t account, uint32_t other) noexcept
 
 
 cdef bint _has_orders(State* s, uint32_t account, int market) noexcept nogil:
-    cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
-    return p.buy_lots != 0 or p.sell_lots != 0
+    """An order of the account in the market rests or waits."""
+    cdef int32_t place = s.accounts[account].orders_head
+    while place:
+        if s.orders[place].market == market:
+            return True
+        place = s.orders[place].account_next
+    return False
 
 
 cdef int accounts_mode(State* s, const Event* e) noexcept nogil:

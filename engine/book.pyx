@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memmove
 
 from engine.money cimport money_mul, must
 from engine.records cimport PLANTED, SIDE_BUY
-from engine.state cimport PAGE_TICKS, Ladder, Level, Order, Page, Position, State
+from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Level, Order, Page, Position, State
 
 cdef extern from * nogil:
     int ctz "__builtin_ctzll"(unsigned long long)
@@ -139,15 +139,31 @@ cdef bint book_mid(State* s, int market, int64_t* price) noexcept nogil:
     return True
 
 
-cdef int32_t book_rest(State* s, uint64_t order_id, uint32_t account, int market, int side, int64_t price, int64_t qty) noexcept nogil:
-    """Put an order at the back of its level and of its account's list; return its place. The caller checked orders_max."""
+cdef int32_t book_after(State* s, int market, int side, int64_t price) noexcept nogil:
+    """The first order of the best level beyond `price`, itself left out; 0: there is none."""
     cdef Ladder* ladder = _ladder(s, market, side)
     cdef int64_t tick = price // s.market_rules[market].tick_size
+    cdef int32_t at = _page(ladder, tick // PAGE_TICKS)
     cdef int slot = <int>(tick % PAGE_TICKS)
-    cdef Page* page = _page_at(s, ladder, tick // PAGE_TICKS)
-    cdef Level* level = &page.levels[slot]
+    cdef int step = -1 if side == SIDE_BUY else 1
+    cdef int end = -1 if side == SIDE_BUY else PAGE_TICKS
+    cdef Page* page
+    if at < ladder.count and ladder.pages[at].number == tick // PAGE_TICKS:
+        page = ladder.pages[at]
+        slot += step
+        while slot != end:
+            if page.live[slot >> 6] >> (slot & 63) & 1:
+                return page.levels[slot].head
+            slot += step
+        at += step
+    elif side == SIDE_BUY:
+        at -= 1
+    return ladder.pages[at].levels[_best_level(ladder.pages[at], side)].head if 0 <= at < ladder.count else 0
+
+
+cdef int32_t book_take_place(State* s) noexcept nogil:
+    """A free place of the pool. The caller checked orders_max."""
     cdef int32_t place = s.orders_free
-    cdef Order* order
     if place:
         s.orders_free = s.orders[place].next
     else:
@@ -155,9 +171,29 @@ cdef int32_t book_rest(State* s, uint64_t order_id, uint32_t account, int market
         s.orders_high += 1
     must(place <= s.orders_max, "the order pool has room")
     s.orders_live += 1
-    order = &s.orders[place]
-    order.order_id, order.price, order.qty, order.account = order_id, price, qty, account
-    order.market, order.side, order.reduce_only = market, side, 0
+    return place
+
+
+cdef int32_t book_rest(State* s, const Order* draft) noexcept nogil:
+    """Put an order at the back of its level and of its account's list; return its place. The caller checked orders_max."""
+    cdef int32_t place = book_take_place(s)
+    cdef Order* order = &s.orders[place]
+    order[0] = draft[0]
+    _append(s, place)
+    account_append(s, place)
+    _reserve(s, order, <int64_t>order.shown + order.hidden)
+    map_insert(s, order.order_id, place)
+    expire_at(s, place)
+    return place
+
+
+cdef void _append(State* s, int32_t place) noexcept nogil:
+    """Put an order at the back of its level."""
+    cdef Order* order = &s.orders[place]
+    cdef int64_t tick = order.price // s.market_rules[order.market].tick_size
+    cdef int slot = <int>(tick % PAGE_TICKS)
+    cdef Page* page = _page_at(s, _ladder(s, order.market, order.side), tick // PAGE_TICKS)
+    cdef Level* level = &page.levels[slot]
     order.next, order.prev = 0, level.tail
     if PLANTED(s.planted, 4) and level.head:
         order.next, order.prev = level.head, 0
@@ -170,13 +206,37 @@ cdef int32_t book_rest(State* s, uint64_t order_id, uint32_t account, int market
         level.head = level.tail = place
         page.live[slot >> 6] |= <uint64_t>1 << (slot & 63)
         page.summary |= <uint64_t>1 << (slot >> 6)
-    _account_append(s, place)
-    _reserve(s, order, qty)
-    map_insert(s, order_id, place)
-    return place
 
 
-cdef void _account_append(State* s, int32_t place) noexcept nogil:
+cdef void _unlink(State* s, int32_t place) noexcept nogil:
+    """Take an order out of its level, and the level out of the book when that was the last order of it."""
+    cdef Order* order = &s.orders[place]
+    cdef Ladder* ladder = _ladder(s, order.market, order.side)
+    cdef int64_t tick = order.price // s.market_rules[order.market].tick_size
+    cdef int32_t at = _page(ladder, tick // PAGE_TICKS)
+    cdef int slot = <int>(tick % PAGE_TICKS)
+    cdef Page* page
+    cdef Level* level
+    must(at < ladder.count and ladder.pages[at].number == tick // PAGE_TICKS, "a resting order has a page")
+    page = ladder.pages[at]
+    level = &page.levels[slot]
+    if order.prev:
+        s.orders[order.prev].next = order.next
+    else:
+        level.head = order.next
+    if order.next:
+        s.orders[order.next].prev = order.prev
+    else:
+        level.tail = order.prev
+    if not level.head:
+        page.live[slot >> 6] &= ~(<uint64_t>1 << (slot & 63))
+        if not page.live[slot >> 6]:
+            page.summary &= ~(<uint64_t>1 << (slot >> 6))
+        if not page.summary:
+            _page_emptied(s, ladder, at)
+
+
+cdef void account_append(State* s, int32_t place) noexcept nogil:
     cdef Order* order = &s.orders[place]
     account = &s.accounts[order.account]
     order.account_next, order.account_prev = 0, account.orders_tail
@@ -199,43 +259,9 @@ cdef void _reserve(State* s, Order* order, int64_t lots) noexcept nogil:
         position.sell_priced += money_mul(lots, order.price)
 
 
-cdef void book_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
+cdef void account_unlink(State* s, int32_t place) noexcept nogil:
     cdef Order* order = &s.orders[place]
-    must(0 < lots <= order.qty, "a fill is within the resting quantity")
-    if lots == order.qty:
-        book_remove(s, place)
-    else:
-        order.qty -= lots
-        _reserve(s, order, -lots)
-
-
-cdef void book_remove(State* s, int32_t place) noexcept nogil:
-    """Take an order out of its level, its account's list and the id map, and free its place."""
-    cdef Order* order = &s.orders[place]
-    cdef Ladder* ladder = _ladder(s, order.market, order.side)
-    cdef int64_t tick = order.price // s.market_rules[order.market].tick_size
-    cdef int32_t at = _page(ladder, tick // PAGE_TICKS)
-    cdef int slot = <int>(tick % PAGE_TICKS)
-    cdef Page* page
-    cdef Level* level
-    must(at < ladder.count and ladder.pages[at].number == tick // PAGE_TICKS, "a resting order has a page")
-    page = ladder.pages[at]
-    level = &page.levels[slot]
     account = &s.accounts[order.account]
-    if order.prev:
-        s.orders[order.prev].next = order.next
-    else:
-        level.head = order.next
-    if order.next:
-        s.orders[order.next].prev = order.prev
-    else:
-        level.tail = order.prev
-    if not level.head:
-        page.live[slot >> 6] &= ~(<uint64_t>1 << (slot & 63))
-        if not page.live[slot >> 6]:
-            page.summary &= ~(<uint64_t>1 << (slot >> 6))
-        if not page.summary:
-            _page_emptied(s, ladder, at)
     if order.account_prev:
         s.orders[order.account_prev].account_next = order.account_next
     else:
@@ -245,12 +271,117 @@ cdef void book_remove(State* s, int32_t place) noexcept nogil:
     else:
         account.orders_tail = order.account_prev
     account.orders_count -= 1
+
+
+cdef void book_withhold(State* s, int32_t place, bint back) noexcept nogil:
+    """Take an order's lots out of its account's reservation while it is judged without them, or put them back."""
+    cdef Order* order = &s.orders[place]
+    cdef int64_t lots = <int64_t>order.shown + order.hidden
+    _reserve(s, order, lots if back else -lots)
+
+
+cdef void book_cut(State* s, int32_t place, int64_t lots) noexcept nogil:
+    """Take lots from an order that keeps some, hidden ones first; it keeps its place."""
+    cdef Order* order = &s.orders[place]
+    cdef uint32_t behind = <uint32_t>lots if lots < <int64_t>order.hidden else order.hidden
+    must(0 < lots < <int64_t>order.shown + order.hidden, "a cut leaves something")
+    order.hidden -= behind
+    order.shown -= <uint32_t>(lots - behind)
+    _reserve(s, order, -lots)
+
+
+cdef bint book_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
+    """Take lots from what an order shows; when that is gone it shows more, at the back of its level (True), or it leaves."""
+    cdef Order* order = &s.orders[place]
+    must(0 < lots <= <int64_t>order.shown, "a fill is within the lots shown")
+    if lots < <int64_t>order.shown:
+        order.shown -= <uint32_t>lots
+        _reserve(s, order, -lots)
+        return False
+    if not order.hidden:
+        book_remove(s, place)
+        return False
+    _reserve(s, order, -lots)
+    order.shown = order.display if order.display < order.hidden else order.hidden
+    order.hidden -= order.shown
+    if not PLANTED(s.planted, 41):
+        _unlink(s, place)
+        _append(s, place)
+    return True
+
+
+cdef void book_remove(State* s, int32_t place) noexcept nogil:
+    """Take an order out of its level and of its account's reservation, and forget it."""
+    cdef Order* order = &s.orders[place]
+    _unlink(s, place)
     if not PLANTED(s.planted, 16):
-        _reserve(s, order, -order.qty)
+        _reserve(s, order, -<int64_t>order.shown - order.hidden)
+    book_forget(s, place)
+
+
+cdef void book_forget(State* s, int32_t place) noexcept nogil:
+    """Take an order out of its account's list, the id map and the heap of expiries, and free its place."""
+    cdef Order* order = &s.orders[place]
+    account_unlink(s, place)
     _map_remove(s, order.order_id)
-    order.qty, order.next = 0, s.orders_free
+    if order.heap:
+        _expire_never(s, place)
+    order.shown, order.hidden, order.next = 0, 0, s.orders_free
     s.orders_free = place
     s.orders_live -= 1
+
+
+# ---- expiries: a heap of places, the first to expire at 1
+
+cdef inline bint _sooner(State* s, int32_t a, int32_t b) noexcept nogil:
+    if s.orders[a].expiry_ns != s.orders[b].expiry_ns:
+        return s.orders[a].expiry_ns < s.orders[b].expiry_ns
+    return s.orders[a].order_id < s.orders[b].order_id
+
+
+cdef inline void _set(State* s, int32_t at, int32_t place) noexcept nogil:
+    s.expiries[at] = place
+    s.orders[place].heap = at
+
+
+cdef void _settle(State* s, int32_t at, int32_t place) noexcept nogil:
+    """Let a place rise or sink from `at` to where it belongs."""
+    cdef int32_t child
+    while at > 1 and _sooner(s, place, s.expiries[at >> 1]):
+        _set(s, at, s.expiries[at >> 1])
+        at >>= 1
+    while True:
+        child = at * 2
+        if child > s.expiries_count:
+            break
+        if child < s.expiries_count and _sooner(s, s.expiries[child + 1], s.expiries[child]):
+            child += 1
+        if not _sooner(s, s.expiries[child], place):
+            break
+        _set(s, at, s.expiries[child])
+        at = child
+    _set(s, at, place)
+
+
+cdef void expire_at(State* s, int32_t place) noexcept nogil:
+    """An order that rests until a time is due then; the timers hear of it."""
+    cdef int64_t expiry_ns = s.orders[place].expiry_ns
+    s.orders[place].heap = 0
+    if not expiry_ns:
+        return
+    s.expiries_count += 1
+    _settle(s, s.expiries_count, place)
+    if expiry_ns < s.next_due:
+        s.next_due = expiry_ns
+
+
+cdef void _expire_never(State* s, int32_t place) noexcept nogil:
+    cdef int32_t at = s.orders[place].heap
+    cdef int32_t last = s.expiries[s.expiries_count]
+    s.orders[place].heap = 0
+    s.expiries_count -= 1
+    if last != place:
+        _settle(s, at, last)
 
 
 # ---- memory, snapshot, view
@@ -319,6 +450,9 @@ cdef list book_rows(State* s):
                     place, queue = page.levels[slot].head, 0
                     while place:
                         o = &s.orders[place]
-                        rows.append((market, side, o.price, queue, o.order_id, o.account, o.qty, o.reduce_only))
+                        rows.append((
+                            market, side, o.price, queue, o.order_id, o.account, <int64_t>o.shown + o.hidden, o.flags & ORDER_REDUCE_ONLY,
+                            o.shown, o.display, o.tif, o.expiry_ns, o.flags // ORDER_SELF_TRADE,
+                        ))
                         place, queue = o.next, queue + 1
     return rows

@@ -89,6 +89,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 market.mark.basis_samples if median else 0,
                 median and market.mark.republish_on_fill,
                 *_funding(market.funding),
+                *_trading(venue, market),
             )
         )
         for row in market.brackets:
@@ -125,7 +126,9 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             limits.orders_max,
             min(limits.orders_per_account_max, 2**31 - 1),
             limits.rounds_max,
+            limits.fills_kept,
         ),
+        "clearing": venue.clearing == "full",
         "start_ns": tape.start_time(start_ns),
         "numeraire": numeraire,
         "assets": len(venue.assets),
@@ -203,6 +206,38 @@ def _node(venue: rules.Venue, index: rules.Index, node, weight: int, samples: in
 def _funding(row: rules.Funding | None) -> tuple[int, ...]:
     """Return (every_ns, interest, damp, cap), the rates in ppb; all 0 without funding."""
     return (row.every_ns, row.interest_ppb, row.damp_ppb, row.cap_ppb) if row else (0, 0, 0, 0)
+
+
+_REFERENCES = ["mark", "index", "last"]
+_POLICIES = ["reject", "reprice", "clip"]
+
+
+def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
+    """Return how a market's orders trade: bound, trigger protection, self-trade, band, limits up and down, limits, auction."""
+    band, lud, limits = market.band, market.limit_up_down, market.limits
+    banded = (0, 0, 0, 0, 0, False)
+    if band is not None:
+        inside = band.kind == "percent"
+        rates = (band.up_ppm, band.down_ppm) if inside else (band.inner_ppm, band.outer_ppm)
+        anchor = _REFERENCES.index(band.anchor) if inside else 0
+        banded = (1 if inside else 2, anchor, *rates, _POLICIES.index(band.policy), band.liquidation)
+    limited = (lud.ppm, _REFERENCES.index(lud.anchor), lud.pause_ns, lud.resume == "auction", lud.auction_ns) if lud else (0,) * 5
+    notional = limits.notional_max
+    return (
+        market.market_bound_ticks is not None,
+        market.market_bound_ticks or 0,
+        market.trigger_protect_ppm,
+        int(tape.SelfTrade[market.self_trade.mode.upper()]),
+        market.self_trade.by == "owner",
+        *banded,
+        *limited,
+        limits.qty_max or units.QTY_MAX,
+        notional is not None,
+        rules.whole(notional, venue.decimals(market.settles_in)) if notional is not None else 0,
+        limits.position_max or 0,
+        limits.open_interest_max or 0,
+        _REFERENCES.index(market.auction_reference),
+    )
 
 
 def _stage(row, places: int) -> tuple[int, ...]:

@@ -3,7 +3,8 @@
     0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
-    2 post     order -> match -> fills -> ledger; cancel, account, deposit, withdraw, leverage, transfer, mode, auto-add, state
+    2 post     order -> match -> fills -> ledger; amend, cancel; account, deposit, withdraw, leverage, transfer, mode, auto-add,
+               state
     3 price    sources -> index -> mark -> published {price, grade}; collateral
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
@@ -22,28 +23,26 @@ from libc.string cimport memcpy
 from engine import compile as rule_table
 from engine.bounds cimport bounds_scan, sort_numbers
 from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_transfer, is_user
-from engine.book cimport book_find, book_rows
+from engine.book cimport book_rows
 from engine.funding cimport funding_next, funding_sample, funding_settle
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
 from engine.liquidation cimport liquidation_round, liquidation_select
-from engine.margin cimport margin_has_requirements, margin_requirement, margin_state_permit
+from engine.margin cimport margin_has_requirements, margin_requirement
 from engine.mark cimport mark_publish
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
-from engine.orders cimport order_cancel, order_post
+from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_disconnect, orders_mass_cancel, orders_new
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
-    ACT_CANCEL, CHART_FUND, CHART_OUTSIDE, CHECKED, ENGINE_ORDER, EV_ACCOUNT, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_LEVERAGE, EV_ORDER,
-    EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLAG_REDUCE_ONLY, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
-    GRADE_VALID, LEG_NET, MARKET_HALTED, OUT_STATE_SET, WHY_BAD_STATE, WHY_MARKET_STATE, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT, PERMIT_DEFER,
-    PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STATUS_NORMAL, USERS_FROM, WHY_BAD_AMOUNT, WHY_BAD_LEG, WHY_BAD_LEVERAGE, WHY_BAD_ORDER_ID,
-    WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_DUPLICATE_ORDER_ID, WHY_IN_LIQUIDATION,
-    WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_NOT_OWNER, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
-    WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_ORDER, WHY_UNKNOWN_SOURCE, WHY_USER, Event, Outcome,
+    CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
+    EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
+    GRADE_VALID, LEG_NET, MARKET_PAUSED, OUT_STATE_SET, WHY_BAD_STATE, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
+    WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
+    WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_SOURCE, Event, Outcome,
 )
 from engine.seams cimport seam_price
 from engine.state cimport (
-    TIMER_PUBLISH, TIMER_QUOTE, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
+    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
 )
 
 from engine.compile import EVENT, OUTCOME, Seam, Stage
@@ -90,11 +89,15 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < due:
             timer, due = &s.timers[i], s.timers[i].time_ns
+    if s.expiries_count and s.orders[s.expiries[1]].expiry_ns < due:
+        timer, due = NULL, s.orders[s.expiries[1]].expiry_ns
     s.next_due = due
     if due > until:
         return
     s.now = due
-    if timer.kind == TIMER_STALE:
+    if timer == NULL:
+        order_cancel(s, s.expiries[1], WHY_EXPIRED, STAGE_NONE)
+    elif timer.kind == TIMER_STALE:
         timer.armed = False
         s.due_index |= s.source_rules[timer.number].heard_by
     elif timer.kind == TIMER_PUBLISH:
@@ -122,9 +125,9 @@ cdef int _post(State* s, const Event* e) noexcept nogil:
     if e.kind == EV_CLOCK:
         return WHY_NONE
     if e.kind == EV_ORDER:
-        return _post_order(s, e)
+        return orders_new(s, e)
     if e.kind == EV_CANCEL:
-        return _post_cancel(s, e)
+        return orders_cancel(s, e)
     if e.kind == EV_SOURCE:
         return _post_source(s, e)
     if e.kind == EV_ACCOUNT:
@@ -143,6 +146,12 @@ cdef int _post(State* s, const Event* e) noexcept nogil:
         return accounts_auto_add_set(s, e)
     if e.kind == EV_STATE:
         return _post_state(s, e)
+    if e.kind == EV_AMEND:
+        return orders_amend(s, e)
+    if e.kind == EV_MASS_CANCEL:
+        return orders_mass_cancel(s, e)
+    if e.kind == EV_DISCONNECT:
+        return orders_disconnect(s, e)
     return WHY_UNKNOWN_KIND
 
 
@@ -219,39 +228,10 @@ cdef int _post_leverage(State* s, const Event* e) noexcept nogil:
     return WHY_NONE
 
 
-cdef int _post_order(State* s, const Event* e) noexcept nogil:
-    if not is_user(s, e.account):
-        return WHY_UNKNOWN_ACCOUNT
-    if e.market >= s.markets:
-        return WHY_UNKNOWN_MARKET
-    if e.ref_id & ENGINE_ORDER:
-        return WHY_BAD_ORDER_ID
-    if book_find(s, e.ref_id):
-        return WHY_DUPLICATE_ORDER_ID
-    if e.leg != LEG_NET:
-        return WHY_BAD_LEG
-    return order_post(s, e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty, e.flags & FLAG_REDUCE_ONLY != 0)
-
-
-cdef int _post_cancel(State* s, const Event* e) noexcept nogil:
-    cdef int32_t place
-    if not is_user(s, e.account):
-        return WHY_UNKNOWN_ACCOUNT
-    place = book_find(s, e.ref_id)
-    if not place:
-        return WHY_UNKNOWN_ORDER
-    if s.orders[place].account != e.account:
-        return WHY_NOT_OWNER
-    if margin_state_permit(s, s.orders[place].market, ACT_CANCEL) >= PERMIT_DEFER:
-        return WHY_MARKET_STATE
-    order_cancel(s, place, WHY_USER, 0)
-    return WHY_NONE
-
-
 cdef int _post_state(State* s, const Event* e) noexcept nogil:
     if e.market >= s.markets:
         return WHY_UNKNOWN_MARKET
-    if not 0 <= e.qty <= <int64_t>MARKET_HALTED:
+    if not 0 <= e.qty <= <int64_t>MARKET_PAUSED:
         return WHY_BAD_STATE
     s.market_states[e.market], s.due_state = <unsigned char>e.qty, True
     o = emit(s, OUT_STATE_SET)
@@ -538,6 +518,9 @@ cdef class Exchange:
         for i in range(s.timers_count):
             if s.timers[i].armed:
                 tables["timers"].append((s.timers[i].kind, s.timers[i].number, s.timers[i].time_ns))
+        tables["timers"] += sorted(
+            (int(TIMER_EXPIRE), s.orders[s.expiries[i]].order_id, s.orders[s.expiries[i]].expiry_ns) for i in range(1, s.expiries_count + 1)
+        )
         for i in range(s.quoters):
             q = &s.quoter_states[i]
             tables["quoters"].append((i, int(q.has_reference), q.reference, int(q.away), q.return_ns))

@@ -48,7 +48,9 @@ cdef void _side(State* s, uint32_t account, int market, int64_t lots, money_t mo
     s.balances[<size_t>account * s.assets + s.numeraire] -= money
     if account >= USERS_FROM:
         _entry(position, lots, money)
+    s.open_interest[market] -= position.qty if position.qty > 0 else 0
     position.qty += lots
+    s.open_interest[market] += position.qty if position.qty > 0 else 0
     touch(s, account)
 
 

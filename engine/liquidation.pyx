@@ -19,13 +19,13 @@ from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
 from engine.records cimport (
     ACT_CONVERT, ACT_LIQUIDATE, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
     FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_RESTORED, OUT_SUSPENDED,
-    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
-    STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, WHY_ABOVE_TARGET,
+    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
+    STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
     WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, Outcome,
 )
 from engine.seams cimport seam_decision
 from engine.trigger cimport triggered
-from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, emit, watch
+from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, Ticket, emit, watch
 
 cdef enum:
     PPM = 1000000
@@ -175,7 +175,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
     limit = _limit(s, account, market, rule, held, need, e.maintenance)
     if not limit:
         return
-    order_match(s, account, order_next_id(s), market, SIDE_SELL if held > 0 else SIDE_BUY, limit, qty, STAGE_BOOK, &notional)
+    notional = _trade(s, account, market, SIDE_SELL if held > 0 else SIDE_BUY, limit, qty, STAGE_BOOK)
     fee = money_min(
         div_ceil(money_scale(notional, s.market_rules[market].liquidation_ppm), PPM), money_max(0, conversion_equity(s, account))
     )
@@ -300,6 +300,14 @@ cdef void _convert(State* s, uint32_t account, const StageRule* stage) noexcept 
             _sell_to_treasury(s, account, rule, price, sold)
 
 
+cdef money_t _trade(State* s, uint32_t account, int market, int side, int64_t limit, int64_t qty, int stage) noexcept nogil:
+    """Send an IOC order of the venue's own; return the notional of its fills."""
+    cdef Ticket t
+    t.order_id, t.account, t.market, t.side, t.tif, t.price, t.qty = order_next_id(s), account, market, side, TIF_IOC, limit, qty
+    t.display, t.expiry_ns, t.self_trade, t.before, t.reduce_only, t.close_only = 0, 0, SELF_AS_MARKET, 0, False, False
+    return order_match(s, &t, limit, stage).notional
+
+
 cdef void _sell(State* s, uint32_t account, const CollateralRule* rule, int64_t price, money_t held, money_t sold, int64_t bound_ppm) noexcept nogil:
     """One IOC slice in the venue's own book: the lots that hold `sold`, no further below the collateral's price than the bound."""
     cdef const MarketRule* market = &s.market_rules[rule.market]
@@ -309,7 +317,7 @@ cdef void _sell(State* s, uint32_t account, const CollateralRule* rule, int64_t 
     if margin_state_permit(s, rule.market, ACT_LIQUIDATE) >= PERMIT_DEFER:
         return
     limit = money_max(limit, market.tick_size)
-    order_match(s, account, order_next_id(s), rule.market, SIDE_SELL, <int64_t>limit, <int64_t>lots, STAGE_CONVERT, &notional)
+    _trade(s, account, rule.market, SIDE_SELL, <int64_t>limit, <int64_t>lots, STAGE_CONVERT)
 
 
 cdef void _sell_to_treasury(State* s, uint32_t account, const CollateralRule* rule, int64_t price, money_t sold) noexcept nogil:

@@ -1,13 +1,21 @@
-"""Gate, match, fill and cancel of one order. See orders.pyx."""
+"""Gate, match, fill, amend and cancel of orders. See orders.pyx."""
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.money cimport money_t
-from engine.state cimport State
+from engine.records cimport Event, Outcome
+from engine.state cimport Matched, Order, State, Ticket
 
-cdef int order_post(State* s, uint32_t account, int market, uint64_t order_id, int side, int tif, int64_t price, int64_t qty, bint reduce_only) noexcept nogil
-cdef int64_t order_match(
-    State* s, uint32_t account, uint64_t order_id, int market, int side, int64_t limit, int64_t qty, int stage, money_t* notional
-) noexcept nogil  # lots filled
+cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil  # the order that an event sends, or the Reason why none
+cdef int order_post(State* s, Ticket* t) noexcept nogil  # the Reason of a refusal, which changed nothing
+cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) noexcept nogil
 cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil  # reduce-only orders, to what is left of the position
-cdef void order_cancel(State* s, int32_t order, int reason, int stage) noexcept nogil
+cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil
+cdef Outcome* order_say(State* s, int kind, const Order* order, int64_t qty) noexcept nogil
 cdef uint64_t order_next_id(State* s) noexcept nogil
+cdef bint order_reaches(State* s, int side, int64_t limit, int64_t price) noexcept nogil
+cdef bint is_trader(State* s, uint32_t account) noexcept nogil  # a user; without clearing whoever sends orders
+cdef int orders_new(State* s, const Event* e) noexcept nogil
+cdef int orders_cancel(State* s, const Event* e) noexcept nogil
+cdef int orders_amend(State* s, const Event* e) noexcept nogil
+cdef int orders_mass_cancel(State* s, const Event* e) noexcept nogil
+cdef int orders_disconnect(State* s, const Event* e) noexcept nogil

@@ -1,20 +1,32 @@
-"""One order from the gate to the book: ranges, limits, grade, margin; then fills at makers' prices; then rest or expire."""
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+"""One order from the gate to the book: ranges, limits, state, grade, margin; then fills at makers' prices; then rest or expire.
 
-from engine.book cimport book_best, book_reduce, book_remove, book_rest
+The same steps as specs/model/orders.py.
+"""
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from engine.accounts cimport is_user
+from engine.book cimport book_after, book_best, book_cut, book_find, book_reduce, book_remove, book_rest, book_withhold
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
-    margin_free, margin_given, margin_requirement, margin_requirements, margin_spare_equity, margin_state_permit, margin_strictest,
-    margin_wallet,
+    margin_free, margin_given, margin_grade_permit, margin_requirement, margin_requirements, margin_spare_equity, margin_state_permit,
+    margin_strictest, margin_wallet,
 )
 from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t
 from engine.records cimport (
-    ACT_OPEN, ACT_REDUCE, CHART_FEES, ENGINE_ORDER, FLOW_FEE, FLOW_TRADE, OUT_ACCEPTED, OUT_CANCELLED, OUT_FILL, PERMIT_DEFER, PLANTED,
-    SIDE_BUY, SIDE_SELL, STAGE_NONE, STATUS_LIQUIDATING, TIF_GTC, TIF_MARKET, TIF_POST_ONLY, Outcome, WHY_BAD_PRICE, WHY_BAD_QTY,
-    WHY_BAD_SIDE, WHY_BAD_TIF, WHY_BOOK_FULL, WHY_EXCEEDS_BRACKETS, WHY_GRADE_REFUSED, WHY_IN_LIQUIDATION, WHY_INSUFFICIENT_BALANCE, WHY_INSUFFICIENT_MARGIN, WHY_UNFUNDED,
-    WHY_IOC_REMAINDER, WHY_MARKET_STATE, WHY_NONE, WHY_NOT_REDUCING, WHY_REDUCE_ONLY, WHY_OFF_TICK, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_TOO_MANY_ORDERS, WHY_WOULD_CROSS,
+    ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
+    FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
+    PLANTED, SELF_ALLOW, SELF_AS_MARKET, SELF_CANCEL_BOTH, SELF_CANCEL_MAKER, SELF_CANCEL_TAKER, SELF_DECREMENT, SIDE_BUY, SIDE_NONE,
+    SIDE_SELL, STAGE_NONE, STATUS_LIQUIDATING, TIF_FOK, TIF_GTC, TIF_GTD, TIF_MARKET, TIF_POST_ONLY, TIF_POST_REPRICE, USERS_FROM,
+    WHY_BAD_AMEND, WHY_BAD_DISPLAY, WHY_BAD_EXPIRY, WHY_BAD_LEG, WHY_BAD_ORDER_ID, WHY_BAD_PRICE, WHY_BAD_QTY, WHY_BAD_SELF_TRADE,
+    WHY_BAD_SIDE, WHY_BAD_TIF, WHY_BOOK_FULL, WHY_CANNOT_FILL, WHY_DISCONNECTED, WHY_DUPLICATE_ORDER_ID, WHY_EXCEEDS_BRACKETS,
+    WHY_GRADE_REFUSED, WHY_INSUFFICIENT_BALANCE, WHY_INSUFFICIENT_MARGIN, WHY_IN_LIQUIDATION, WHY_IOC_REMAINDER, WHY_MARKET_STATE,
+    WHY_MASS_CANCEL, WHY_NONE, WHY_NOTIONAL_LIMIT, WHY_NOT_OWNER, WHY_NOT_REDUCING, WHY_OFF_TICK, WHY_OPEN_INTEREST_LIMIT,
+    WHY_OWNER_LIMIT, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_QTY_LIMIT, WHY_REDUCE_ONLY, WHY_SELF_TRADE, WHY_TOO_MANY_ORDERS,
+    WHY_UNFUNDED, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_ORDER, WHY_USER, WHY_WOULD_CROSS, Event, Outcome,
 )
-from engine.state cimport MarketRule, Order, Position, State, emit
+from engine.state cimport (
+    ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, MarketRule, Matched, Order, Position, State, Ticket, emit,
+)
 
 cdef enum:
     PPM = 1000000
@@ -22,83 +34,341 @@ cdef enum:
     QTY_MAX = 1000000000
     POSITION_MAX = 1000000000000
     VALUE_MAX = 1000000000000000000
+    TIMES_MAX_NS = 4611686018427387904  # 2^62
 
 
 cdef inline int64_t _abs(int64_t x) noexcept nogil:
     return x if x >= 0 else -x
 
 
-cdef inline bint _reaches(State* s, int side, int64_t limit, int64_t price) noexcept nogil:
+cdef inline int64_t _positive(int64_t x) noexcept nogil:
+    return x if x > 0 else 0
+
+
+cdef inline bint _rests(int tif) noexcept nogil:
+    return tif == TIF_GTC or tif == TIF_GTD or tif == TIF_POST_ONLY or tif == TIF_POST_REPRICE
+
+
+cdef inline int _opposite(int side) noexcept nogil:
+    return SIDE_SELL if side == SIDE_BUY else SIDE_BUY
+
+
+cdef bint order_reaches(State* s, int side, int64_t limit, int64_t price) noexcept nogil:
     if PLANTED(s.planted, 3):
         return limit > price if side == SIDE_BUY else limit < price
     return limit >= price if side == SIDE_BUY else limit <= price
 
 
-cdef int order_post(
-    State* s, uint32_t account, int market, uint64_t order_id, int side, int tif, int64_t price, int64_t qty, bint reduce_only
-) noexcept nogil:
-    """Gate and post one order of a user or a quoter; return the Reason of a refusal, which changed nothing."""
-    cdef const MarketRule* rule = &s.market_rules[market]
-    cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
-    cdef int64_t worse, other, filled, limit
-    cdef money_t notional
-    cdef int32_t opposite, place
-    cdef bint unfunded
-    cdef int why
-    if side != SIDE_BUY and side != SIDE_SELL:
-        return WHY_BAD_SIDE
-    if not TIF_GTC <= tif <= TIF_MARKET:
-        return WHY_BAD_TIF
-    if not 1 <= qty <= QTY_MAX:
-        return WHY_BAD_QTY
-    if price != 0 if tif == TIF_MARKET else not 1 <= price <= PRICE_MAX:
-        return WHY_BAD_PRICE
-    if money_mul(price, rule.multiplier) > VALUE_MAX:
-        return WHY_BAD_PRICE
-    if price % rule.tick_size:
-        return WHY_OFF_TICK
-    if s.accounts[account].status == STATUS_LIQUIDATING:
-        return WHY_IN_LIQUIDATION
-    if s.accounts[account].orders_count >= s.orders_per_account_max:
-        return WHY_TOO_MANY_ORDERS
-    if s.orders_live >= s.orders_max:
-        return WHY_BOOK_FULL
-    worse, other = _abs(p.qty + p.buy_lots), _abs(p.qty - p.sell_lots)
-    if (worse if worse > other else other) + qty > POSITION_MAX:
-        return WHY_POSITION_LIMIT
-    if reduce_only and qty > _closable(p.qty, side):
-        return WHY_NOT_REDUCING
-    if rule.spot:
-        why = _spot_gate(s, account, market, side, tif, price, qty)
-    else:
-        why = _margin_gate(s, account, market, side, tif, price, qty, reduce_only)
-    if why:
-        return why
-    opposite = book_best(s, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY)
-    if tif == TIF_POST_ONLY and opposite and _reaches(s, side, price, s.orders[opposite].price):
-        return WHY_WOULD_CROSS
-    _say(s, OUT_ACCEPTED, account, market, order_id, side, price, qty)
-    limit = _market_limit(s, market, side) if tif == TIF_MARKET else price
-    if PLANTED(s.planted, 5):
-        limit += rule.tick_size if side == SIDE_BUY else -rule.tick_size
-    filled = order_match(s, account, order_id, market, side, limit, qty, STAGE_NONE, &notional)
-    if filled == qty:
-        return WHY_NONE
-    unfunded = rule.spot and _crosses(s, market, side, limit)
-    if (tif == TIF_GTC or tif == TIF_POST_ONLY) and not unfunded:
-        place = book_rest(s, order_id, account, market, side, price, qty - filled)
-        s.orders[place].reduce_only = reduce_only
-        s.reduce_only_seen = s.reduce_only_seen or reduce_only
-    else:
-        o = _say(s, OUT_CANCELLED, account, market, order_id, side, price, qty - filled)
-        o.reason = WHY_UNFUNDED if unfunded else WHY_IOC_REMAINDER
+# ---- events
+
+cdef bint is_trader(State* s, uint32_t account) noexcept nogil:
+    """A user; without clearing whoever sends orders, opened in silence."""
+    if not s.clears and USERS_FROM <= account < <uint32_t>s.accounts_max and not s.accounts[account].opened:
+        s.accounts[account].owner, s.accounts[account].opened = account, 1
+        if account >= s.accounts_high:
+            s.accounts_high = account + 1
+    return is_user(s, account)
+
+
+cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
+    """Fill in the order that an event sends; return why it names nothing that is there."""
+    if not is_trader(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    if e.market >= s.markets:
+        return WHY_UNKNOWN_MARKET
+    if e.ref_id & ENGINE_ORDER:
+        return WHY_BAD_ORDER_ID
+    if book_find(s, e.ref_id):
+        return WHY_DUPLICATE_ORDER_ID
+    if e.leg != LEG_NET:
+        return WHY_BAD_LEG
+    t.order_id, t.display, t.price, t.qty, t.expiry_ns, t.account = e.ref_id, 0, e.price, e.qty, e.amount_hi, e.account
+    t.market, t.side, t.tif, t.self_trade, t.before = e.market, e.side, e.tif, e.asset, 0
+    t.close_only = e.flags & FLAG_CLOSE_ONLY != 0
+    t.reduce_only = t.close_only or e.flags & FLAG_REDUCE_ONLY != 0
     return WHY_NONE
 
 
-cdef Outcome* _say(State* s, int kind, uint32_t account, int market, uint64_t order_id, int side, int64_t price, int64_t qty) noexcept nogil:
-    o = emit(s, kind)
-    o.account, o.market, o.ref_id, o.side, o.price, o.qty = account, market, order_id, side, price, qty
-    return o
+cdef int orders_new(State* s, const Event* e) noexcept nogil:
+    cdef Ticket t
+    cdef int why = orders_ticket(s, e, &t)
+    t.display = e.amount_lo
+    return why if why else order_post(s, &t)
+
+
+cdef int _owned(State* s, const Event* e, int32_t* place) noexcept nogil:
+    """Find the order that an event of its account names; return why there is none."""
+    if not is_trader(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    place[0] = book_find(s, e.ref_id)
+    if not place[0]:
+        return WHY_UNKNOWN_ORDER
+    return WHY_NONE if s.orders[place[0]].account == e.account else WHY_NOT_OWNER
+
+
+cdef int orders_cancel(State* s, const Event* e) noexcept nogil:
+    cdef int32_t place
+    cdef int why = _owned(s, e, &place)
+    if why:
+        return why
+    if margin_state_permit(s, s.orders[place].market, ACT_CANCEL) >= PERMIT_DEFER:
+        return WHY_MARKET_STATE
+    order_cancel(s, place, WHY_USER, STAGE_NONE)
+    return WHY_NONE
+
+
+cdef inline bint _named(const Event* e, const Order* order) noexcept nogil:
+    return (e.flags & FLAG_ALL_MARKETS or order.market == e.market) and (e.side == SIDE_NONE or order.side == e.side)
+
+
+cdef int orders_mass_cancel(State* s, const Event* e) noexcept nogil:
+    """Cancel an account's orders of a market, or of all, on a side or on both, oldest first; all of them or none."""
+    cdef int32_t place, following
+    cdef bint found = False
+    if not is_trader(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    if not e.flags & FLAG_ALL_MARKETS and e.market >= s.markets:
+        return WHY_UNKNOWN_MARKET
+    if e.side > <uint8_t>SIDE_SELL:
+        return WHY_BAD_SIDE
+    place = s.accounts[e.account].orders_head
+    while place:
+        if _named(e, &s.orders[place]) and margin_state_permit(s, s.orders[place].market, ACT_CANCEL) >= PERMIT_DEFER:
+            return WHY_MARKET_STATE
+        place = s.orders[place].account_next
+    place = s.accounts[e.account].orders_head
+    while place:
+        following = s.orders[place].account_next
+        if _named(e, &s.orders[place]):
+            found = True
+            order_cancel(s, place, WHY_MASS_CANCEL, STAGE_NONE)
+        place = following
+    return WHY_NONE if found else WHY_UNKNOWN_ORDER
+
+
+cdef int orders_disconnect(State* s, const Event* e) noexcept nogil:
+    """Cancel all orders of an account: the venue's own act, which no state of a market stops."""
+    if not is_trader(s, e.account):
+        return WHY_UNKNOWN_ACCOUNT
+    if not s.accounts[e.account].orders_head:
+        return WHY_UNKNOWN_ORDER
+    while s.accounts[e.account].orders_head:
+        order_cancel(s, s.accounts[e.account].orders_head, WHY_DISCONNECTED, STAGE_NONE)
+    return WHY_NONE
+
+
+cdef int orders_amend(State* s, const Event* e) noexcept nogil:
+    """Change price or lots left of an order. Fewer lots at the same price keep its place; anything else is a new order.
+
+    Judged as if the old order were gone; refused, everything is as it was.
+    """
+    cdef int32_t place
+    cdef int why = _owned(s, e, &place)
+    cdef Order* order
+    cdef int64_t price, qty, held
+    cdef Ticket t
+    if why:
+        return why
+    order = &s.orders[place]
+    if margin_state_permit(s, order.market, ACT_AMEND) >= PERMIT_DEFER:
+        return WHY_MARKET_STATE
+    if e.amount_lo:
+        return WHY_BAD_AMEND
+    held = <int64_t>order.shown + order.hidden
+    price, qty = e.price if e.price else order.price, e.qty if e.qty else held
+    if price == order.price and qty == held:
+        return WHY_BAD_AMEND
+    if price == order.price and 0 < qty < held:
+        book_cut(s, place, held - qty)
+        order_say(s, OUT_AMENDED, order, qty)
+        return WHY_NONE
+    t.order_id, t.price, t.qty, t.expiry_ns, t.account = order.order_id, price, qty, order.expiry_ns, order.account
+    t.display = order.display if <int64_t>order.display < qty else 0
+    t.market, t.side, t.tif, t.self_trade, t.before = order.market, order.side, order.tif, order.flags // ORDER_SELF_TRADE, place
+    t.reduce_only, t.close_only = order.flags & ORDER_REDUCE_ONLY != 0, False
+    book_withhold(s, place, False)
+    why = order_post(s, &t)
+    if why:
+        book_withhold(s, place, True)
+    return why
+
+
+# ---- the gate
+
+cdef int order_post(State* s, Ticket* t) noexcept nogil:
+    """Gate and post one order of a user or a quoter; return the Reason of a refusal, which changed nothing.
+
+    t.before is the order that it changes: the caller withholds its reservation, and puts it back after a refusal.
+    """
+    cdef int64_t limit
+    cdef int why = _gate(s, t, &limit)
+    cdef Order draft
+    if why:
+        return why
+    draft.order_id, draft.price, draft.account, draft.market, draft.side = t.order_id, t.price, t.account, t.market, t.side
+    if t.before:
+        book_withhold(s, t.before, True)
+        book_remove(s, t.before)
+        o = order_say(s, OUT_AMENDED, &draft, t.qty)
+        o.other_id = 1
+    else:
+        o = order_say(s, OUT_ACCEPTED, &draft, t.qty)
+        o.other_id = t.display
+    if PLANTED(s.planted, 5):
+        limit += s.market_rules[t.market].tick_size if t.side == SIDE_BUY else -s.market_rules[t.market].tick_size
+    _post(s, t, &draft, limit)
+    return WHY_NONE
+
+
+cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) noexcept nogil:
+    """Match an accepted order, then let what is left of it rest or go."""
+    cdef Matched m = order_match(s, t, limit, STAGE_NONE)
+    if not m.left:
+        return
+    if _rests(t.tif) and not m.stopped:
+        draft.expiry_ns, draft.display, draft.tif = t.expiry_ns, <uint32_t>t.display, t.tif
+        draft.flags = (ORDER_REDUCE_ONLY if t.reduce_only else 0) | t.self_trade * ORDER_SELF_TRADE
+        draft.shown = <uint32_t>(m.left if not t.display or m.left < <int64_t>t.display else <int64_t>t.display)
+        draft.hidden = <uint32_t>(m.left - draft.shown)
+        book_rest(s, draft)
+        s.reduce_only_seen = s.reduce_only_seen or t.reduce_only
+    else:
+        o = order_say(s, OUT_CANCELLED, draft, m.left)
+        o.reason = m.stopped if m.stopped else WHY_IOC_REMAINDER
+
+
+cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
+    """Why an order is refused, or the worst price at which it trades; it may be given another price of its own."""
+    cdef const MarketRule* rule = &s.market_rules[t.market]
+    cdef int64_t closable
+    cdef int32_t opposite
+    cdef bint collects
+    cdef int why = _ranges(s, t, rule)
+    if not why:
+        why = _counts(s, t)
+    if why:
+        return why
+    if t.close_only:
+        closable = _closable(s.positions[<size_t>t.account * s.markets + t.market].qty, t.side)
+        t.qty = closable if closable < rule.qty_max else rule.qty_max
+        if not t.qty:
+            return WHY_NOT_REDUCING
+    why = _limits(s, t, rule)
+    if why:
+        return why
+    if t.reduce_only and t.qty > _closable(s.positions[<size_t>t.account * s.markets + t.market].qty, t.side):
+        return WHY_NOT_REDUCING
+    collects = s.market_states[t.market] == <uint8_t>MARKET_AUCTION
+    if collects and not _rests(t.tif):
+        return WHY_MARKET_STATE
+    opposite = 0 if collects else book_best(s, t.market, _opposite(t.side))
+    if t.tif == TIF_POST_REPRICE and opposite and order_reaches(s, t.side, t.price, s.orders[opposite].price):
+        t.price = s.orders[opposite].price + (-rule.tick_size if t.side == SIDE_BUY else rule.tick_size)
+        if not 1 <= t.price <= PRICE_MAX:
+            return WHY_WOULD_CROSS
+    if not s.clears:
+        why = _state_gate(s, t, rule)
+    elif rule.spot:
+        why = _spot_gate(s, t.account, t.market, t.side, t.tif, t.price, t.qty)
+    else:
+        why = _margin_gate(s, t.account, t.market, t.side, t.tif, t.price, t.qty, t.reduce_only)
+    if why:
+        return why
+    limit[0] = _market_limit(s, t.market, t.side) if t.tif == TIF_MARKET else t.price
+    if opposite and order_reaches(s, t.side, limit[0], s.orders[opposite].price):
+        if t.tif == TIF_POST_ONLY:
+            return WHY_WOULD_CROSS
+        if margin_state_permit(s, t.market, ACT_TAKE) >= PERMIT_DEFER:
+            return WHY_MARKET_STATE
+    if t.tif == TIF_FOK and _available(s, t, limit[0]) < t.qty and not PLANTED(s.planted, 40):
+        return WHY_CANNOT_FILL
+    return WHY_NONE
+
+
+cdef inline int _ranges(State* s, const Ticket* t, const MarketRule* rule) noexcept nogil:
+    if t.side != SIDE_BUY and t.side != SIDE_SELL:
+        return WHY_BAD_SIDE
+    if not TIF_GTC <= t.tif <= TIF_POST_REPRICE or (t.tif == TIF_FOK and rule.spot):
+        return WHY_BAD_TIF  # whether the makers of a spot market can deliver shows only as they are met
+    if t.qty != 0 if t.close_only else not 1 <= t.qty <= QTY_MAX:
+        return WHY_BAD_QTY
+    if t.price != 0 if t.tif == TIF_MARKET else not 1 <= t.price <= PRICE_MAX:
+        return WHY_BAD_PRICE
+    if money_mul(t.price, rule.multiplier) > VALUE_MAX:
+        return WHY_BAD_PRICE
+    if t.price % rule.tick_size:
+        return WHY_OFF_TICK
+    if t.expiry_ns:
+        if t.tif != TIF_GTD and t.tif != TIF_POST_ONLY and t.tif != TIF_POST_REPRICE:
+            return WHY_BAD_EXPIRY
+        if not s.now < t.expiry_ns <= TIMES_MAX_NS:
+            return WHY_BAD_EXPIRY
+    elif t.tif == TIF_GTD:
+        return WHY_BAD_EXPIRY
+    if t.display and (not _rests(t.tif) or t.reduce_only or t.display >= <uint64_t>t.qty):
+        return WHY_BAD_DISPLAY
+    if t.self_trade == SELF_ALLOW or not SELF_AS_MARKET <= t.self_trade <= SELF_DECREMENT:
+        return WHY_BAD_SELF_TRADE
+    return WHY_NONE
+
+
+cdef inline int _counts(State* s, const Ticket* t) noexcept nogil:
+    cdef int before = 1 if t.before else 0
+    if s.accounts[t.account].status == STATUS_LIQUIDATING:
+        return WHY_IN_LIQUIDATION
+    if s.accounts[t.account].orders_count - before >= s.orders_per_account_max:
+        return WHY_TOO_MANY_ORDERS
+    return WHY_BOOK_FULL if s.orders_live - before >= s.orders_max else WHY_NONE
+
+
+cdef inline int _limits(State* s, const Ticket* t, const MarketRule* rule) noexcept nogil:
+    """Limits of one order, of what an account and its owner could hold after it, and of the open interest."""
+    cdef const Position* p = &s.positions[<size_t>t.account * s.markets + t.market]
+    cdef int64_t worse = _abs(p.qty + p.buy_lots)
+    cdef int64_t other = _abs(p.qty - p.sell_lots)
+    cdef int64_t raised
+    cdef money_t value
+    if (worse if worse > other else other) + t.qty > POSITION_MAX:
+        return WHY_POSITION_LIMIT
+    if t.qty > rule.qty_max:
+        return WHY_QTY_LIMIT
+    if rule.notional_limited:
+        value = s.marks[t.market].value if t.tif == TIF_MARKET else money_mul(t.price, rule.multiplier)
+        if money_scale(value, t.qty) > rule.notional_max:
+            return WHY_NOTIONAL_LIMIT
+    if not rule.position_max and not rule.open_interest_max:
+        return WHY_NONE
+    raised = _positive(_reach(p, t.side) + t.qty) - _positive(_reach(p, t.side))
+    if rule.position_max and raised and _owner_reach(s, t.account, t.market, t.side) + raised > rule.position_max:
+        return WHY_OWNER_LIMIT
+    if rule.open_interest_max and raised and s.open_interest[t.market] + raised > rule.open_interest_max:
+        return WHY_OPEN_INTEREST_LIMIT
+    return WHY_NONE
+
+
+cdef inline int64_t _reach(const Position* p, int side) noexcept nogil:
+    """The lots that an account holds on a side with all its open orders of that side filled; negative: the other."""
+    return p.qty + p.buy_lots if side == SIDE_BUY else p.sell_lots - p.qty
+
+
+cdef int64_t _owner_reach(State* s, uint32_t account, int market, int side) noexcept nogil:
+    """What all accounts of the owner could hold on a side together."""
+    cdef int64_t total = 0
+    cdef uint32_t a
+    for a in range(USERS_FROM, s.accounts_high):
+        if s.accounts[a].opened and s.accounts[a].owner == s.accounts[account].owner:
+            if not PLANTED(s.planted, 46) or a == account:
+                total += _positive(_reach(&s.positions[<size_t>a * s.markets + market], side))
+    return total
+
+
+cdef int _state_gate(State* s, const Ticket* t, const MarketRule* rule) noexcept nogil:
+    """Without clearing only the market's state speaks, and the mark where a MARKET order is bounded by it."""
+    if margin_state_permit(s, t.market, ACT_OPEN) >= PERMIT_DEFER:
+        return WHY_MARKET_STATE
+    if t.tif == TIF_MARKET and not rule.bound_in_ticks and margin_grade_permit(s, t.market, ACT_OPEN) >= PERMIT_DEFER:
+        return WHY_GRADE_REFUSED
+    return WHY_NONE
 
 
 cdef int _margin_gate(
@@ -165,7 +435,10 @@ cdef bint _owes(State* s, uint32_t account) noexcept nogil:
 cdef bint _delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil:
     """A side of a spot fill has what it gives, its fee included, and room for what it gets."""
     cdef int asset
-    cdef money_t amount = margin_given(s, market, side, lots, price, fee_ppm, &asset)
+    cdef money_t amount
+    if not s.clears:
+        return True
+    amount = margin_given(s, market, side, lots, price, fee_ppm, &asset)
     return margin_wallet(s, account, asset) >= amount and _has_room(s, account, side, market, lots, price)
 
 
@@ -177,55 +450,169 @@ cdef bint _has_room(State* s, uint32_t account, int side, int market, int64_t lo
 
 
 cdef int64_t _market_limit(State* s, int market, int side) noexcept nogil:
-    """The worst price a MARKET order takes: market_bound_ppm from the mark, on tick, inside the bound."""
+    """The worst price a MARKET order takes, on tick: so far from the mark, or from the best opposite price.
+
+    Of an empty opposite side: the price that reaches nothing.
+    """
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef int64_t mark = s.marks[market].published.last_valid
     cdef int64_t limit
+    cdef money_t away
+    cdef int32_t opposite
+    if rule.bound_in_ticks:
+        opposite = book_best(s, market, _opposite(side))
+        away = money_mul(rule.bound_ticks, rule.tick_size)
+        if not opposite:
+            return 0 if side == SIDE_BUY else PRICE_MAX
+        if side == SIDE_BUY:
+            return <int64_t>(s.orders[opposite].price + away) if s.orders[opposite].price + away < PRICE_MAX else PRICE_MAX
+        return <int64_t>(s.orders[opposite].price - away) if s.orders[opposite].price - away > rule.tick_size else rule.tick_size
     if side == SIDE_BUY:
         return <int64_t>div_floor(money_mul(mark, PPM + rule.market_bound_ppm), money_mul(PPM, rule.tick_size)) * rule.tick_size
     limit = <int64_t>div_ceil(money_mul(mark, PPM - rule.market_bound_ppm), money_mul(PPM, rule.tick_size)) * rule.tick_size
     return limit if limit > rule.tick_size else rule.tick_size
 
 
-cdef bint _crosses(State* s, int market, int side, int64_t limit) noexcept nogil:
-    """What is left of a taker could trade on: only the purse of its account stopped it."""
-    cdef int32_t opposite = book_best(s, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY)
-    return opposite != 0 and _reaches(s, side, limit, s.orders[opposite].price)
+cdef int64_t _available(State* s, const Ticket* t, int64_t limit) noexcept nogil:
+    """The lots that an order would trade at once, at most its own: the queue as it would be met, order by order.
 
-
-cdef int64_t order_match(
-    State* s, uint32_t account, uint64_t order_id, int market, int side, int64_t limit, int64_t qty, int stage, money_t* notional
-) noexcept nogil:
-    """Trade up to qty lots against the book at `limit` or better, best price first, oldest first; return the lots filled.
-
-    In a liquidation a resting order of the same owner is cancelled, not met. A taker of a spot market stops where it cannot give,
-    or has no room for, what the next fill moves: fees are rounded up fill by fill.
+    Hidden lots count; those of the order's own account do as its self-trade mode lets them; a reduce-only order counts for
+    what its account can still close when it is met.
     """
-    cdef const MarketRule* rule = &s.market_rules[market]
-    cdef int opposite = SIDE_SELL if side == SIDE_BUY else SIDE_BUY
-    cdef int64_t left = qty
+    cdef int opposite = _opposite(t.side)
+    cdef int32_t head = book_best(s, t.market, opposite)
+    cdef int32_t last = 0
+    cdef int32_t place
+    cdef int64_t found = 0
+    cdef bint more = True
+    while head and more and order_reaches(s, t.side, limit, s.orders[head].price):
+        more = _level_available(s, t, head, &found)
+        last, head = head, book_after(s, t.market, opposite, s.orders[head].price)
+    head = book_best(s, t.market, opposite) if last else 0
+    while head:  # what was met is forgotten again
+        place = head
+        while place:
+            s.met[s.orders[place].account] = 0
+            place = s.orders[place].next
+        head = book_after(s, t.market, opposite, s.orders[head].price) if head != last else 0
+    return found
+
+
+cdef bint _level_available(State* s, const Ticket* t, int32_t head, int64_t* found) noexcept nogil:
+    """Add what an order would trade at one level; False: it trades no further. An order that hides lots comes again at the back."""
+    cdef int mode = _self_trade(s, t)
+    cdef int opposite = _opposite(t.side)
+    cdef int64_t turn = 0
+    cdef int64_t lots, left
+    cdef bint again = True
+    cdef int32_t place
+    cdef const Order* maker
+    while again:
+        again, place = False, head
+        while place:
+            maker = &s.orders[place]
+            place = maker.next
+            lots = maker.shown
+            if turn:
+                lots = maker.hidden - (turn - 1) * maker.display
+                lots = lots if lots < <int64_t>maker.display else maker.display
+            if lots <= 0:
+                continue
+            if mode != SELF_ALLOW and _same(s, maker, t.account, STAGE_NONE):
+                if mode == SELF_CANCEL_MAKER:
+                    continue
+                return False
+            if maker.flags & ORDER_REDUCE_ONLY and maker.account != t.account:
+                left = _closable(s.positions[<size_t>maker.account * s.markets + t.market].qty, opposite) - s.met[maker.account]
+                lots = _positive(lots if lots < left else left)
+            lots = lots if lots < t.qty - found[0] else t.qty - found[0]
+            found[0] += lots
+            s.met[maker.account] += lots
+            if found[0] == t.qty:
+                return False
+            again = again or maker.hidden > turn * maker.display
+        turn += 1
+    return True
+
+
+# ---- matching
+
+cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) noexcept nogil:
+    """Trade up to t.qty lots against the book at `limit` or better, best price first, oldest first.
+
+    In a liquidation a resting order of the same owner is cancelled, not met; else the taker's self-trade mode decides. A taker of
+    a spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill by fill.
+    Only the shown lots of an order are met; then it shows more, at the back of its level. In an auction nobody is met.
+    """
+    cdef const MarketRule* rule = &s.market_rules[t.market]
+    cdef int opposite = _opposite(t.side)
+    cdef int mode = SELF_CANCEL_MAKER if stage else _self_trade(s, t)
     cdef int64_t lots
     cdef int32_t place
     cdef Order* maker
-    notional[0] = 0
-    while left:
-        place = book_best(s, market, opposite)
-        if not place or not _reaches(s, side, limit, s.orders[place].price):
+    cdef Matched m
+    m.notional, m.left, m.stopped = 0, t.qty, WHY_NONE
+    if s.market_states[t.market] == <uint8_t>MARKET_AUCTION:
+        return m
+    while m.left:
+        place = book_best(s, t.market, opposite)
+        if not place or not order_reaches(s, t.side, limit, s.orders[place].price):
             break
         maker = &s.orders[place]
-        if stage and s.accounts[maker.account].owner == s.accounts[account].owner:
-            order_cancel(s, place, WHY_OWN_ORDER, stage)
+        if mode != SELF_ALLOW and _same(s, maker, t.account, stage):
+            m.left = _prevent(s, mode, t, place, m.left, stage)
+            if mode == SELF_CANCEL_TAKER or mode == SELF_CANCEL_BOTH:
+                m.stopped = WHY_SELF_TRADE
+                break
             continue
-        lots = left if left < maker.qty else maker.qty
+        lots = m.left if m.left < <int64_t>maker.shown else <int64_t>maker.shown
         if rule.spot:
-            if not _delivers(s, maker.account, opposite, market, lots, maker.price, rule.maker_ppm):
+            if not _delivers(s, maker.account, opposite, t.market, lots, maker.price, rule.maker_ppm):
                 order_cancel(s, place, WHY_UNFUNDED, stage)
                 continue
-            if not _delivers(s, account, side, market, lots, maker.price, 0 if stage else rule.taker_ppm):
+            if not _delivers(s, t.account, t.side, t.market, lots, maker.price, 0 if stage else rule.taker_ppm):
+                m.stopped = WHY_UNFUNDED
                 break
-        notional[0] += _fill(s, account, order_id, place, side, lots, stage)
-        left -= lots
-    return qty - left
+        m.notional += _fill(s, t.account, t.order_id, place, t.side, lots, stage)
+        m.left -= lots
+    return m
+
+
+cdef inline int _self_trade(State* s, const Ticket* t) noexcept nogil:
+    """The mode that counts for a taker: its own, else that of the market's row."""
+    return s.market_rules[t.market].self_trade if t.self_trade == SELF_AS_MARKET else t.self_trade
+
+
+cdef bint _same(State* s, const Order* maker, uint32_t taker, int stage) noexcept nogil:
+    """A resting order is the taker's own: of its account, or of its owner where the row or a stage says so."""
+    if maker.account == taker:
+        return not PLANTED(s.planted, 43)
+    if not stage and not s.market_rules[maker.market].self_trade_by_owner:
+        return False
+    return s.accounts[maker.account].owner == s.accounts[taker].owner
+
+
+cdef int64_t _prevent(State* s, int mode, const Ticket* t, int32_t place, int64_t left, int stage) noexcept nogil:
+    """Do what a self-trade mode says when an order meets one of its own; return what is left of the taker."""
+    cdef Order* maker = &s.orders[place]
+    cdef int64_t lots = left if left < <int64_t>maker.shown else <int64_t>maker.shown
+    if mode == SELF_DECREMENT:
+        o = emit(s, OUT_CANCELLED)
+        o.account, o.market, o.ref_id, o.side, o.price, o.qty = t.account, t.market, t.order_id, t.side, t.price, lots
+        o.reason = WHY_SELF_TRADE
+        o = order_say(s, OUT_CANCELLED, maker, lots)
+        o.reason = WHY_SELF_TRADE
+        _reduce(s, place, lots)
+        return left - lots
+    if mode != SELF_CANCEL_TAKER:
+        order_cancel(s, place, WHY_OWN_ORDER if stage else WHY_SELF_TRADE, stage)
+    return left
+
+
+cdef inline void _reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
+    """Take lots from what an order shows, and say so when it shows more."""
+    if book_reduce(s, place, lots):
+        order_say(s, OUT_REFRESHED, &s.orders[place], s.orders[place].shown)
 
 
 cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, int side, int64_t lots, int stage) noexcept nogil:
@@ -235,14 +622,17 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
     cdef uint32_t maker_account = maker.account
     cdef int market = maker.market
     cdef money_t cash = money_scale(money_mul(maker.price, rule.multiplier), lots)
-    cdef money_t fee = 0 if stage else div_ceil(money_scale(cash, rule.taker_ppm), PPM)
-    cdef money_t maker_fee = div_ceil(money_scale(cash, rule.maker_ppm), PPM)
+    cdef money_t fee = 0
+    cdef money_t maker_fee = 0
     cdef uint32_t buyer = taker if side == SIDE_BUY else maker_account
     cdef uint32_t seller = maker_account if side == SIDE_BUY else taker
-    if rule.spot:
-        ledger_swap(s, buyer, seller, market, lots, cash)
-    else:
-        ledger_exchange(s, buyer, seller, market, lots, cash)
+    if s.clears:
+        fee = 0 if stage else div_ceil(money_scale(cash, rule.taker_ppm), PPM)
+        maker_fee = div_ceil(money_scale(cash, rule.maker_ppm), PPM)
+        if rule.spot:
+            ledger_swap(s, buyer, seller, market, lots, cash)
+        else:
+            ledger_exchange(s, buyer, seller, market, lots, cash)
     if fee:
         ledger_move(s, taker, CHART_FEES, rule.quote, fee)
         if PLANTED(s.planted, 2):
@@ -257,7 +647,7 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
     o.money_lo, o.money_hi = money_lo(fee), money_hi(fee)
     if maker_fee:
         ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, rule.quote, maker_fee)
-    book_reduce(s, place, lots)
+    _reduce(s, place, lots)
     order_trim(s, taker, market)
     order_trim(s, maker_account, market)
     return cash
@@ -276,8 +666,9 @@ cdef inline int64_t _closable(int64_t held, int side) noexcept nogil:
 
 
 cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil:
-    """Cut the account's reduce-only orders, oldest first, each to what is left of its position."""
+    """Cut the account's reduce-only orders, oldest first, each to what is left of its position. Those that wait stay."""
     cdef int64_t held, left, cut
+    cdef Order* order
     cdef int32_t place, following
     if not s.reduce_only_seen or PLANTED(s.planted, 22):
         return
@@ -285,23 +676,31 @@ cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil:
     place = s.accounts[account].orders_head
     while place:
         following = s.orders[place].account_next
-        if s.orders[place].reduce_only and s.orders[place].market == market:
-            left = _closable(held, s.orders[place].side)
-            cut = s.orders[place].qty - left
+        order = &s.orders[place]
+        if order.flags & (ORDER_REDUCE_ONLY | ORDER_WAITS) == ORDER_REDUCE_ONLY and order.market == market:
+            left = _closable(held, order.side)
+            cut = <int64_t>order.shown + order.hidden - left
             if left == 0:
                 order_cancel(s, place, WHY_REDUCE_ONLY, s.stage)
             elif cut > 0:
-                o = _say(s, OUT_CANCELLED, account, market, s.orders[place].order_id, s.orders[place].side, s.orders[place].price, cut)
+                o = order_say(s, OUT_CANCELLED, order, cut)
                 o.reason = WHY_REDUCE_ONLY
-                book_reduce(s, place, cut)
+                book_cut(s, place, cut)
         place = following
 
 
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil:
     cdef Order order = s.orders[place]
     book_remove(s, place)
-    o = _say(s, OUT_CANCELLED, order.account, order.market, order.order_id, order.side, order.price, order.qty)
+    o = order_say(s, OUT_CANCELLED, &order, <int64_t>order.shown + order.hidden)
     o.reason, o.stage = reason, stage
+
+
+cdef Outcome* order_say(State* s, int kind, const Order* order, int64_t qty) noexcept nogil:
+    """Emit an outcome about an order and some of its lots."""
+    o = emit(s, kind)
+    o.account, o.market, o.ref_id, o.side, o.price, o.qty = order.account, order.market, order.order_id, order.side, order.price, qty
+    return o
 
 
 cdef uint64_t order_next_id(State* s) noexcept nogil:

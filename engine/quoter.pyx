@@ -5,10 +5,10 @@ from engine.margin cimport margin_state_permit
 from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_next_id, order_post
 from engine.records cimport (
-    ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
+    ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
     WHY_QUOTER_RETURN,
 )
-from engine.state cimport MarketRule, Published, Quoter, QuoterRule, State, emit
+from engine.state cimport MarketRule, Published, Quoter, QuoterRule, State, Ticket, emit
 
 cdef enum:
     PPM = 1000000
@@ -60,11 +60,15 @@ cdef money_t _inventory(State* s, const QuoterRule* rule) noexcept nogil:
 
 cdef void _quote(State* s, const QuoterRule* rule, int side, int64_t price) noexcept nogil:
     """Place one quote through the gate; a refusal is a REJECT outcome."""
-    cdef uint64_t order_id = order_next_id(s)
-    cdef int why = order_post(s, rule.account, rule.market, order_id, side, TIF_POST_ONLY, price, rule.lots, False)
+    cdef Ticket t
+    cdef int why
+    t.order_id, t.account, t.market, t.side, t.tif = order_next_id(s), rule.account, rule.market, side, TIF_POST_ONLY
+    t.price, t.qty, t.display, t.expiry_ns, t.self_trade, t.before = price, rule.lots, 0, 0, SELF_AS_MARKET, 0
+    t.reduce_only, t.close_only = False, False
+    why = order_post(s, &t)
     if why:
         o = emit(s, OUT_REJECT)
-        o.account, o.market, o.ref_id, o.side, o.price, o.qty, o.reason = rule.account, rule.market, order_id, side, price, rule.lots, why
+        o.account, o.market, o.ref_id, o.side, o.price, o.qty, o.reason = t.account, t.market, t.order_id, side, price, t.qty, why
 
 
 cdef void _say(State* s, const QuoterRule* rule, int why, int64_t price) noexcept nogil:

@@ -14,14 +14,14 @@ cdef struct Event:  # 64 bytes, little-endian, no padding
     uint64_t ref_id  # order id; owner of an account
     int64_t price  # price units of the market, or of the source
     int64_t qty  # lots; leverage (times); another account; a state or a setting
-    uint64_t amount_lo  # money, 10^-decimals of the asset: low half
-    int64_t amount_hi  # high half, with the sign
+    uint64_t amount_lo  # money, 10^-decimals of the asset: low half; of an order: lots shown; trigger price or distance
+    int64_t amount_hi  # high half, with the sign; of an order: when it expires, ns
     uint32_t account  # account id
     uint16_t batch_left  # events of the same time still to come in this batch
-    uint16_t source  # row number
+    uint16_t source  # row number; of a waiting order: TriggerBy
     uint8_t market  # row number
     uint8_t leg  # Leg
-    uint16_t asset  # row number
+    uint16_t asset  # row number; of an order: SelfTrade
     uint8_t kind  # EventKind
     uint8_t side  # Side
     uint8_t tif  # Tif
@@ -53,7 +53,7 @@ cdef struct Outcome:  # 80 bytes, little-endian, no padding
 
 cdef extern from * nogil:
     """
-    #define RISKBED_SCHEMA_VERSION 2
+    #define RISKBED_SCHEMA_VERSION 3
     #define RISKBED_USERS_FROM 16u
     #define RISKBED_ENGINE_ORDER ((uint64_t)1 << 63)
     #define RISKBED_SEAM_ANY 0xFFFFFFFFu
@@ -82,6 +82,13 @@ cpdef enum EventKind:
     EV_MODE = 10
     EV_AUTO_ADD = 11
     EV_STATE = 12
+    EV_AMEND = 13
+    EV_MASS_CANCEL = 14
+    EV_DISCONNECT = 15
+    EV_STOP = 16
+    EV_TAKE_PROFIT = 17
+    EV_TRAILING = 18
+    EV_BUST = 19
 
 
 cpdef enum Side:
@@ -96,12 +103,35 @@ cpdef enum Tif:
     TIF_IOC = 2
     TIF_POST_ONLY = 3
     TIF_MARKET = 4
+    TIF_FOK = 5
+    TIF_GTD = 6
+    TIF_POST_REPRICE = 7
 
 
 cpdef enum Flag:
     FLAG_MISSING = 1
     FLAG_HAS_PARENT = 2
     FLAG_REDUCE_ONLY = 4
+    FLAG_CLOSE_ONLY = 8
+    FLAG_PROTECT = 16
+    FLAG_ALL_MARKETS = 32
+    FLAG_DISTANCE_PPM = 64
+
+
+cpdef enum SelfTrade:
+    SELF_AS_MARKET = 0
+    SELF_ALLOW = 1
+    SELF_CANCEL_TAKER = 2
+    SELF_CANCEL_MAKER = 3
+    SELF_CANCEL_BOTH = 4
+    SELF_DECREMENT = 5
+
+
+cpdef enum TriggerBy:
+    BY_NONE = 0
+    BY_LAST = 1
+    BY_MARK = 2
+    BY_INDEX = 3
 
 
 cpdef enum Leg:
@@ -148,6 +178,12 @@ cpdef enum OutcomeKind:
     OUT_ADL = 22
     OUT_STATE_SET = 23
     OUT_AUTO_ADD_SET = 24
+    OUT_WAITING = 25
+    OUT_TRIGGERED = 26
+    OUT_AMENDED = 27
+    OUT_REFRESHED = 28
+    OUT_BUSTED = 29
+    OUT_UNCROSSED = 30
 
 
 cpdef enum Reason:
@@ -190,6 +226,7 @@ cpdef enum Reason:
     WHY_NOT_FLAT = 36
     WHY_NOT_REDUCING = 37
     WHY_BAD_SETTING = 38
+    WHY_BAD_EXPIRY = 39
     WHY_USER = 40
     WHY_IOC_REMAINDER = 41
     WHY_LIQUIDATED = 42
@@ -204,6 +241,27 @@ cpdef enum Reason:
     WHY_ABOVE_TARGET = 52
     WHY_QUOTER_EXIT = 60
     WHY_QUOTER_RETURN = 61
+    WHY_BAD_DISPLAY = 62
+    WHY_BAD_SELF_TRADE = 63
+    WHY_BAD_TRIGGER = 64
+    WHY_WOULD_TRIGGER = 65
+    WHY_NO_TRIGGER_PRICE = 66
+    WHY_CANNOT_FILL = 67
+    WHY_BAD_AMEND = 68
+    WHY_PRICE_BAND = 69
+    WHY_QTY_LIMIT = 70
+    WHY_NOTIONAL_LIMIT = 71
+    WHY_OWNER_LIMIT = 72
+    WHY_OPEN_INTEREST_LIMIT = 73
+    WHY_UNKNOWN_FILL = 74
+    WHY_BUSTED_ALREADY = 75
+    WHY_EXPIRED = 80
+    WHY_SELF_TRADE = 81
+    WHY_MASS_CANCEL = 82
+    WHY_DISCONNECTED = 83
+    WHY_TRIGGER_PROTECTED = 84
+    WHY_LIMIT_UP_DOWN = 85
+    WHY_PAUSE_ENDED = 86
 
 
 cpdef enum Grade:
@@ -223,12 +281,19 @@ cpdef enum Action:
     ACT_ADL = 6
     ACT_FUNDING = 7
     ACT_CANCEL = 8
+    ACT_AMEND = 9
+    ACT_TRIGGER = 10
+    ACT_TAKE = 11
 
 
 cpdef enum MarketState:
     MARKET_OPEN = 0
     MARKET_REDUCE_ONLY = 1
     MARKET_HALTED = 2
+    MARKET_CANCEL_ONLY = 3
+    MARKET_POST_ONLY = 4
+    MARKET_AUCTION = 5
+    MARKET_PAUSED = 6
 
 
 cpdef enum Permit:
@@ -268,6 +333,7 @@ cpdef enum Flow:
     FLOW_FUNDING_PAID = 15
     FLOW_FUNDING_RECEIVED = 16
     FLOW_ADL = 17
+    FLOW_FEE_RETURNED = 18
 
 
 cpdef enum Status:

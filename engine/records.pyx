@@ -81,6 +81,6 @@ cdef dict _members(object enum):
 ENUMS = {
     enum.__name__: _members(enum)
     for enum in (
-        EventKind, Side, Tif, Flag, Leg, Chart, OutcomeKind, Reason, Grade, Action, MarketState, Permit, Stage, Flow, Status, Seam, SeamKind
+        EventKind, Side, Tif, Flag, SelfTrade, TriggerBy, Leg, Chart, OutcomeKind, Reason, Grade, Action, MarketState, Permit, Stage, Flow, Status, Seam, SeamKind
     )
 }

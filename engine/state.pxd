@@ -16,7 +16,21 @@ cdef enum Reading:
     READ_OK, READ_MISSING, READ_STALE, READ_INVALID
 
 cdef enum TimerKind:
-    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND
+    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE
+
+cdef enum BandKind:
+    BAND_NONE, BAND_PERCENT, BAND_INDEX
+
+cdef enum Anchor:
+    ANCHOR_MARK, ANCHOR_INDEX, ANCHOR_LAST
+
+cdef enum BandPolicy:
+    BAND_REJECT, BAND_REPRICE, BAND_CLIP
+
+cdef enum OrderFlag:
+    ORDER_REDUCE_ONLY = 1
+    ORDER_WAITS = 2  # for its trigger: not in the book
+    ORDER_SELF_TRADE = 4  # times its SelfTrade: bits 2 to 4
 
 # ---- rules
 
@@ -49,6 +63,28 @@ cdef struct MarketRule:
     int32_t basis_samples  # 0: the mark is the index
     bint mark_median
     bint republish_on_fill
+    bint bound_in_ticks  # of MARKET orders: from the best opposite price; else market_bound_ppm from the mark
+    int64_t bound_ticks
+    int64_t trigger_protect_ppm
+    int32_t self_trade  # SelfTrade
+    bint self_trade_by_owner
+    int32_t band_kind  # BandKind
+    int32_t band_anchor  # Anchor
+    int64_t band_up_ppm  # or the inner rate
+    int64_t band_down_ppm  # or the outer rate
+    int32_t band_policy  # BandPolicy
+    bint band_liquidation
+    int64_t limit_ppm  # up and down; 0: none
+    int32_t limit_anchor  # Anchor
+    bint resume_by_auction
+    int64_t pause_ns
+    int64_t auction_ns
+    int64_t qty_max  # lots of one order
+    bint notional_limited
+    money_t notional_max  # of one order, settlement asset
+    int64_t position_max  # lots of an owner on a side; 0: no limit
+    int64_t open_interest_max  # lots; 0: no limit
+    int32_t auction_reference  # Anchor
 
 cdef struct SourceRule:
     int64_t stale_after_ns
@@ -141,18 +177,43 @@ cdef struct Position:
     int64_t sell_lots
     int64_t leverage  # 0: not chosen
 
-cdef struct Order:
+cdef struct Order:  # 64 bytes, one cache line
     uint64_t order_id
     int64_t price
-    int64_t qty  # left, lots
+    int64_t expiry_ns  # 0: never
+    uint32_t shown  # lots at its place in the queue; 0: a free place
+    uint32_t hidden  # lots behind them
+    uint32_t display  # lots shown at a time; 0: all
     uint32_t account
-    int32_t next  # in its level, younger; 0: none
+    int32_t next  # in its level, younger; of a waiting order in its market's list; 0: none
     int32_t prev
     int32_t account_next
     int32_t account_prev
-    uint16_t market
+    int32_t heap  # place in the heap of expiries; 0: none
+    uint8_t market
     uint8_t side
-    uint8_t reduce_only
+    uint8_t tif
+    uint8_t flags  # OrderFlag
+
+cdef struct Ticket:  # an order on its way in: every field as wide as an event has it
+    uint64_t order_id
+    uint64_t display  # lots shown at a time; 0: all
+    int64_t price
+    int64_t qty
+    int64_t expiry_ns  # 0: never
+    uint32_t account
+    int32_t market
+    int32_t side
+    int32_t tif
+    int32_t self_trade
+    int32_t before  # place of the order that it changes; 0: none
+    bint reduce_only
+    bint close_only
+
+cdef struct Matched:
+    money_t notional  # of the fills
+    int64_t left  # lots
+    int32_t stopped  # Reason why it stopped although it reached the book; 0: none
 
 cdef struct Level:
     int32_t head  # oldest order, 0: none
@@ -240,7 +301,7 @@ cdef struct State:
     QuoterRule* quoter_rules
     SeamRow* seam_rows
     uint8_t permits[4][16]  # [grade][action]
-    uint8_t state_permits[4][16]  # [MarketState][action]
+    uint8_t state_permits[8][16]  # [MarketState][action]
     int64_t gap_max_ns
     int32_t markets
     int32_t assets
@@ -257,6 +318,8 @@ cdef struct State:
     int32_t orders_max
     int32_t orders_per_account_max
     int32_t rounds_max
+    int32_t fills_kept  # of the latest fills, for a bust
+    bint clears  # else a matching engine alone: no accounts, margin, money
     int32_t order_row  # 0 ratio, 1 deficit, 2 account
     bint trigger_at_equal
     bint spots  # there is a spot market
@@ -276,6 +339,10 @@ cdef struct State:
     int32_t orders_high
     int32_t orders_live
     bint reduce_only_seen  # no reduce-only order ever rested: nothing to trim
+    int32_t* expiries  # heap of places by (expiry_ns, order_id), from 1
+    int32_t expiries_count
+    int64_t* open_interest  # lots, by market
+    int64_t* met  # lots of an account's orders met while a FOK is judged, by account; 0 in between
     uint64_t* map_keys
     int32_t* map_orders  # 0: empty
     uint64_t map_mask

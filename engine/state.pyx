@@ -3,7 +3,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from engine.book cimport book_free, book_load, book_save, map_insert
+from engine.book cimport book_free, book_load, book_save, expire_at, map_insert
 from engine.funding cimport funding_next
 from engine.money cimport must
 from engine.records cimport STAGE_CONVERT, USERS_FROM, Outcome
@@ -34,7 +34,8 @@ cdef State* state_new(table) except NULL:
 
 cdef int _rules(State* s, table) except -1:
     cdef int i, j
-    (s.gap_max_ns, s.accounts_max, s.orders_max, s.orders_per_account_max, s.rounds_max) = table["limits"]
+    (s.gap_max_ns, s.accounts_max, s.orders_max, s.orders_per_account_max, s.rounds_max, s.fills_kept) = table["limits"]
+    s.clears = table["clearing"]
     s.numeraire, s.assets = table["numeraire"], table["assets"]
     s.trigger_at_equal, s.order_row = table["trigger_at_equal"], table["order_row"]
     s.fund_net, s.one = table["fund_net"], table["one"]
@@ -51,7 +52,11 @@ cdef int _rules(State* s, table) except -1:
         (r.tick_size, r.multiplier, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
          r.quote, r.spot, r.base, r.lot_units, r.heard_by,
          r.brackets_from, r.brackets_count, r.mark_median, r.basis_samples, r.republish_on_fill,
-         r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb) = row
+         r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb,
+         r.bound_in_ticks, r.bound_ticks, r.trigger_protect_ppm, r.self_trade, r.self_trade_by_owner,
+         r.band_kind, r.band_anchor, r.band_up_ppm, r.band_down_ppm, r.band_policy, r.band_liquidation,
+         r.limit_ppm, r.limit_anchor, r.pause_ns, r.resume_by_auction, r.auction_ns,
+         r.qty_max, r.notional_limited, r.notional_max, r.position_max, r.open_interest_max, r.auction_reference) = row
         s.spots = s.spots or r.spot
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
@@ -123,7 +128,10 @@ cdef int _memory(State* s, table) except -1:
     s.accounts_high = USERS_FROM
     for i in range(<int32_t>USERS_FROM):
         s.accounts[i].owner, s.accounts[i].opened = i, 1
+    s.met = <int64_t*>_take(s, slots, sizeof(int64_t))
+    s.open_interest = <int64_t*>_take(s, s.markets, sizeof(int64_t))
     s.orders = <Order*>_take(s, s.orders_max + 1, sizeof(Order))
+    s.expiries = <int32_t*>_take(s, s.orders_max + 1, sizeof(int32_t))
     s.orders_high = 1
     s.map_mask = 2
     while s.map_mask < 2 * <uint64_t>s.orders_max + 2:
@@ -196,6 +204,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map_keys, <size_t>s.map_orders, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
+        <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries,
         <size_t>s.candidates, <size_t>s.funding_states, <size_t>s.market_states,
         <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
         <size_t>s.outcomes,
@@ -296,7 +305,7 @@ cdef int state_load(State* s, bytes blob) except -1:
     cdef State saved
     cdef const uint8_t* data = blob
     cdef size_t at = sizeof(State)
-    cdef size_t size
+    cdef size_t size, a
     cdef int i
     memcpy(&saved, data, sizeof(State))
     s.accounts_high, s.orders_free, s.orders_high, s.orders_live = saved.accounts_high, saved.orders_free, saved.orders_high, saved.orders_live
@@ -324,8 +333,13 @@ cdef int state_load(State* s, bytes blob) except -1:
         s.accounts[i].watched = 0  # bounds are made again, they are no part of the state
     book_load(s, blob, at)
     for i in range(1, s.orders_high):
-        if s.orders[i].qty > 0:
+        if s.orders[i].shown:
             map_insert(s, s.orders[i].order_id, i)
+            expire_at(s, i)
+    for a in range(s.accounts_high):
+        for i in range(s.markets):
+            if s.positions[a * s.markets + i].qty > 0:
+                s.open_interest[i] += s.positions[a * s.markets + i].qty
     return 0
 
 

@@ -67,16 +67,16 @@ class RestsAtTheFront(Exchange):
 class OneTickBeyond(Exchange):
     """5: matching goes one tick beyond the taker's limit."""
 
-    def match(self, number, order_id, market, side, limit, qty, stage):
-        tick = self.venue.markets[market].tick_size
-        return super().match(number, order_id, market, side, limit + (tick if side == Side.BUY else -tick), qty, stage)
+    def match(self, order, limit, qty, stage):
+        tick = self.venue.markets[order.market].tick_size
+        return super().match(order, limit + (tick if order.side == Side.BUY else -tick), qty, stage)
 
 
 class MarginGateSaysYes(Exchange):
     """6: the margin gate always says yes; the other gates stay."""
 
-    def _margin_gate(self, account, order, tif):
-        reason = super()._margin_gate(account, order, tif)
+    def _margin_gate(self, account, order):
+        reason = super()._margin_gate(account, order)
         return Reason.NONE if reason == Reason.INSUFFICIENT_MARGIN else reason
 
 

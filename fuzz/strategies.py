@@ -33,6 +33,7 @@ from specs.tape import (
     OutcomeKind,
     Seam,
     SeamKind,
+    SelfTrade,
     Side,
     Stage,
     Tif,
@@ -185,6 +186,31 @@ _FEES = [
 ]
 
 
+_SELF_TRADES = [
+    {},
+    {"mode": "cancel_taker"},
+    {"mode": "cancel_maker", "by": "owner"},
+    {"mode": "cancel_both", "by": "owner"},
+    {"mode": "decrement"},
+]
+_LIMITS = [
+    {},
+    {},
+    {"qty_max": 40, "notional_max": 1_500},
+    {"position_max": 60},
+    {"open_interest_max": 90},
+]
+
+
+def _trading(choices: Choices) -> dict:
+    """Return the rows of a market that say how orders trade."""
+    return {
+        "market_bound_ppm": pick(choices, (300_000, 20_000)),
+        "market_bound_ticks": pick(choices, (None, None, 40, 3)),
+        "self_trade": pick(choices, _SELF_TRADES),
+    }
+
+
 def _market(choices: Choices, name: str, index: str) -> dict:
     mark = pick(
         choices,
@@ -204,7 +230,8 @@ def _market(choices: Choices, name: str, index: str) -> dict:
         "lot": {"decimals": pick(choices, (1, 0, 1))},
         "fees": pick(choices, _FEES),
         "leverage_default": pick(choices, (20, 20, 20, 20, 5)),
-        "market_bound_ppm": pick(choices, (300_000, 20_000)),
+        **_trading(choices),
+        "limits": pick(choices, _LIMITS),
         "brackets": pick(choices, (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS)),
         "funding": pick(choices, _FUNDINGS),
     }
@@ -222,7 +249,7 @@ def _spot(choices: Choices, name: str, base: str, index: str) -> dict:
         "tick_size": pick(choices, (1, 5)),
         "lot": {"decimals": pick(choices, (0, 1, 2))},
         "fees": pick(choices, _FEES),
-        "market_bound_ppm": 300_000,
+        **_trading(choices),
     }
 
 
@@ -345,6 +372,10 @@ KINDS = {  # kind of step: its share of the tape
     "order": 20,
     "clock": 8,
     "cancel": 7,
+    "kinds": 9,
+    "amend": 6,
+    "own": 3,
+    "sweep": 2,
     "deposit": 6,
     "withdraw": 3,
     "leverage": 3,
@@ -459,12 +490,12 @@ class TapeMaker:
         ticks = pick(self.choices, (0, 1, -1, 2, -2, 4, -4, 10))
         return max(tick, (price // tick + (ticks if side == Side.SELL else -ticks)) * tick)
 
-    def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int, flags: int = 0) -> None:
+    def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int, flags: int = 0, **more: int) -> None:
         order_id, self.next_id = self.next_id, self.next_id + 1
         self.ids.append((account, order_id))
         price = 0 if tif == Tif.MARKET else price
         fields = {"account": account, "market": market, "ref_id": order_id, "side": side, "tif": tif, "price": price, "qty": qty}
-        self.put(kind=EventKind.ORDER, flags=flags, **fields)
+        self.put(kind=EventKind.ORDER, flags=flags, **fields | more)
 
     def close(self) -> None:
         """A reduce-only order of somebody who traded: on either side, so that some are refused."""
@@ -480,6 +511,64 @@ class TapeMaker:
         side = pick(self.choices, (Side.BUY, Side.SELL))
         tif = pick(self.choices, (Tif.GTC, Tif.GTC, Tif.POST_ONLY, Tif.IOC, Tif.MARKET))
         self._send(account, market, side, tif, self._near(price, tick, side), self._lots(market, account))
+
+    def kinds(self) -> None:
+        """An order of one of the rarer kinds, near the market: it hides lots, expires, kills or prevents."""
+        account, (market, price, tick) = self._who(), self._market()
+        side, lots = pick(self.choices, (Side.BUY, Side.SELL)), self._lots(market, account)
+        expiry = self.now + pick(self.choices, (units.NS, 3 * units.NS, 0, 30 * units.NS, -1))
+        tif, more, flags = pick(
+            self.choices,
+            (
+                (Tif.GTC, {"amount_lo": max(1, lots // 3)}, 0),
+                (Tif.FOK, {}, 0),
+                (Tif.GTD, {"amount_hi": expiry}, 0),
+                (Tif.POST_REPRICE, {}, 0),
+                (Tif.GTC, {"asset": SelfTrade.DECREMENT}, 0),
+                (Tif.IOC, {"asset": SelfTrade.CANCEL_BOTH}, 0),
+                (Tif.FOK, {"asset": SelfTrade.CANCEL_MAKER}, 0),
+                (Tif.POST_ONLY, {"amount_hi": expiry, "amount_lo": 1}, 0),
+                (Tif.IOC, {}, Flag.CLOSE_ONLY),
+                (Tif.GTD, {"amount_hi": expiry, "amount_lo": 2, "asset": SelfTrade.CANCEL_TAKER}, 0),
+            ),
+        )
+        self._send(account, market, side, tif, self._near(price, tick, side), 0 if flags else lots, flags, **more)
+
+    def amend(self) -> None:
+        """Change a recent order: fewer lots, more of them, another price, or nothing."""
+        account, order_id = self.ids[-1 - self.choices.below(min(len(self.ids), 8))] if self.ids else (USERS_FROM, 1)
+        market, price, tick = self._market(self.traded)
+        side = pick(self.choices, (Side.BUY, Side.SELL))
+        price, qty = pick(
+            self.choices, ((0, 1), (0, 3), (self._near(price, tick, side), 0), (0, self._lots(market, account)), (0, 0), (-1, 2))
+        )
+        self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty)
+
+    def own(self) -> None:
+        """Two accounts of one owner, or one account with itself, meet at a price."""
+        account, (market, price, tick) = USERS_FROM, self._market()
+        other = pick(self.choices, (account, account + 2 if self.accounts > 2 else account))
+        side, lots = pick(self.choices, (Side.BUY, Side.SELL)), self._lots(market, account)
+        price, lots = max(tick, price // tick * tick), max(1, lots // 4)
+        self._send(account, market, side, Tif.GTC, price, lots, amount_lo=lots // 2)
+        mode = pick(self.choices, (0, SelfTrade.DECREMENT, SelfTrade.CANCEL_TAKER, SelfTrade.CANCEL_MAKER, SelfTrade.CANCEL_BOTH))
+        self._send(other, market, Side.SELL if side == Side.BUY else Side.BUY, Tif.GTC, price, lots + 1, asset=mode)
+
+    def sweep(self) -> None:
+        """Cancel an account's orders of a market, a side or everywhere; or all of them as it disconnects."""
+        account, market = self._who(), self._market()[0]
+        self.put(
+            account=account,
+            **pick(
+                self.choices,
+                (
+                    {"kind": EventKind.MASS_CANCEL, "market": market},
+                    {"kind": EventKind.MASS_CANCEL, "flags": Flag.ALL_MARKETS},
+                    {"kind": EventKind.MASS_CANCEL, "market": market, "side": Side.SELL},
+                    {"kind": EventKind.DISCONNECT},
+                ),
+            ),
+        )
 
     def trade(self, accounts: int | None = None) -> None:
         """Two of the first `accounts` meet at one price."""
@@ -598,7 +687,7 @@ class TapeMaker:
 
     def state(self) -> None:
         market = self.choices.below(len(self.venue.markets))
-        self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, (MarketState.HALTED, 1, 0, 0, 3)))
+        self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, (MarketState.HALTED, 1, 0, 0, 7, 3, 4, 0)))
 
     def wait(self) -> None:
         """Let a minute pass, so that funding is due."""
@@ -689,6 +778,25 @@ class TapeMaker:
                     order | {"price": 0},
                     order | {"price": units.PRICE_MAX, "side": Side.SELL},
                     order | {"tif": Tif.MARKET},
+                    order | {"amount_lo": 1},
+                    order | {"amount_lo": 2**64 - 1, "qty": 5},
+                    order | {"amount_lo": 1, "qty": 5, "tif": Tif.IOC},
+                    order | {"amount_hi": self.now + units.NS},
+                    order | {"tif": Tif.GTD},
+                    order | {"tif": Tif.GTD, "amount_hi": self.now},
+                    order | {"tif": Tif.GTD, "amount_hi": 2**63 - 1},
+                    order | {"tif": Tif.POST_ONLY, "amount_hi": -1},
+                    order | {"asset": SelfTrade.ALLOW},
+                    order | {"asset": 65_535},
+                    order | {"flags": int(Flag.CLOSE_ONLY)},
+                    order | {"flags": int(Flag.CLOSE_ONLY), "qty": 0},
+                    {"kind": EventKind.AMEND, "account": USERS_FROM, "ref_id": 2**64 - 1, "qty": 1},
+                    {"kind": EventKind.AMEND, "account": USERS_FROM + 1, "ref_id": max(self.next_id - 1, 0), "qty": -1},
+                    {"kind": EventKind.AMEND, "account": USERS_FROM + 1, "ref_id": max(self.next_id - 1, 0), "amount_lo": 1},
+                    {"kind": EventKind.MASS_CANCEL, "account": 2},
+                    {"kind": EventKind.MASS_CANCEL, "account": USERS_FROM, "market": 9},
+                    {"kind": EventKind.MASS_CANCEL, "account": USERS_FROM, "side": 3},
+                    {"kind": EventKind.DISCONNECT, "account": 16_000},
                     amount | {"asset": 77},
                     amount | {"amount": 0},
                     amount | {"amount": -1},

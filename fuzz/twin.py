@@ -25,7 +25,11 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "leverage": (("account", "market", "leverage"), 2),
     "balances": (("account", "asset", "balance"), 2),
     "positions": (("account", "market", "leg", "qty", "entry"), 3),
-    "orders": (("market", "side", "price", "place", "order_id", "account", "qty", "reduce_only"), 4),
+    "orders": (
+        ("market", "side", "price", "place", "order_id", "account", "qty", "reduce_only")
+        + ("shown", "display", "tif", "expiry_ns", "self_trade"),
+        4,
+    ),
     "reserved": (("account", "market", "buy_lots", "buy_priced", "sell_lots", "sell_priced"), 2),
     "sources": (("source", "there", "price", "time_ns"), 1),
     "indices": (("index", "grade", "price", "time_ns", "valid", "last_valid"), 1),

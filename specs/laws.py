@@ -2,7 +2,7 @@
 
     L1   per market the signed lots of all ledger accounts sum to 0
     L2   per asset the closed chart sums to 0, and balances change by the flows that were told
-    L3   the book at rest is not crossed, nor locked
+    L3   the book at rest is not crossed, nor locked, outside auctions
     L4   orders trade by price, then by time; a queue changes only at its ends, by fills and by cancels
     L5   a fill is at the maker's price, within the taker's limit, and within both quantities
     L6   what raises a requirement is accepted only with initial margin: orders, leverage; so too what takes margin away:
@@ -26,6 +26,9 @@
     L21  nothing happens at a grade or in a market state whose table refuses it
     L22  no reduce-only order above the position, no order without its reservation
     L23  who owes nothing is charged nothing, unless a row names the charge
+    L24  an order does what its kind says: FOK trades all at once, post-only makes, IOC and MARKET do not rest, GTD leaves at its
+         time, close-only takes the whole position, and nothing shows more than its display
+    L25  nobody trades with himself where the market's row or the taker forbids it; who is spared a trade by it would have had one
 
 The numbers are stable names. A law is a generator over a `Case`, one event with the state before and after it, and yields a
 sentence for each breach. It sees only what both twins show, at the values in force at that moment (specs/scene.py). L13, L14, L18
@@ -38,6 +41,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,10 +64,12 @@ from specs.tape import (
     Flag,
     Flow,
     Grade,
+    MarketState,
     OutcomeKind,
     Permit,
     Reason,
     Seam,
+    SelfTrade,
     Side,
     Stage,
     Status,
@@ -103,7 +109,9 @@ def book_is_not_crossed(case: Case) -> Breaches:
     for market, side, price, *_ in case.after["orders"]:
         better = max if side == Side.BUY else min
         best[market, side] = better(price, best.get((market, side), price))
-    for market in case.book.markets:
+    for market, state in case.after["states"]:
+        if state == MarketState.AUCTION:
+            continue
         bid, ask = best.get((market, Side.BUY)), best.get((market, Side.SELL))
         if bid is not None and ask is not None and bid >= ask:
             yield f"market {market} rests at bid {bid} and ask {ask}"
@@ -123,8 +131,10 @@ def price_then_time(case: Case) -> Breaches:
 
 
 def fills_within_limits(case: Case) -> Breaches:
-    limits: dict[int, int] = {}  # of liquidation slices, as they stood when the slice began
+    limits: dict[int, int] = {}  # of liquidation slices and MARKET orders, as they stood when they began
     for scene, o in case.walk():
+        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.tif == Tif.MARKET:
+            limits[o.ref_id] = scene.market_limit(o.market, o.side)
         if o.kind != OutcomeKind.FILL:
             continue
         maker, taker = scene.orders.get(o.other_id), scene.orders.get(o.ref_id)
@@ -133,8 +143,8 @@ def fills_within_limits(case: Case) -> Breaches:
             continue
         if o.price != maker.price:
             yield f"fill at {o.price}, the maker {o.other_id} asks for {maker.price}"
-        if not 0 < o.qty <= maker.qty:
-            yield f"fill of {o.qty} lots, the maker {o.other_id} has {maker.qty}"
+        if not 0 < o.qty <= maker.shown:
+            yield f"fill of {o.qty} lots, the maker {o.other_id} shows {maker.shown}"
         if o.market in case.book.spot:
             yield from _delivers(case, scene, o)
         if o.stage == Stage.BOOK:
@@ -147,8 +157,7 @@ def fills_within_limits(case: Case) -> Breaches:
         else:
             if o.qty > taker.qty:
                 yield f"fill of {o.qty} lots, the taker {o.ref_id} wants {taker.qty}"
-            at_market = case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
-            limit = scene.market_limit(o.market, o.side) if at_market else taker.price
+            limit = limits.get(o.ref_id, taker.price)
         if o.price > limit if o.side == Side.BUY else o.price < limit:
             yield f"fill at {o.price}, beyond the taker's limit {limit}"
 
@@ -169,10 +178,25 @@ def _sold_in(case: Case, market: int) -> Haircut:
     return next(haircut for haircut in case.book.haircuts if haircut.market == market)
 
 
+def _is_sent(o: Outcome) -> bool:
+    """Return whether an outcome tells of an order that passed the gate: a new one, or one that gave up its place."""
+    return o.kind == OutcomeKind.ACCEPTED or (o.kind == OutcomeKind.AMENDED and bool(o.other_id))
+
+
+@contextmanager
+def _without(scene: Scene, order_id: int) -> Iterator[None]:
+    """Judge as if an order were gone: the one that an amendment replaces."""
+    order = scene.orders.pop(order_id, None)
+    yield
+    if order is not None:
+        scene.orders[order_id] = order
+
+
 def opened_with_margin(case: Case) -> Breaches:
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.ACCEPTED:
-            yield from _order_with_margin(case, scene, o)
+        if _is_sent(o):
+            with _without(scene, o.ref_id):
+                yield from _order_with_margin(case, scene, o)
         elif o.kind == OutcomeKind.LEVERAGE_SET:
             need = scene.requirement(o.account, o.market)
             scene.leverage[o.account, o.market] = o.qty
@@ -226,7 +250,7 @@ def _moved_with_margin(case: Case) -> Breaches:
 def _judged(case: Case, scene: Scene, o: Outcome) -> tuple[Order, bool, int]:
     """Return an accepted order, whether it is judged at the mark, and the requirement of its market with it."""
     order = Order(o.market, o.side, o.price, o.account, o.qty)
-    at_mark = case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
+    at_mark = case.event.kind == EventKind.ORDER and case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
     return order, at_mark, scene.requirement(o.account, o.market, order, at_mark)
 
 
@@ -671,8 +695,14 @@ _ANSWERS = {
     ),
     EventKind.AUTO_ADD: lambda e, o: o.kind == OutcomeKind.AUTO_ADD_SET and (o.account, o.qty) == (e.account, e.qty),
     EventKind.STATE: lambda e, o: o.kind == OutcomeKind.STATE_SET and (o.market, o.qty) == (e.market, e.qty),
-}
-assert {*_ANSWERS, EventKind.CLOCK, EventKind.SOURCE} == set(EventKind)  # a CLOCK and a SOURCE may be followed by nothing
+    EventKind.AMEND: lambda e, o: o.kind == OutcomeKind.AMENDED and (o.account, o.ref_id) == (e.account, e.ref_id),
+    EventKind.BUST: lambda e, o: o.kind == OutcomeKind.BUSTED and o.ref_id == e.ref_id,
+} | dict.fromkeys(
+    (EventKind.STOP, EventKind.TAKE_PROFIT, EventKind.TRAILING),
+    lambda e, o: o.kind == OutcomeKind.WAITING and (o.account, o.ref_id) == (e.account, e.ref_id),
+)
+_MANY = {EventKind.MASS_CANCEL: Reason.MASS_CANCEL, EventKind.DISCONNECT: Reason.DISCONNECTED}  # as many as there are orders
+assert {*_ANSWERS, *_MANY, EventKind.CLOCK, EventKind.SOURCE} == set(EventKind)  # a CLOCK and a SOURCE may be followed by nothing
 
 
 def limits_are_not_silent(case: Case) -> Breaches:
@@ -681,6 +711,12 @@ def limits_are_not_silent(case: Case) -> Breaches:
     answers = 1 + (e.kind == EventKind.MODE and e.amount > 0)  # margin that goes with a position is told too
     if not case.rejected and answer and sum(answer(e, o) for o in case.outcomes) != answers:
         yield f"a {EventKind(e.kind).name} of account {e.account} has no answer"
+    if not case.rejected and e.kind in _MANY:
+        yield from _cancelled_all(case)
+    for scene, o in case.walk():
+        if _is_sent(o):
+            with _without(scene, o.ref_id):
+                yield from _within_market_limits(case, scene, o)
     orders = Counter(row[5] for row in case.after["orders"])
     if len(case.after["orders"]) > limits.orders_max:
         yield f"{len(case.after['orders'])} orders rest, at most {limits.orders_max}"
@@ -695,6 +731,47 @@ def limits_are_not_silent(case: Case) -> Breaches:
         yield f"account {case.after['accounts'][-1][0]} is open, below {limits.accounts_max} they must be"
     if Seam.LIQUIDATION_TRIGGER not in case.armed:
         yield from _bounds_are_told(case)
+
+
+def _cancelled_all(case: Case) -> Breaches:
+    """Of a mass cancel: exactly the orders that it names are gone, and each is told."""
+    e, scene = case.event, Scene(case.book, case.before)
+    everywhere = e.kind == EventKind.DISCONNECT or bool(e.flags & Flag.ALL_MARKETS)
+    named = {
+        order_id
+        for order_id, order in scene.orders.items()
+        if order.account == e.account and (everywhere or (order.market == e.market and e.side in (Side.NONE, order.side)))
+        and (e.kind == EventKind.DISCONNECT or e.side in (Side.NONE, order.side))
+    }
+    told = {o.ref_id for o in case.outcomes if o.kind == OutcomeKind.CANCELLED and o.reason == _MANY[e.kind]}
+    if told != named:
+        yield f"a {EventKind(e.kind).name} of account {e.account} cancels {sorted(told)}, it names {sorted(named)}"
+
+
+def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """An order that passed the gate is within its market's limits: of itself, of its owner, of the open interest."""
+    limits = case.book.venue.markets[o.market].limits
+    if limits.qty_max is not None and o.qty > limits.qty_max:
+        yield f"order {o.ref_id} is for {o.qty} lots, at most {limits.qty_max}"
+    if limits.notional_max is not None:
+        _, at_mark, _ = _judged(case, scene, o)
+        value = scene.value(o.market) if at_mark else o.price * case.book.multiplier[o.market]
+        asset = case.book.venue.markets[o.market].settles_in
+        if o.qty * value > rules.whole(limits.notional_max, case.book.venue.decimals(asset)):
+            yield f"order {o.ref_id} is worth {o.qty * value}, at most {limits.notional_max} whole units"
+    own = scene.reach(o.account, o.market, o.side)
+    raised = max(0, own + o.qty) - max(0, own)
+    if not raised:
+        return
+    if limits.position_max is not None:
+        family = [account for account, owner in scene.owner.items() if owner == scene.owner[o.account]]
+        total = sum(max(0, scene.reach(account, o.market, o.side)) for account in family) + raised
+        if total > limits.position_max:
+            yield f"order {o.ref_id} lets owner {scene.owner[o.account]} reach {total} lots, at most {limits.position_max}"
+    if limits.open_interest_max is not None:
+        open_interest = sum(max(0, lots) for (_, market), lots in scene.qty.items() if market == o.market)
+        if open_interest + raised > limits.open_interest_max:
+            yield f"order {o.ref_id} can raise the open interest to {open_interest + raised}, at most {limits.open_interest_max}"
 
 
 def _bounds_are_told(case: Case) -> Breaches:
@@ -742,7 +819,7 @@ def _due(scene: Scene, accounts: Iterable[int]) -> list[int]:
 
 def reserved_for_orders(case: Case) -> Breaches:
     implied: dict[tuple[int, int], list[int]] = {}
-    for market, side, price, _, _, account, qty, _ in case.after["orders"]:
+    for market, side, price, _, _, account, qty, *_ in case.after["orders"]:
         row = implied.setdefault((account, market), [0, 0, 0, 0])
         row[0 if side == Side.BUY else 2] += qty
         row[1 if side == Side.BUY else 3] += qty * price
@@ -788,21 +865,15 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
         return scene.market_permit(o.market, _FORCED[o.kind])
     if o.kind == OutcomeKind.CONVERT:
         return scene.permit(scene.collateral[o.asset], Action.CONVERT)
-    if o.kind == OutcomeKind.ACCEPTED:
-        _, at_market, need = _judged(case, scene, o)
-        spot = o.market in case.book.spot
-        action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
-        lots = scene.qty[account, o.market]
-        mine = [x for x in scene.orders.values() if (x.account, x.market, x.side) == (account, o.market, o.side)]
-        reduce_only = case.asks(o) and case.event.flags & Flag.REDUCE_ONLY
-        resting = 0 if reduce_only else sum(x.qty for x in mine)  # with them it could flip what it may only close
-        closes = o.qty + resting <= (lots if o.side == Side.SELL else -lots)
-        state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
-        if spot and not at_market and not _owes(case, scene, account):
-            return state
-        return max(scene.strictest(account, action, o.market), state)
-    if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.USER:
+    if _is_sent(o):
+        with _without(scene, o.ref_id):
+            return _permitted_order(case, scene, o)
+    if o.kind == OutcomeKind.AMENDED:
+        return scene.state_permit(o.market, Action.AMEND)
+    if o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.USER, Reason.MASS_CANCEL):
         return scene.state_permit(o.market, Action.CANCEL)
+    if o.kind == OutcomeKind.FILL and not o.stage:
+        return scene.state_permit(o.market, Action.TAKE)
     if o.kind == OutcomeKind.MOVED:
         return max(scene.strictest(who, Action.WITHDRAW, o.market) for who in (account, o.other))
     if o.kind == OutcomeKind.FLOW and o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER, Flow.AUTO_ADD):
@@ -810,6 +881,25 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
     if o.kind == OutcomeKind.FUNDING and not o.reason:
         return scene.market_permit(o.market, Action.FUNDING)
     return Permit.ALLOW
+
+
+def _permitted_order(case: Case, scene: Scene, o: Outcome) -> Permit:
+    """Return what grades and states say to an order that passed the gate, the order that it replaces left out."""
+    account = o.account
+    _, at_market, need = _judged(case, scene, o)
+    spot = o.market in case.book.spot
+    action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
+    lots = scene.qty[account, o.market]
+    mine = [x for x in scene.orders.values() if (x.account, x.market, x.side) == (account, o.market, o.side)]
+    reduce_only = case.asks(o) and case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)
+    resting = 0 if reduce_only else sum(x.qty for x in mine)  # with them it could flip what it may only close
+    closes = o.qty + resting <= (lots if o.side == Side.SELL else -lots)
+    state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
+    if o.kind == OutcomeKind.AMENDED:
+        state = max(state, scene.state_permit(o.market, Action.AMEND))
+    if spot and not at_market and not _owes(case, scene, account):
+        return state
+    return max(scene.strictest(account, action, o.market), state)
 
 
 def _owes(case: Case, scene: Scene, account: int) -> bool:
@@ -971,7 +1061,9 @@ def _sampled(case: Case, market: int, stop: Outcome | None, index: int, time: in
 
 def reduce_only_stays_below(case: Case) -> Breaches:
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.flags & Flag.REDUCE_ONLY:
+        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY):
+            yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
+        if o.kind == OutcomeKind.AMENDED and o.ref_id in scene.orders and scene.orders[o.ref_id].reduce_only:
             yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
         if o.kind == OutcomeKind.FILL:
             for order_id in (o.ref_id, o.other_id):
@@ -979,7 +1071,7 @@ def reduce_only_stays_below(case: Case) -> Breaches:
                 if order and order.reduce_only and (o.account != o.other):
                     yield from _reduces(scene, order_id, order.account, order.market, order.side, o.qty)
     reserved = {row[:2]: (row[2], row[4]) for row in case.after["reserved"]}
-    for market, side, _, _, order_id, account, qty, reduce_only in case.after["orders"]:
+    for market, side, _, _, order_id, account, qty, reduce_only, *_ in case.after["orders"]:
         if reduce_only:
             yield from _reduces(case.final, order_id, account, market, side, qty)
         if reserved.get((account, market), (0, 0))[side == Side.SELL] < qty:
@@ -1084,6 +1176,84 @@ def _auto_add_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
     short = scene.requirements(o.other) - scene.evaluate(o.other).equity
     if o.money > short:
         yield f"account {o.account} adds {o.money} to account {o.other}, which is short of {short}"
+
+
+def orders_keep_their_kind(case: Case) -> Breaches:
+    traded: Counter[int] = Counter()
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.FILL:
+            traded[o.ref_id] += o.qty
+            order = scene.orders.get(o.ref_id)
+            if not o.stage and order is not None and order.tif in (Tif.POST_ONLY, Tif.POST_REPRICE):
+                yield f"order {o.ref_id}, which may only make, takes"
+        elif o.kind == OutcomeKind.REFRESHED:
+            yield from _refreshed(scene, o)
+        elif o.kind == OutcomeKind.ACCEPTED and case.asks(o):
+            yield from _as_asked(case, scene, o)
+        elif o.kind == OutcomeKind.CANCELLED and o.reason == Reason.EXPIRED:
+            due = next((row[11] for row in case.before["orders"] if row[4] == o.ref_id), None)
+            if due != o.time_ns:
+                yield f"order {o.ref_id} expires at {o.time_ns}, its time is {due}"
+    e = case.event
+    accepted = next((o.qty for o in case.outcomes if o.kind == OutcomeKind.ACCEPTED and case.asks(o)), None)
+    if accepted is not None and e.tif == Tif.FOK and traded[e.ref_id] != accepted:
+        yield f"order {e.ref_id} is FOK for {accepted} lots and trades {traded[e.ref_id]}"
+    now = case.after["clock"][0][0]
+    for market, side, price, place, order_id, account, qty, _, shown, display, tif, expiry_ns, _ in case.after["orders"]:
+        if tif not in (Tif.GTC, Tif.GTD, Tif.POST_ONLY, Tif.POST_REPRICE):
+            yield f"order {order_id} rests, its kind {tif} does not"
+        if expiry_ns and expiry_ns <= now:
+            yield f"order {order_id} rests at {now}, it expires at {expiry_ns}"
+        if not 0 < shown <= min(qty, display or qty):
+            yield f"order {order_id} shows {shown} of {qty} lots, at most {display or qty} at a time"
+        told = case.end.orders.get(order_id)
+        if told and told.shown != shown:
+            yield f"order {order_id} shows {shown} lots, the outcomes say {told.shown}"
+
+
+def _as_asked(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """An accepted order is the one that was sent: its price may be another only where its kind or a row gives it one."""
+    e = case.event
+    if o.price != e.price and e.tif != Tif.POST_REPRICE:
+        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}"
+    if e.tif == Tif.POST_REPRICE and (o.price > e.price if e.side == Side.BUY else o.price < e.price):
+        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}, which is worse"
+    if e.flags & Flag.CLOSE_ONLY:
+        lots = scene.qty[o.account, o.market]
+        held = max(0, lots if o.side == Side.SELL else -lots)
+        most = case.book.venue.markets[o.market].limits.qty_max or units.QTY_MAX
+        if o.qty != min(held, most):
+            yield f"close-only order {o.ref_id} is for {o.qty} lots, account {o.account} holds {lots}"
+    elif o.qty != e.qty:
+        yield f"order {o.ref_id} was sent for {e.qty} lots and is accepted for {o.qty}"
+
+
+def _refreshed(scene: Scene, o: Outcome) -> Breaches:
+    order = scene.orders.get(o.ref_id)
+    if order is None or order.shown or not order.display:
+        yield f"order {o.ref_id} shows more lots and has nothing to refresh"
+    elif o.qty != min(order.display, order.qty):
+        yield f"order {o.ref_id} shows {o.qty} lots, due are {min(order.display, order.qty)}"
+
+
+def nobody_trades_with_himself(case: Case) -> Breaches:
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.FILL and _prevented(case, scene, o.ref_id, o.account, o.other, o.market, o.stage):
+            yield f"account {o.account} trades with account {o.other}, which a row or the order forbids"
+        if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.SELF_TRADE:
+            if not case.asks(o) and o.ref_id not in scene.orders:
+                yield f"order {o.ref_id} is cancelled for a self-trade and is not there"
+
+
+def _prevented(case: Case, scene: Scene, order_id: int, taker: int, maker: int, market: int, stage: int) -> bool:
+    row = case.book.venue.markets[market].self_trade
+    order = scene.orders.get(order_id)
+    own = order.self_trade if order else SelfTrade.AS_MARKET
+    mode = SelfTrade[row.mode.upper()] if own == SelfTrade.AS_MARKET else own
+    if mode == SelfTrade.ALLOW and not stage:
+        return False
+    owners = bool(stage) or row.by == "owner"
+    return taker == maker or (owners and scene.owner.get(taker) == scene.owner.get(maker))
 
 
 # ---- laws of whole runs
@@ -1210,6 +1380,8 @@ LAWS: dict[str, Law] = {
         Law("L21", "nothing happens at a grade or in a state that refuses it", grades_are_obeyed),
         Law("L22", "no reduce-only order above the position", reduce_only_stays_below),
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
+        Law("L24", "an order does what its kind says", orders_keep_their_kind),
+        Law("L25", "nobody trades with himself where it is forbidden", nobody_trades_with_himself),
     )
 }
 CHECKED = tuple(name for name, law in LAWS.items() if law.check)

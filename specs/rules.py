@@ -59,7 +59,8 @@ class Limits(Row):
 
     accounts_max: Annotated[StrictInt, Field(ge=1, le=units.ACCOUNTS_MAX)] = 65_536
     orders_max: Annotated[StrictInt, Field(ge=1, le=1 << 24)] = 262_144
-    orders_per_account_max: Count = 200
+    orders_per_account_max: Count = 200  # waiting orders too
+    fills_kept: Annotated[StrictInt, Field(ge=0, le=units.FILLS_KEPT_MAX)] = 0  # of the latest: what may still be busted
     rounds_max: Annotated[StrictInt, Field(ge=1, le=10_000)] = 64
 
 
@@ -267,6 +268,82 @@ class Funding(Row):
     cap_ppb: Ppb = units.FUNDING_RATE_MAX_PPB
 
 
+class SelfTrade(Row):
+    """What happens where an order would trade with its own account, or with its own owner; an order may name another mode.
+
+    The mode of the taker decides. cancel_taker: what is left of it is cancelled; cancel_maker: the resting order is;
+    cancel_both; decrement: both lose the lots that they would have traded. A resting order that a liquidation order of the
+    same owner meets is cancelled, whatever stands here. In an auction nothing is prevented: there is no taker.
+    """
+
+    mode: Literal["allow", "cancel_taker", "cancel_maker", "cancel_both", "decrement"] = "allow"
+    by: Literal["account", "owner"] = "account"
+
+
+BandPolicy = Literal["reject", "reprice", "clip"]
+
+
+class PercentBand(Row):
+    """Orders buy up to anchor x (1 + up), rounded down to a tick, and sell down to anchor x (1 - down), rounded up.
+
+    anchor: the mark or the index, its last valid price; without one nothing is refused. An order beyond its bound is refused
+    (reject), takes the bound as its price (reprice), or trades up to the bound and loses the rest (clip: a limit IOC at the
+    bound). MARKET orders are never refused: their own bound is narrowed. liquidation: orders of the liquidation stay inside too.
+    """
+
+    kind: Literal["percent"]
+    anchor: Literal["mark", "index"] = "mark"
+    up_ppm: Annotated[StrictInt, Field(ge=1, le=units.BAND_MAX_PPM)]
+    down_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    policy: BandPolicy = "reject"
+    liquidation: StrictBool = False
+
+
+class IndexBand(Row):
+    """Bounds around mark M and index I, with inner and outer rates x < y. Otherwise as PercentBand.
+
+    highest = min(M (1 + y), max(I, M (1 + x))), lowest = max(M (1 - y), min(I, M (1 - x))), rounded inward to a tick.
+    Source: Bybit's price limit of futures without its premium term (alpha = 0).
+    """
+
+    kind: Literal["index_anchored"]
+    inner_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    outer_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    policy: BandPolicy = "reject"
+    liquidation: StrictBool = False
+
+
+Band = Annotated[Union[PercentBand, IndexBand], Field(discriminator="kind")]
+
+
+class LimitUpDown(Row):
+    """No trade beyond anchor x (1 +- ppm), rounded inward to a tick; an order that would trade there pauses the market.
+
+    Its rest is cancelled, the market is PAUSED for pause_ns, then open again or, with resume: auction, collects orders for
+    auction_ns and is uncrossed. A STATE event in between stands and ends the pause. anchor: as in PercentBand.
+    """
+
+    anchor: Literal["mark", "index"] = "mark"
+    ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    pause_ns: Interval
+    resume: Literal["open", "auction"] = "open"
+    auction_ns: Interval = 30 * units.NS
+
+
+class MarketLimits(Row):
+    """What one order and one owner may be. notional_max in whole units of the settlement asset, at the order's price.
+
+    position_max: lots that the accounts of one owner could hold together on a side, each with all its open orders of that side
+    filled; an order that raises this is refused beyond it. open_interest_max: lots; an order is refused that could raise the open
+    interest beyond it: no fill raises that by more than its taker's own position grows. None of these binds the liquidation.
+    """
+
+    qty_max: Annotated[StrictInt, Field(ge=1, le=units.QTY_MAX)] | None = None
+    notional_max: Whole | None = None
+    position_max: Annotated[StrictInt, Field(ge=1, le=units.POSITION_MAX)] | None = None
+    open_interest_max: Annotated[StrictInt, Field(ge=1, le=units.POSITION_MAX)] | None = None
+
+
 class Market(Row):
     """linear: a perpetual; one lot is worth price x multiplier money units of the settlement asset, the numeraire.
 
@@ -274,6 +351,10 @@ class Market(Row):
     order needs what it gives, and equity without it at or above initial margin; a limit order of an account without debts and
     requirements goes at any grade. A resting order whose account has no longer what a fill of it gives is cancelled when it would
     fill; so is the rest of a taker that has not what the next fill takes, its fee rounded up, or no room for what it brings.
+
+    market_bound_ticks: where it is given a MARKET order trades at most so many ticks beyond the best opposite price; else at most
+    market_bound_ppm from the mark. trigger_protect_ppm: how far the price that fires a PROTECT order may be from the mark.
+    auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one, then the higher.
     """
 
     name: Name
@@ -288,6 +369,13 @@ class Market(Row):
     fees: Fees = Fees()
     leverage_default: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)] = 20
     market_bound_ppm: Ppm = 300_000
+    market_bound_ticks: Annotated[StrictInt, Field(ge=0, le=units.PRICE_MAX)] | None = None
+    trigger_protect_ppm: Ppm = 150_000
+    self_trade: SelfTrade = SelfTrade()
+    band: Band | None = None
+    limit_up_down: LimitUpDown | None = None
+    limits: MarketLimits = MarketLimits()
+    auction_reference: Literal["mark", "index", "last"] = "mark"
     brackets: Annotated[list[Bracket], Field(max_length=units.BRACKETS_MAX)] = []
     funding: Funding | None = None
 
@@ -305,6 +393,9 @@ class Market(Row):
             return self
         if self.base is None or self.base == self.settles_in:
             raise At(("base",), "a spot market needs a base asset other than settles_in")
+        for field in ("position_max", "open_interest_max"):
+            if getattr(self.limits, field) is not None:
+                raise At(("limits", field), "a spot market has no positions")
         for field, wrong in (
             ("brackets", bool(self.brackets)),
             ("funding", self.funding is not None),
@@ -377,7 +468,7 @@ class Collateral(Row):
 
 
 Permits = dict[
-    Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding"],
+    Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger"],
     Literal["allow", "last_valid", "defer", "refuse"],
 ]
 
@@ -410,29 +501,42 @@ class Grades(Row):
 
 
 StatePermits = dict[
-    Literal["open", "reduce", "cancel", "withdraw", "liquidate", "takeover", "adl", "funding"],
+    Literal["open", "reduce", "cancel", "amend", "take", "trigger", "withdraw", "liquidate", "takeover", "adl", "funding"],
     Literal["allow", "defer", "refuse"],
 ]
+_CLOSED: StatePermits = {
+    "open": "refuse",
+    "reduce": "refuse",
+    "amend": "refuse",
+    "trigger": "defer",
+    "liquidate": "defer",
+    "takeover": "defer",
+    "adl": "defer",
+}
 
 
 class States(Row):
     """What is allowed in a market that is not open; an action that a row does not name is allowed. STATE events switch.
 
-    open, reduce, cancel: orders of this market; an order reduces if it closes, in full, what the account holds: together with
-    the account's resting orders of its side, unless it is reduce-only. Resting orders stay and may fill. withdraw: of accounts
-    that hold a position in it. An account whose liquidation is deferred or refused is suspended; a funding interval is skipped.
-    A quoter takes its quotes away where it may not open.
+    open, reduce, cancel, amend: orders of this market; an order reduces if it closes, in full, what the account holds: together
+    with the account's resting orders of its side, unless it is reduce-only. take: orders that would trade at once. trigger:
+    waiting orders fire. Resting orders stay and may fill. withdraw: of accounts that hold a position in it. An account whose
+    liquidation is deferred or refused is suspended; a funding interval is skipped. A quoter takes its quotes away where it may
+    not open. auction: orders collect, whatever stands here of take; IOC, FOK and MARKET orders are refused.
     """
 
     reduce_only: StatePermits = {"open": "refuse"}
-    halted: StatePermits = {"open": "refuse", "reduce": "refuse", "liquidate": "defer", "takeover": "defer", "adl": "defer"}
+    halted: StatePermits = _CLOSED
+    cancel_only: StatePermits = _CLOSED
+    post_only: StatePermits = {"take": "refuse", "trigger": "defer", "liquidate": "defer", "takeover": "defer", "adl": "defer"}
+    auction: StatePermits = {"trigger": "defer", "liquidate": "defer", "takeover": "defer", "adl": "defer"}
+    paused: StatePermits = _CLOSED
 
     def permit(self, state: MarketState, action: Action) -> Permit:
         """Return the permit of an action in a market of that state."""
         if state == MarketState.OPEN:
             return Permit.ALLOW
-        row = {MarketState.REDUCE_ONLY: self.reduce_only, MarketState.HALTED: self.halted}[state]
-        return Permit[row.get(action.name.lower(), "allow").upper()]
+        return Permit[getattr(self, state.name.lower()).get(action.name.lower(), "allow").upper()]
 
 
 class BoundBankruptcy(Row):
@@ -602,10 +706,15 @@ def walk(node: Row):
 
 
 class Venue(Row):
-    """A whole rule book."""
+    """A whole rule book.
+
+    clearing: none is a matching engine alone, for recorded order books: no account need be open, nothing is margined, no money
+    moves, nobody is liquidated. Orders, books and the rules that speak of them alone stay.
+    """
 
     schema_version: Literal[1]
     name: Name
+    clearing: Literal["full", "none"] = "full"
     title: Text = ""
     effective_from: AwareDatetime | None = None
     references: list[Text] = []
@@ -705,6 +814,9 @@ class Venue(Row):
                 raise At(("markets", i, "leverage_default"), f"{market.leverage_default} is above the first bracket's cap")
             if self.multiplier(market) * market.tick_size > units.VALUE_MAX:
                 raise At(("markets", i, "lot"), "one lot at one tick is worth more than VALUE_MAX", "a smaller lot")
+            if market.limits.notional_max is not None:
+                at = ("markets", i, "limits", "notional_max")
+                self._whole(market.limits.notional_max, self.decimals(market.settles_in), at)
             places = self.decimals(self.numeraire)
             for j, row in enumerate(market.brackets):
                 for field in ("notional_max", "amount"):

@@ -95,6 +95,13 @@ class Order:
     account: int
     qty: int
     reduce_only: bool = False
+    display: int = 0  # lots shown at a time; 0: all
+    shown: int = 0
+    tif: int = 0
+    self_trade: int = 0
+
+    def __post_init__(self) -> None:
+        self.shown = self.shown or (min(self.qty, self.display) if self.display else self.qty)
 
 
 class Scene:
@@ -116,8 +123,8 @@ class Scene:
         self.states = dict(tables["states"])
         self.auto_add = {row[0]: bool(row[5]) for row in tables["accounts"]}
         self.parent = {row[0]: row[3] for row in tables["accounts"] if row[2]}
-        for market, side, price, _, order_id, account, qty, reduce_only in tables["orders"]:
-            self._rest(order_id, Order(market, side, price, account, qty, bool(reduce_only)))
+        for market, side, price, _, order_id, account, qty, reduce_only, shown, display, tif, _, self_trade in tables["orders"]:
+            self._rest(order_id, Order(market, side, price, account, qty, bool(reduce_only), display, shown, tif, self_trade))
 
     # -- forward
 
@@ -134,16 +141,20 @@ class Scene:
             else:
                 self._trade(o.account, o.other, o.market, lots, cash)
             self._pay(o.account, Chart.FEES, paid_in, o.money)
-            self._take(o.other_id, o.qty)
+            self._take(o.other_id, o.qty, from_shown=True)
             self._take(o.ref_id, o.qty)
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED):
             self._trade(o.account, o.other, o.market, -o.qty if o.side == Side.BUY else o.qty, -o.money)
         elif o.kind == OutcomeKind.CONVERT:
             self._pay(o.account, o.other, o.asset, o.money)
         elif o.kind == OutcomeKind.ACCEPTED:
-            self._rest(o.ref_id, Order(o.market, o.side, o.price, o.account, o.qty))
+            self._rest(o.ref_id, Order(o.market, o.side, o.price, o.account, o.qty, display=o.other_id))
         elif o.kind == OutcomeKind.CANCELLED:
-            self._take(o.ref_id, o.qty)
+            self._take(o.ref_id, o.qty, from_shown=o.reason == Reason.SELF_TRADE)
+        elif o.kind == OutcomeKind.AMENDED:
+            self._amend(o)
+        elif o.kind == OutcomeKind.REFRESHED:
+            self._refresh(o.ref_id, o.qty)
         elif o.kind == OutcomeKind.MARK:
             self.marks[o.market].put(o.grade, o.price)
         elif o.kind == OutcomeKind.COLLATERAL:
@@ -189,17 +200,45 @@ class Scene:
         self.orders[order_id] = order
         self.queues[order.market, order.side, order.price].append(order_id)
 
-    def _take(self, order_id: int, lots: int) -> None:
+    def _take(self, order_id: int, lots: int, from_shown: bool = False) -> None:
+        """Take lots from an order: hidden ones first, unless they were met in the queue."""
         order = self.orders.get(order_id)
         if order is None:
             return
         order.qty -= lots
+        order.shown = order.shown - lots if from_shown else min(order.shown, order.qty)
         if order.qty <= 0:
-            del self.orders[order_id]
-            queue = self.queues[order.market, order.side, order.price]
-            queue.remove(order_id)
-            if not queue:
-                del self.queues[order.market, order.side, order.price]
+            self._leave(order_id)
+
+    def _leave(self, order_id: int) -> None:
+        order = self.orders.pop(order_id)
+        queue = self.queues[order.market, order.side, order.price]
+        queue.remove(order_id)
+        if not queue:
+            del self.queues[order.market, order.side, order.price]
+
+    def _amend(self, o: Outcome) -> None:
+        """Fewer lots keep the place; else the order leaves and stands at the back of its new queue."""
+        before = self.orders.get(o.ref_id)
+        if before is None:
+            return
+        if not o.other_id:
+            self._take(o.ref_id, before.qty - o.qty)
+            return
+        self._leave(o.ref_id)
+        display = before.display if before.display < o.qty else 0
+        order = Order(o.market, o.side, o.price, o.account, o.qty, before.reduce_only, display, 0, before.tif, before.self_trade)
+        self._rest(o.ref_id, order)
+
+    def _refresh(self, order_id: int, shown: int) -> None:
+        """An order shows more of its lots, at the back of its level."""
+        order = self.orders.get(order_id)
+        if order is None:
+            return
+        order.shown = shown
+        queue = self.queues[order.market, order.side, order.price]
+        queue.remove(order_id)
+        queue.append(order_id)
 
     def first(self, market: int, side: int) -> int | None:
         """Return the id of the order that trades first on a side: best price, then oldest."""
@@ -207,6 +246,12 @@ class Scene:
         if not prices:
             return None
         return self.queues[market, side, max(prices) if side == Side.BUY else min(prices)][0]
+
+    def reach(self, account: int, market: int, side: int) -> int:
+        """Return the lots an account holds on a side with all its open orders of that side filled; negative: the other side."""
+        mine = [o for o in self.orders.values() if (o.account, o.market, o.side) == (account, market, side)]
+        lots = self.qty[account, market]
+        return (lots if side == Side.BUY else -lots) + sum(order.qty for order in mine)
 
     # -- margin at the prices in force
 
@@ -352,7 +397,15 @@ class Scene:
     # -- limits of orders without a price of their own
 
     def market_limit(self, market: int, side: int) -> int:
-        """Return the worst price of a MARKET order: market_bound_ppm from the mark, on tick, inside the bound."""
+        """Return the worst price of a MARKET order, on tick: so far from the mark, or from the best opposite price now."""
+        row = self.book.venue.markets[market]
+        if row.market_bound_ticks is not None:
+            first = self.first(market, Side.SELL if side == Side.BUY else Side.BUY)
+            if first is None:
+                return 0 if side == Side.BUY else units.PRICE_MAX
+            away = row.market_bound_ticks * row.tick_size
+            price = self.orders[first].price
+            return min(price + away, units.PRICE_MAX) if side == Side.BUY else max(price - away, row.tick_size)
         return self._away(market, side, self.book.venue.markets[market].market_bound_ppm)
 
     def _away(self, market: int, side: int, ppm: int) -> int:
@@ -411,14 +464,19 @@ class Case:
             self._forward(scene, o)
 
     def _forward(self, scene: Scene, o: Outcome) -> None:
-        """Apply an outcome; whether an accepted order is reduce-only stands in its event."""
+        """Apply an outcome; whether an accepted order is reduce-only, and how it stays, stands in its event."""
         scene.apply(o)
         if o.kind == OutcomeKind.ACCEPTED and self.asks(o):
-            scene.orders[o.ref_id].reduce_only = bool(self.event.flags & Flag.REDUCE_ONLY)
+            order = scene.orders[o.ref_id]
+            order.reduce_only = bool(self.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY))
+            order.tif, order.self_trade = self.event.tif, self.event.asset
+        if o.kind in (OutcomeKind.FILL, OutcomeKind.CANCELLED) and self.asks(o) and o.ref_id in scene.orders:
+            order = scene.orders[o.ref_id]  # still on its way: it shows when it rests
+            order.shown = min(order.qty, order.display or order.qty)
 
     def asks(self, o: Outcome) -> bool:
-        """Return whether an outcome is about the order that the event itself sends."""
-        return self.event.kind == EventKind.ORDER and self.event.ref_id == o.ref_id
+        """Return whether an outcome is about the order that the event itself sends or amends."""
+        return self.event.kind in (EventKind.ORDER, EventKind.AMEND) and self.event.ref_id == o.ref_id
 
     @cached_property
     def end(self) -> Scene:

@@ -22,7 +22,7 @@ import numpy as np
 from specs import units
 from specs.errors import SpecError, TapeError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class EventKind(IntEnum):
@@ -33,13 +33,21 @@ class EventKind(IntEnum):
     DEPOSIT = 3  # account, asset, amount
     WITHDRAW = 4  # account, asset, amount
     LEVERAGE = 5  # account, market, qty = chosen leverage
-    ORDER = 6  # account, market, ref_id = order id, side, tif, price (0 for MARKET), qty; REDUCE_ONLY
+    ORDER = 6  # account, market, ref_id = order id, side, tif, price (0 for MARKET), qty, asset = SelfTrade;
+    #            amount_lo = lots shown (0: all), amount_hi = when it expires, ns (0: never); REDUCE_ONLY, CLOSE_ONLY (qty 0)
     CANCEL = 7  # account, ref_id = order id
     SOURCE = 8  # source, price; MISSING: the source says it has no price
     TRANSFER = 9  # account, qty = the other account of the same owner, asset, amount
     MODE = 10  # cross <-> isolated: account, qty = its parent or sub-account, market, amount = margin that goes with the position
     AUTO_ADD = 11  # account (a sub-account), qty = 1 on, 0 off: its parent adds margin before it is liquidated
     STATE = 12  # market, qty = MarketState
+    AMEND = 13  # account, ref_id, price (0: as it is), qty = lots it shall have left (0: as they are); amount_lo = trigger price
+    MASS_CANCEL = 14  # account, market, side (NONE: both); ALL_MARKETS: every market
+    DISCONNECT = 15  # account: the venue cancels whatever it has, waiting orders too
+    STOP = 16  # as ORDER, source = TriggerBy, amount_lo = trigger price; waits until the price reaches it; PROTECT
+    TAKE_PROFIT = 17  # as STOP, from the other side
+    TRAILING = 18  # as STOP, amount_lo = distance from the best price since it was sent, price units; ppm with DISTANCE_PPM
+    BUST = 19  # ref_id = number of a FILL of this run, from 0: it is undone by compensating postings
 
 
 class Side(IntEnum):
@@ -55,7 +63,10 @@ class Tif(IntEnum):
     GTC = 1
     IOC = 2
     POST_ONLY = 3
-    MARKET = 4  # IOC without a price of its own; bounded by the market's market_bound_ppm around the mark
+    MARKET = 4  # IOC without a price of its own; bounded by the market's row: ppm from the mark, or ticks from the best price
+    FOK = 5  # all of it at once, or nothing: decided before any fill
+    GTD = 6  # GTC until amount_hi, which it must name; POST_ONLY and POST_REPRICE may
+    POST_REPRICE = 7  # post-only; where it would cross it rests one tick before the best opposite price instead
 
 
 class Flag(IntEnum):
@@ -64,6 +75,30 @@ class Flag(IntEnum):
     MISSING = 1  # a SOURCE event without a price
     HAS_PARENT = 2  # an ACCOUNT event of a sub-account
     REDUCE_ONLY = 4  # an ORDER that may never be larger than the position it closes
+    CLOSE_ONLY = 8  # an ORDER of the whole position that it finds, reduce-only from then on
+    PROTECT = 16  # a waiting order that is cancelled, not fired, where its trigger price is too far from the mark
+    ALL_MARKETS = 32  # a MASS_CANCEL of every market
+    DISTANCE_PPM = 64  # a TRAILING order's distance is ppm of the best price
+
+
+class SelfTrade(IntEnum):
+    """What happens where an order meets one of its own account, or of its own owner. The taker's mode decides."""
+
+    AS_MARKET = 0  # of an order: the market's row
+    ALLOW = 1  # of a market's row only
+    CANCEL_TAKER = 2
+    CANCEL_MAKER = 3
+    CANCEL_BOTH = 4
+    DECREMENT = 5  # both lose what they would have traded
+
+
+class TriggerBy(IntEnum):
+    """Which price fires a waiting order."""
+
+    NONE = 0
+    LAST = 1
+    MARK = 2
+    INDEX = 3
 
 
 class Leg(IntEnum):
@@ -95,7 +130,7 @@ ENGINE_ORDER = 1 << 63  # ids of orders the venue itself places (quoters, liquid
 
 class OutcomeKind(IntEnum):
     REJECT = 1  # account, reason, and what the event named
-    ACCEPTED = 2  # account, market, ref_id, side, price, qty
+    ACCEPTED = 2  # account, market, ref_id, side, price, qty; other_id = lots shown at a time, 0: all
     FILL = 3  # account = taker, other = maker, ref_id, other_id, market, side = taker's, price, qty, money = taker's fee; stage
     CANCELLED = 4  # account, market, ref_id, side, price, qty = what was left, reason
     FLOW = 5  # flow, account = from, other = to, asset, money
@@ -120,8 +155,14 @@ class OutcomeKind(IntEnum):
     ADL = (
         22  # account, other = counterparty, market, side = of account's position, qty, price = mark, money = cash to the account
     )
-    STATE_SET = 23  # market, qty = MarketState
+    STATE_SET = 23  # market, qty = MarketState; reason if nobody asked for it
     AUTO_ADD_SET = 24  # account, qty
+    WAITING = 25  # account, market, ref_id, side, price = trigger price, qty: an order waits for it
+    TRIGGERED = 26  # account, market, ref_id, side, price = what fired it, qty: now it is an order like any other
+    AMENDED = 27  # account, market, ref_id, side, price, qty = lots left; other_id = 1: it lost its place
+    REFRESHED = 28  # account, market, ref_id, side, price, qty = lots it shows now, at the back of its level
+    BUSTED = 29  # account = taker, other = maker, market, ref_id = number of the fill, side = taker's, price, qty, money = fee
+    UNCROSSED = 30  # market, price of the auction, qty = lots, money = lots left over at that price (sells: negative)
 
 
 class Reason(IntEnum):
@@ -166,6 +207,7 @@ class Reason(IntEnum):
     NOT_FLAT = 36
     NOT_REDUCING = 37  # a reduce-only order that is not on the closing side, or larger than the position
     BAD_SETTING = 38
+    BAD_EXPIRY = 39  # not after now, or of an order that cannot expire
     # of CANCELLED, LIQUIDATION, RESTORED, QUOTER
     USER = 40
     IOC_REMAINDER = 41
@@ -181,6 +223,29 @@ class Reason(IntEnum):
     ABOVE_TARGET = 52
     QUOTER_EXIT = 60
     QUOTER_RETURN = 61
+    # of REJECT again: orders
+    BAD_DISPLAY = 62  # lots shown out of range, or of an order that cannot hide any
+    BAD_SELF_TRADE = 63
+    BAD_TRIGGER = 64  # no such trigger, or its price or distance is out of range
+    WOULD_TRIGGER = 65  # a waiting order whose trigger is true already
+    NO_TRIGGER_PRICE = 66  # the price that it waits for was never valid
+    CANNOT_FILL = 67  # FOK
+    BAD_AMEND = 68  # nothing to change, or what such an order does not have
+    PRICE_BAND = 69  # also of CANCELLED: the rest beyond the band
+    QTY_LIMIT = 70
+    NOTIONAL_LIMIT = 71
+    OWNER_LIMIT = 72  # the position that the owner's accounts could have after it
+    OPEN_INTEREST_LIMIT = 73  # also of CANCELLED, in an auction
+    UNKNOWN_FILL = 74  # no such fill, or no longer kept
+    BUSTED_ALREADY = 75
+    # of CANCELLED and STATE_SET again
+    EXPIRED = 80
+    SELF_TRADE = 81
+    MASS_CANCEL = 82
+    DISCONNECTED = 83
+    TRIGGER_PROTECTED = 84
+    LIMIT_UP_DOWN = 85  # a trade beyond the limit was asked for: the market pauses
+    PAUSE_ENDED = 86
 
 
 class Grade(IntEnum):
@@ -203,7 +268,10 @@ class Action(IntEnum):
     CONVERT = 5
     ADL = 6
     FUNDING = 7
-    CANCEL = 8  # of a market's state only
+    CANCEL = 8  # of a market's state only, as AMEND and TAKE
+    AMEND = 9
+    TRIGGER = 10  # a waiting order fires
+    TAKE = 11  # an order that would trade at once
 
 
 class MarketState(IntEnum):
@@ -212,6 +280,10 @@ class MarketState(IntEnum):
     OPEN = 0
     REDUCE_ONLY = 1
     HALTED = 2
+    CANCEL_ONLY = 3
+    POST_ONLY = 4
+    AUCTION = 5  # orders collect and do not trade; leaving it uncrosses them at one price
+    PAUSED = 6  # as HALTED, by the limits on its own price
 
 
 class Permit(IntEnum):
@@ -253,6 +325,7 @@ class Flow(IntEnum):
     FUNDING_PAID = 15  # the backstop pays and receives funding as a user does
     FUNDING_RECEIVED = 16
     ADL = 17  # the cash of a deleveraging
+    FEE_RETURNED = 18  # the maker's fee of a fill that was busted
 
 
 USER = "user"
@@ -275,6 +348,7 @@ FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.FUNDING_PAID: (HOLDER, "FUNDING_RESIDUE"),
     Flow.FUNDING_RECEIVED: ("FUNDING_RESIDUE", HOLDER),
     Flow.ADL: (USER, USER),
+    Flow.FEE_RETURNED: ("FEES", USER),
 }
 
 
@@ -351,14 +425,14 @@ EVENT = np.dtype(
         ("ref_id", "<u8"),  # order id; owner of an account
         ("price", "<i8"),
         ("qty", "<i8"),  # lots; leverage; another account; a state or a setting
-        ("amount_lo", "<u8"),
-        ("amount_hi", "<i8"),
+        ("amount_lo", "<u8"),  # of an order: lots shown; trigger price or distance
+        ("amount_hi", "<i8"),  # of an order: when it expires
         ("account", "<u4"),
         ("batch_left", "<u2"),  # how many events of the same time still belong to this batch: the cascade runs at 0
-        ("source", "<u2"),
+        ("source", "<u2"),  # of a waiting order: TriggerBy
         ("market", "u1"),
         ("leg", "u1"),  # Leg: the third part of the position key
-        ("asset", "<u2"),
+        ("asset", "<u2"),  # of an order: SelfTrade
         ("kind", "u1"),
         ("side", "u1"),
         ("tif", "u1"),

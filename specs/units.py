@@ -24,6 +24,8 @@ WEIGHT_ONE = 100_000_000  # index weights are in 10^-8
 NS = 1_000_000_000
 
 PRICE_MAX = 10**15  # a published price is in (0, PRICE_MAX] (or negative where a payoff allows it)
+FILLS_KEPT_MAX = 1 << 20  # for a bust
+BAND_MAX_PPM = 100 * PPM  # up
 QTY_MAX = 10**9  # lots in one order
 POSITION_MAX = 10**12  # lots in one position, open orders included
 VALUE_MAX = 10**18  # money per lot
@@ -71,6 +73,7 @@ assert MONEY_IN_MAX * PPM < INT128_MAX
 # cumulative funding, and what a position pays of it
 assert FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) < INT128_MAX
 assert POSITION_MAX * FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) // PPB < INT128_MAX
+assert PRICE_MAX * (PPM + BAND_MAX_PPM) < INT128_MAX
 assert PRICE_MAX * PPB * TIMERS_MAX < INT128_MAX  # the sum of premium samples of one interval
 assert SCORE_MAX_PPB < INT64_MAX
 

@@ -7,19 +7,65 @@ from collections.abc import Iterator
 
 from sortedcontainers import SortedDict
 
-from specs.tape import Side
+from specs.tape import SelfTrade, Side, Tif
 
 
 class Order:
-    """A live order. qty is what is left of it, in lots. reduce_only: never larger than the position it closes."""
+    """A live order. qty = shown + hidden is what is left of it, in lots.
 
-    __slots__ = ("order_id", "account", "market", "side", "price", "qty", "reduce_only")
+    display: lots shown at a time, 0: all. tif: how it stays. expiry_ns: 0: never. reduce_only: never larger than the position it
+    closes. self_trade: its own mode, AS_MARKET: the market's. waits: for what fires it (specs/model/stops.py); not in the book.
+    """
+
+    __slots__ = (
+        "order_id",
+        "account",
+        "market",
+        "side",
+        "price",
+        "shown",
+        "hidden",
+        "display",
+        "tif",
+        "expiry_ns",
+        "reduce_only",
+        "self_trade",
+        "waits",
+    )
 
     def __init__(
-        self, order_id: int, account: int, market: int, side: int, price: int, qty: int, reduce_only: bool = False
+        self,
+        order_id: int,
+        account: int,
+        market: int,
+        side: int,
+        price: int,
+        qty: int,
+        tif: int = Tif.GTC,
+        *,
+        display: int = 0,
+        expiry_ns: int = 0,
+        reduce_only: bool = False,
+        self_trade: int = SelfTrade.AS_MARKET,
     ) -> None:
-        self.order_id, self.account, self.market = order_id, account, market
-        self.side, self.price, self.qty, self.reduce_only = side, price, qty, reduce_only
+        self.order_id, self.account, self.market, self.side, self.price = order_id, account, market, side, price
+        self.shown, self.hidden, self.display, self.tif, self.expiry_ns = qty, 0, display, tif, expiry_ns
+        self.reduce_only, self.self_trade, self.waits = reduce_only, self_trade, None
+
+    @property
+    def qty(self) -> int:
+        return self.shown + self.hidden
+
+    def show(self, qty: int) -> None:
+        """Let `qty` lots be left of it, as many of them shown as its display says."""
+        self.shown = min(qty, self.display) if self.display else qty
+        self.hidden = qty - self.shown
+
+    def cut(self, lots: int) -> None:
+        """Take lots away, hidden ones first."""
+        behind = min(lots, self.hidden)
+        self.hidden -= behind
+        self.shown -= lots - behind
 
 
 class Book:
@@ -52,6 +98,13 @@ class Book:
         """Return (best bid + best ask) / 2 rounded down, in price units; None when a side is empty."""
         bid, ask = self.best(Side.BUY), self.best(Side.SELL)
         return (bid.price + ask.price) // 2 if bid and ask else None
+
+    def queue(self, side: int, limit: int) -> Iterator[list[Order]]:
+        """Yield the levels of a side that a price of `limit` reaches, best first, each oldest first."""
+        for key, level in self.levels[side].items():
+            if key > self.key(side, limit):
+                return
+            yield list(level.values())
 
     def orders(self) -> Iterator[tuple[int, Order]]:
         """Yield (place in the queue, order): bids from the best down, then asks from the best up."""

@@ -3,7 +3,8 @@
     0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
-    2 post     order -> match -> fills -> ledger; cancel, account, deposit, withdraw, leverage, transfer, mode, auto-add, state
+    2 post     order -> match -> fills -> ledger; amend, cancel; account, deposit, withdraw, leverage, transfer, mode, auto-add,
+               state
     3 price    sources -> index -> mark -> published {price, grade}; collateral
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
@@ -35,14 +36,12 @@ from specs.model.orders import Orders
 from specs.model.quoter import Quoter
 from specs.model.seams import Seams
 from specs.tape import (
-    ENGINE_ORDER,
     EVENT,
     EVENT_STRUCT,
     OUTCOME,
     OUTCOME_STRUCT,
     SCHEMA_VERSION,
     USERS_FROM,
-    Action,
     Chart,
     EventKind,
     Flag,
@@ -51,7 +50,6 @@ from specs.tape import (
     Leg,
     MarketState,
     OutcomeKind,
-    Permit,
     Reason,
     Seam,
     Stage,
@@ -61,7 +59,7 @@ from specs.tape import (
     start_time,
 )
 
-STALE, PUBLISH, QUOTE, FUND = 0, 1, 2, 3  # kinds of timers, in their order at one time
+STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE = range(6)  # kinds of timers, in their order at one time
 
 
 class Event(namedtuple("Event", EVENT.names)):
@@ -85,6 +83,7 @@ class Exchange(Orders, Margins):
     def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:
         self.venue, self.now = venue, start_time(start_ns)
         self.seams = Seams(seams)
+        self.clears = venue.clearing == "full"
         self.numeraire = venue.number("assets", venue.numeraire)
         self.ledger = Ledger(len(venue.assets), len(venue.markets), self.numeraire)
         self.books = [Book() for _ in venue.markets]
@@ -205,6 +204,7 @@ class Exchange(Orders, Margins):
             "positions": [(a.number, m, int(Leg.NET), x, a.entry[m]) for a in accounts for m, x in enumerate(a.qty) if x],
             "orders": [
                 (m, int(o.side), o.price, place, o.order_id, o.account, o.qty, int(o.reduce_only))
+                + (o.shown, o.display, int(o.tif), o.expiry_ns, int(o.self_trade))
                 for m, book in enumerate(self.books)
                 for place, o in book.orders()
             ],
@@ -266,11 +266,23 @@ class Exchange(Orders, Margins):
         elif kind == QUOTE:
             self.timers[kind, number] = time_ns + self.venue.quoters[number].refill_ns
             self.quoters[number].refill(self)
-        else:
+        elif kind == FUND:
             self.timers[kind, number] = self.funding[number].next_due(time_ns)
             self.funding[number].settle(self)
+        else:
+            self.cancel_order(self.orders[number], Reason.EXPIRED)
         self.next_due = min(self.timers.values(), default=None)
         self._cascade()
+
+    def expire_at(self, order: Order) -> None:
+        """An order that rests until a time has a timer of its own."""
+        if order.expiry_ns:
+            self.timers[EXPIRE, order.order_id] = order.expiry_ns
+            self.next_due = min(self.timers.values())
+
+    def expire_never(self, order: Order) -> None:
+        if self.timers.pop((EXPIRE, order.order_id), None) is not None:
+            self.next_due = min(self.timers.values(), default=None)
 
     def _heard(self, source: int) -> None:
         """An index that publishes on update is due when one of its sources was heard or went stale."""
@@ -302,6 +314,12 @@ class Exchange(Orders, Margins):
 
     def user(self, number: int) -> Account | None:
         return self.ledger.accounts.get(number) if number >= USERS_FROM else None
+
+    def trader(self, number: int) -> Account | None:
+        """Return who may send orders: a user; without clearing whoever does, opened in silence."""
+        if not self.clears and USERS_FROM <= number < self.venue.limits.accounts_max and number not in self.ledger.accounts:
+            self.ledger.open(number, number, None)
+        return self.user(number)
 
     def _post_clock(self, e: Event) -> Reason:
         return Reason.NONE
@@ -380,32 +398,6 @@ class Exchange(Orders, Margins):
         self.emit(OutcomeKind.LEVERAGE_SET, account=e.account, market=e.market, qty=e.qty)
         return Reason.NONE
 
-    def _post_order(self, e: Event) -> Reason:
-        if self.user(e.account) is None:
-            return Reason.UNKNOWN_ACCOUNT
-        if e.market >= len(self.books):
-            return Reason.UNKNOWN_MARKET
-        if e.ref_id & ENGINE_ORDER:
-            return Reason.BAD_ORDER_ID
-        if e.ref_id in self.orders:
-            return Reason.DUPLICATE_ORDER_ID
-        if e.leg != Leg.NET:
-            return Reason.BAD_LEG
-        return self._order(e.account, e.market, e.ref_id, e.side, e.tif, e.price, e.qty, bool(e.flags & Flag.REDUCE_ONLY))
-
-    def _post_cancel(self, e: Event) -> Reason:
-        if self.user(e.account) is None:
-            return Reason.UNKNOWN_ACCOUNT
-        order = self.orders.get(e.ref_id)
-        if order is None:
-            return Reason.UNKNOWN_ORDER
-        if order.account != e.account:
-            return Reason.NOT_OWNER
-        if self.state_permit(order.market, Action.CANCEL) >= Permit.DEFER:
-            return Reason.MARKET_STATE
-        self.cancel_order(order, Reason.USER)
-        return Reason.NONE
-
     def _post_source(self, e: Event) -> Reason:
         if e.source >= len(self.sources):
             return Reason.UNKNOWN_SOURCE
@@ -434,8 +426,11 @@ class Exchange(Orders, Margins):
         EventKind.DEPOSIT: _post_deposit,
         EventKind.WITHDRAW: _post_withdraw,
         EventKind.LEVERAGE: _post_leverage,
-        EventKind.ORDER: _post_order,
-        EventKind.CANCEL: _post_cancel,
+        EventKind.ORDER: Orders.post_order,
+        EventKind.CANCEL: Orders.post_cancel,
+        EventKind.AMEND: Orders.post_amend,
+        EventKind.MASS_CANCEL: Orders.post_mass_cancel,
+        EventKind.DISCONNECT: Orders.post_disconnect,
         EventKind.SOURCE: _post_source,
         EventKind.TRANSFER: accounts.post_transfer,
         EventKind.MODE: accounts.post_mode,

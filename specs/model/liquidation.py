@@ -10,9 +10,10 @@ from functools import cmp_to_key
 
 from specs import rules, units
 from specs.model import accounts, adl, fund, trigger
+from specs.model.book import Order
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
-from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
+from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status, Tif
 
 
 def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
@@ -122,7 +123,8 @@ def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> No
     limit = _limit(exchange, account, market, row.bound, need, e.maintenance)
     if limit is None:
         return
-    _, notional = exchange.match(account.number, exchange.next_order_id(), market, side, limit, qty, Stage.BOOK)
+    order = Order(exchange.next_order_id(), account.number, market, side, limit, qty, Tif.IOC)
+    notional = exchange.match(order, limit, qty, Stage.BOOK).notional
     rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
     fee = min(units.div_ceil(notional * rate_ppm, units.PPM), max(0, exchange.conversion_equity(account)))
     if fee:
@@ -251,7 +253,8 @@ def _sell(exchange, account: Account, haircut, sold: int, bound_ppm: int) -> Non
     lots = min(account.balance[haircut.asset] // lot, units.div_ceil(sold, lot), units.QTY_MAX)
     price = exchange.collateral[haircut.asset].last_valid
     limit = max(units.div_ceil(price * (units.PPM - bound_ppm), units.PPM * tick) * tick, tick)
-    exchange.match(account.number, exchange.next_order_id(), market, Side.SELL, limit, lots, Stage.CONVERT)
+    order = Order(exchange.next_order_id(), account.number, market, Side.SELL, limit, lots, Tif.IOC)
+    exchange.match(order, limit, lots, Stage.CONVERT)
 
 
 def _sell_to_treasury(exchange, account: Account, haircut, sold: int) -> None:

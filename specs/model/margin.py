@@ -132,7 +132,7 @@ class Margins:
         """Return lots and sum of lots * price of the account's open orders in a market: those to buy, then those to sell."""
         buy_lots = buy_priced = sell_lots = sell_priced = 0
         for order in account.orders.values():
-            if order.market != market:
+            if order.market != market or order.waits:
                 continue
             if order.side == Side.BUY:
                 buy_lots += order.qty

@@ -5,25 +5,222 @@ The part of the exchange that engine/orders.pyx translates.
 
 from __future__ import annotations
 
-from specs import units
+from typing import NamedTuple
+
+from specs import rules, units
 from specs.model.book import Order
 from specs.model.ledger import Account
-from specs.tape import ENGINE_ORDER, Action, Chart, Flow, OutcomeKind, Permit, Reason, Side, Stage, Status, Tif
+from specs.tape import (
+    ENGINE_ORDER,
+    Action,
+    Chart,
+    Flag,
+    Flow,
+    MarketState,
+    OutcomeKind,
+    Permit,
+    Reason,
+    SelfTrade,
+    Side,
+    Stage,
+    Status,
+    Tif,
+)
+
+RESTING = (Tif.GTC, Tif.GTD, Tif.POST_ONLY, Tif.POST_REPRICE)
+POSTING = (Tif.POST_ONLY, Tif.POST_REPRICE)
+
+
+class Matched(NamedTuple):
+    """What matching left of a taker: lots, notional of the fills, and why it stopped although it reached the book."""
+
+    left: int
+    notional: int
+    stopped: Reason
 
 
 class Orders:
-    """How an exchange takes, matches and cancels orders."""
+    """How an exchange takes, matches, changes and cancels orders."""
 
-    def _order(
-        self, number: int, market: int, order_id: int, side: int, tif: int, price: int, qty: int, reduce_only: bool = False
-    ) -> Reason:
-        """Gate and post one order of a user or a quoter."""
-        account, row = self.ledger.accounts[number], self.venue.markets[market]
-        if side not in (Side.BUY, Side.SELL):
+    # ---- events
+
+    def post_order(self, e) -> Reason:
+        reason = self.order_event(e)
+        return reason or self._order(self.ticket(e, display=e.amount_lo), bool(e.flags & Flag.CLOSE_ONLY))
+
+    def order_event(self, e) -> Reason:
+        """Return why an event that sends an order names nothing that is there."""
+        if self.trader(e.account) is None:
+            return Reason.UNKNOWN_ACCOUNT
+        if e.market >= len(self.books):
+            return Reason.UNKNOWN_MARKET
+        if e.ref_id & ENGINE_ORDER:
+            return Reason.BAD_ORDER_ID
+        if e.ref_id in self.orders:
+            return Reason.DUPLICATE_ORDER_ID
+        return Reason.NONE if e.leg == 0 else Reason.BAD_LEG
+
+    @staticmethod
+    def ticket(e, display: int = 0) -> Order:
+        """Return the order that an event sends."""
+        return Order(
+            e.ref_id,
+            e.account,
+            e.market,
+            e.side,
+            e.price,
+            e.qty,
+            e.tif,
+            display=display,
+            expiry_ns=e.amount_hi,
+            reduce_only=bool(e.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)),
+            self_trade=e.asset,
+        )
+
+    def owned(self, e) -> tuple[Order | None, Reason]:
+        """Return the order that an event of its account names, or why there is none."""
+        if self.trader(e.account) is None:
+            return None, Reason.UNKNOWN_ACCOUNT
+        order = self.orders.get(e.ref_id)
+        if order is None:
+            return None, Reason.UNKNOWN_ORDER
+        return (order, Reason.NONE) if order.account == e.account else (None, Reason.NOT_OWNER)
+
+    def post_cancel(self, e) -> Reason:
+        order, reason = self.owned(e)
+        if reason:
+            return reason
+        if self.state_permit(order.market, Action.CANCEL) >= Permit.DEFER:
+            return Reason.MARKET_STATE
+        self.cancel_order(order, Reason.USER)
+        return Reason.NONE
+
+    def post_mass_cancel(self, e) -> Reason:
+        """Cancel an account's orders of a market, or of all, on a side or on both, oldest first; all of them or none."""
+        account = self.trader(e.account)
+        if account is None:
+            return Reason.UNKNOWN_ACCOUNT
+        everywhere = bool(e.flags & Flag.ALL_MARKETS)
+        if not everywhere and e.market >= len(self.books):
+            return Reason.UNKNOWN_MARKET
+        if e.side not in (Side.NONE, Side.BUY, Side.SELL):
             return Reason.BAD_SIDE
-        if tif not in (Tif.GTC, Tif.IOC, Tif.POST_ONLY, Tif.MARKET):
-            return Reason.BAD_TIF
-        if not 1 <= qty <= units.QTY_MAX:
+        orders = [o for o in account.orders.values() if (everywhere or o.market == e.market) and e.side in (Side.NONE, o.side)]
+        if any(self.state_permit(order.market, Action.CANCEL) >= Permit.DEFER for order in orders):
+            return Reason.MARKET_STATE
+        return self._cancel_all(orders, Reason.MASS_CANCEL)
+
+    def post_disconnect(self, e) -> Reason:
+        """Cancel all orders of an account: the venue's own act, which no state of a market stops."""
+        account = self.trader(e.account)
+        return self._cancel_all(list(account.orders.values()), Reason.DISCONNECTED) if account else Reason.UNKNOWN_ACCOUNT
+
+    def _cancel_all(self, orders: list[Order], reason: Reason) -> Reason:
+        for order in orders:
+            self.cancel_order(order, reason)
+        return Reason.NONE if orders else Reason.UNKNOWN_ORDER
+
+    def post_amend(self, e) -> Reason:
+        """Change price or lots left of an order. Fewer lots at the same price keep its place; anything else is a new order.
+
+        Judged as if the old order were gone; refused, everything is as it was.
+        """
+        order, reason = self.owned(e)
+        if reason:
+            return reason
+        if self.state_permit(order.market, Action.AMEND) >= Permit.DEFER:
+            return Reason.MARKET_STATE
+        if e.amount_lo:
+            return Reason.BAD_AMEND
+        price, qty = e.price or order.price, e.qty or order.qty
+        if (price, qty) == (order.price, order.qty):
+            return Reason.BAD_AMEND
+        if price == order.price and 0 < qty < order.qty:
+            order.cut(order.qty - qty)
+            self._say_amended(order, False)
+            return Reason.NONE
+        changed = Order(
+            order.order_id,
+            order.account,
+            order.market,
+            order.side,
+            price,
+            qty,
+            order.tif,
+            display=order.display if order.display < qty else 0,
+            expiry_ns=order.expiry_ns,
+            reduce_only=order.reduce_only,
+            self_trade=order.self_trade,
+        )
+        return self._order(changed, before=order)
+
+    # ---- the gate
+
+    def _order(self, order: Order, close_only: bool = False, before: Order | None = None) -> Reason:
+        """Gate and post one order of a user or a quoter; `before`: the order that it changes, which is not counted."""
+        account = self.ledger.accounts[order.account]
+        kept = dict(account.orders)
+        if before:
+            del account.orders[before.order_id]
+        reason, limit = self._gate(account, order, close_only, before)
+        if reason:
+            account.orders = kept
+            return reason
+        if before:
+            account.orders = kept
+            self._forget(before)
+            self._say_amended(order, True)
+        else:
+            self._say(OutcomeKind.ACCEPTED, order, order.qty, other_id=order.display)
+        self.post(account, order, limit)
+        return Reason.NONE
+
+    def _gate(self, account: Account, order: Order, close_only: bool, before: Order | None) -> tuple[Reason, int]:
+        """Return why an order is refused, or the worst price at which it trades; it may be given another price of its own."""
+        market, row = order.market, self.venue.markets[order.market]
+        reason = self._ranges(order, row, close_only) or self._counts(account, before)
+        if reason:
+            return reason, 0
+        if close_only:
+            order.show(min(self._closable(account, market, order.side), row.limits.qty_max or units.QTY_MAX))
+            if not order.qty:
+                return Reason.NOT_REDUCING, 0
+        reason = self._limits(account, order, row)
+        if reason:
+            return reason, 0
+        if order.reduce_only and order.qty > self._closable(account, market, order.side):
+            return Reason.NOT_REDUCING, 0
+        collects = self.states[market] == MarketState.AUCTION
+        if collects and order.tif not in RESTING:
+            return Reason.MARKET_STATE, 0
+        opposite = None if collects else self.books[market].best(Side.SELL if order.side == Side.BUY else Side.BUY)
+        if order.tif == Tif.POST_REPRICE and opposite and self._reaches(order.side, order.price, opposite.price):
+            order.price = opposite.price + (-row.tick_size if order.side == Side.BUY else row.tick_size)
+            if not 1 <= order.price <= units.PRICE_MAX:
+                return Reason.WOULD_CROSS, 0
+        if self.clears:
+            reason = self._spot_gate(account, order) if self.spot[market] else self._margin_gate(account, order)
+        else:
+            reason = self._state_gate(order)
+        if reason:
+            return reason, 0
+        limit = self._market_limit(market, order.side) if order.tif == Tif.MARKET else order.price
+        if opposite and self._reaches(order.side, limit, opposite.price):
+            if order.tif == Tif.POST_ONLY:
+                return Reason.WOULD_CROSS, 0
+            if self.state_permit(market, Action.TAKE) >= Permit.DEFER:
+                return Reason.MARKET_STATE, 0
+        if order.tif == Tif.FOK and self._available(order, limit) < order.qty:
+            return Reason.CANNOT_FILL, 0
+        return Reason.NONE, limit
+
+    def _ranges(self, order: Order, row: rules.Market, close_only: bool) -> Reason:
+        market, price, tif = order.market, order.price, order.tif
+        if order.side not in (Side.BUY, Side.SELL):
+            return Reason.BAD_SIDE
+        if tif not in Tif._value2member_map_ or tif == Tif.NONE or (tif == Tif.FOK and self.spot[market]):
+            return Reason.BAD_TIF  # whether the makers of a spot market can deliver shows only as they are met
+        if order.qty != 0 if close_only else not 1 <= order.qty <= units.QTY_MAX:
             return Reason.BAD_QTY
         if (price != 0) if tif == Tif.MARKET else not 1 <= price <= units.PRICE_MAX:
             return Reason.BAD_PRICE
@@ -31,54 +228,63 @@ class Orders:
             return Reason.BAD_PRICE
         if price % row.tick_size:
             return Reason.OFF_TICK
+        if order.expiry_ns and (tif not in (Tif.GTD, *POSTING) or not self.now < order.expiry_ns <= units.TIMES_MAX_NS):
+            return Reason.BAD_EXPIRY
+        if tif == Tif.GTD and not order.expiry_ns:
+            return Reason.BAD_EXPIRY
+        if order.display and (tif not in RESTING or order.reduce_only or order.display >= order.qty):
+            return Reason.BAD_DISPLAY
+        if order.self_trade == SelfTrade.ALLOW or order.self_trade not in SelfTrade._value2member_map_:
+            return Reason.BAD_SELF_TRADE
+        return Reason.NONE
+
+    def _counts(self, account: Account, before: Order | None) -> Reason:
         if account.status == Status.LIQUIDATING:
             return Reason.IN_LIQUIDATION
         if len(account.orders) >= self.venue.limits.orders_per_account_max:
             return Reason.TOO_MANY_ORDERS
-        if len(self.orders) >= self.venue.limits.orders_max:
-            return Reason.BOOK_FULL
+        live = len(self.orders) - (before is not None)
+        return Reason.BOOK_FULL if live >= self.venue.limits.orders_max else Reason.NONE
+
+    def _limits(self, account: Account, order: Order, row: rules.Market) -> Reason:
+        """Limits of one order, of what an account and its owner could hold after it, and of the open interest."""
+        market, side, limits = order.market, order.side, row.limits
         buy_lots, _, sell_lots, _ = self._open(account, market)
         worse = max(abs(account.qty[market] + buy_lots), abs(account.qty[market] - sell_lots))
-        if worse + qty > units.POSITION_MAX:
+        if worse + order.qty > units.POSITION_MAX:
             return Reason.POSITION_LIMIT
-        if reduce_only and qty > self._closable(account, market, side):
-            return Reason.NOT_REDUCING
-        order = Order(order_id, number, market, side, price, qty, reduce_only)
-        reason = self._spot_gate(account, order, tif) if self.spot[market] else self._margin_gate(account, order, tif)
-        if reason:
-            return reason
-        opposite = self.books[market].best(Side.SELL if side == Side.BUY else Side.BUY)
-        if tif == Tif.POST_ONLY and opposite is not None and self._reaches(side, price, opposite.price):
-            return Reason.WOULD_CROSS
-        self.emit(OutcomeKind.ACCEPTED, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty)
-        limit = self._market_limit(market, side) if tif == Tif.MARKET else price
-        filled, _ = self.match(number, order_id, market, side, limit, qty, Stage.NONE)
-        order.qty = qty - filled
-        unfunded = self._crosses(market, side, limit) if order.qty else False
-        if order.qty and tif in (Tif.GTC, Tif.POST_ONLY) and not unfunded:
-            self.books[market].rest(order)
-            self.orders[order_id] = account.orders[order_id] = order
-        elif order.qty:
-            self.emit(
-                OutcomeKind.CANCELLED,
-                account=number,
-                market=market,
-                ref_id=order_id,
-                side=side,
-                price=price,
-                qty=order.qty,
-                reason=Reason.UNFUNDED if unfunded else Reason.IOC_REMAINDER,
-            )
+        if limits.qty_max is not None and order.qty > limits.qty_max:
+            return Reason.QTY_LIMIT
+        if limits.notional_max is not None:
+            value = self.value[market] if order.tif == Tif.MARKET else order.price * self.multiplier[market]
+            if order.qty * value > rules.whole(limits.notional_max, self.venue.decimals(row.settles_in)):
+                return Reason.NOTIONAL_LIMIT
+        raised = max(0, self._reach(account, market, side) + order.qty) - max(0, self._reach(account, market, side))
+        if limits.position_max is not None and raised:
+            owned = [a for a in self.ledger.accounts.values() if a.owner == account.owner and self.user(a.number)]
+            if sum(max(0, self._reach(a, market, side)) for a in owned) + raised > limits.position_max:
+                return Reason.OWNER_LIMIT
+        if limits.open_interest_max is not None and raised:
+            if self.open_interest(market) + raised > limits.open_interest_max:
+                return Reason.OPEN_INTEREST_LIMIT
         return Reason.NONE
 
-    def _margin_gate(self, account: Account, order: Order, tif: int) -> Reason:
+    def _reach(self, account: Account, market: int, side: int) -> int:
+        """Return the lots that an account holds on a side with all its open orders of that side filled; negative: the other."""
+        buy_lots, _, sell_lots, _ = self._open(account, market)
+        return account.qty[market] + buy_lots if side == Side.BUY else sell_lots - account.qty[market]
+
+    def open_interest(self, market: int) -> int:
+        return sum(max(0, account.qty[market]) for account in self.ledger.accounts.values())
+
+    def _margin_gate(self, account: Account, order: Order) -> Reason:
         """An order that raises its market's requirement needs equity >= all requirements with it, and its taker fee.
 
         A MARKET order is judged at the mark; a limit order pays the loss of a limit beyond the mark on top.
         """
-        market = order.market
+        market, at_mark = order.market, order.tif == Tif.MARKET
         need, _ = self.requirement(account, market)
-        need_with, exceeded = self.requirement(account, market, order, at_mark=tif == Tif.MARKET)
+        need_with, exceeded = self.requirement(account, market, order, at_mark=at_mark)
         action = Action.OPEN if need_with > need else Action.REDUCE
         if self.state_permit(market, Action.REDUCE if self._closes(account, order) else Action.OPEN) >= Permit.DEFER:
             return Reason.MARKET_STATE
@@ -88,17 +294,17 @@ class Orders:
             return Reason.NONE
         if exceeded:
             return Reason.EXCEEDS_BRACKETS
-        value = self.value[market] if tif == Tif.MARKET else order.price * self.multiplier[market]
+        value = self.value[market] if at_mark else order.price * self.multiplier[market]
         fee = units.div_ceil(order.qty * value * self.venue.markets[market].fees.taker_ppm, units.PPM)
         needs = self.requirements(account) - need + need_with
         return Reason.NONE if self.spare_equity(account) >= needs + fee else Reason.INSUFFICIENT_MARGIN
 
-    def _spot_gate(self, account: Account, order: Order, tif: int) -> Reason:
+    def _spot_gate(self, account: Account, order: Order) -> Reason:
         """A spot order needs what it gives, taker fee included, beside what open orders give; and margin without all of it.
 
         An account that owes nothing needs no trusted price for a limit order: else a book that an index reads could never open.
         """
-        market = order.market
+        market, tif = order.market, order.tif
         if self.state_permit(market, Action.OPEN) >= Permit.DEFER:
             return Reason.MARKET_STATE
         priced = tif == Tif.MARKET or min(account.balance) < 0 or self.requirements(account) > 0
@@ -112,9 +318,25 @@ class Orders:
             return Reason.INSUFFICIENT_MARGIN
         return Reason.NONE
 
+    def _state_gate(self, order: Order) -> Reason:
+        """Without clearing only the market's state speaks, and the mark where a MARKET order is bounded by it."""
+        if self.state_permit(order.market, Action.OPEN) >= Permit.DEFER:
+            return Reason.MARKET_STATE
+        by_mark = order.tif == Tif.MARKET and self.venue.markets[order.market].market_bound_ticks is None
+        return Reason.GRADE_REFUSED if by_mark and self.grade_permit(order.market, Action.OPEN) >= Permit.DEFER else Reason.NONE
+
     def _market_limit(self, market: int, side: int) -> int:
-        """Return the worst price a MARKET order takes: market_bound_ppm from the mark, on tick, inside the bound."""
+        """Return the worst price a MARKET order takes, on tick: so far from the mark, or from the best opposite price.
+
+        Of an empty opposite side: the price that reaches nothing.
+        """
         row, mark = self.venue.markets[market], self.marks[market].published.last_valid
+        if row.market_bound_ticks is not None:
+            opposite = self.books[market].best(Side.SELL if side == Side.BUY else Side.BUY)
+            away = row.market_bound_ticks * row.tick_size
+            if side == Side.BUY:
+                return min(opposite.price + away, units.PRICE_MAX) if opposite else 0
+            return max(opposite.price - away, row.tick_size) if opposite else units.PRICE_MAX
         if side == Side.BUY:
             return units.div_floor(mark * (units.PPM + row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size
         return max(
@@ -125,39 +347,109 @@ class Orders:
     def _reaches(side: int, limit: int, price: int) -> bool:
         return limit >= price if side == Side.BUY else limit <= price
 
-    def _crosses(self, market: int, side: int, limit: int) -> bool:
-        """Return whether what is left of a taker could trade on: only the purse of its account stopped it."""
-        opposite = self.books[market].best(Side.SELL if side == Side.BUY else Side.BUY)
-        return opposite is not None and self._reaches(side, limit, opposite.price)
+    def _available(self, order: Order, limit: int) -> int:
+        """Return the lots that an order would trade at once, at most its own: the queue as it would be met, order by order.
 
-    def match(self, number: int, order_id: int, market: int, side: int, limit: int, qty: int, stage: Stage) -> tuple[int, int]:
+        Hidden lots count; those of the order's own account do as its self-trade mode lets them; a reduce-only order counts for
+        what its account can still close when it is met.
+        """
+        mode, taker = self._self_trade(order), self.ledger.accounts[order.account]
+        opposite = Side.SELL if order.side == Side.BUY else Side.BUY
+        found, traded = 0, {}
+        for level in self.books[order.market].queue(opposite, limit):
+            queue = [(maker, maker.shown, maker.hidden) for maker in level]
+            while queue:
+                maker, shown, hidden = queue.pop(0)
+                if mode != SelfTrade.ALLOW and self._same(maker, taker):
+                    if mode == SelfTrade.CANCEL_MAKER:
+                        continue
+                    return found
+                account = self.ledger.accounts[maker.account]
+                if maker.reduce_only and account is not taker:
+                    left = self._closable(account, order.market, opposite) - traded.get(maker.account, 0)
+                    shown = max(0, min(shown, left))
+                lots = min(shown, order.qty - found)
+                found += lots
+                traded[maker.account] = traded.get(maker.account, 0) + lots
+                if found == order.qty:
+                    return found
+                if hidden:
+                    again = min(maker.display, hidden)
+                    queue.append((maker, again, hidden - again))
+        return found
+
+    # ---- matching
+
+    def post(self, account: Account, order: Order, limit: int) -> None:
+        """Match an accepted order, then let what is left of it rest or go."""
+        matched = self.match(order, limit, order.qty, Stage.NONE)
+        if not matched.left:
+            return
+        if order.tif in RESTING and not matched.stopped:
+            order.show(matched.left)
+            self.books[order.market].rest(order)
+            self.orders[order.order_id] = account.orders[order.order_id] = order
+            self.expire_at(order)
+        else:
+            self._say(OutcomeKind.CANCELLED, order, matched.left, reason=matched.stopped or Reason.IOC_REMAINDER)
+
+    def match(self, order: Order, limit: int, qty: int, stage: Stage) -> Matched:
         """Trade up to qty lots against the book at `limit` or better, best price first, oldest first.
 
-        Return (lots filled, notional). In a liquidation a resting order of the same owner is cancelled, not met. A taker of a
-        spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill by fill.
+        In a liquidation a resting order of the same owner is cancelled, not met; else the taker's self-trade mode decides. A
+        taker of a spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill
+        by fill. Only the shown lots of an order are met; then it shows more, at the back of its level. An auction meets nobody.
         """
+        market, side = order.market, order.side
         fees = self.venue.markets[market].fees
-        book, taker = self.books[market], self.ledger.accounts[number]
+        book, taker = self.books[market], self.ledger.accounts[order.account]
         opposite = Side.SELL if side == Side.BUY else Side.BUY
-        left = qty
-        notional = 0
-        while left:
+        mode = SelfTrade.CANCEL_MAKER if stage else self._self_trade(order)
+        left, notional = qty, 0
+        while left and self.states[market] != MarketState.AUCTION:
             maker = book.best(opposite)
             if maker is None or not self._reaches(side, limit, maker.price):
                 break
-            if stage and self.ledger.accounts[maker.account].owner == taker.owner:
-                self.cancel_order(maker, Reason.OWN_ORDER, stage)
+            if mode != SelfTrade.ALLOW and self._same(maker, taker, stage):
+                left = self._prevent(mode, order, maker, left, stage)
+                if mode in (SelfTrade.CANCEL_TAKER, SelfTrade.CANCEL_BOTH):
+                    return Matched(left, notional, Reason.SELF_TRADE)
                 continue
-            lots = min(left, maker.qty)
+            lots = min(left, maker.shown)
             if self.spot[market]:
                 if not self._delivers(self.ledger.accounts[maker.account], maker.side, market, lots, maker.price, fees.maker_ppm):
                     self.cancel_order(maker, Reason.UNFUNDED, stage)
                     continue
                 if not self._delivers(taker, side, market, lots, maker.price, 0 if stage else fees.taker_ppm):
-                    break
-            notional += self._fill(taker, maker, order_id, side, lots, stage)
+                    return Matched(left, notional, Reason.UNFUNDED)
+            notional += self._fill(taker, maker, order.order_id, side, lots, stage)
             left -= lots
-        return qty - left, notional
+        return Matched(left, notional, Reason.NONE)
+
+    def _self_trade(self, order: Order) -> SelfTrade:
+        """Return the mode that counts for a taker: its own, else that of the market's row."""
+        if order.self_trade != SelfTrade.AS_MARKET:
+            return SelfTrade(order.self_trade)
+        return SelfTrade[self.venue.markets[order.market].self_trade.mode.upper()]
+
+    def _same(self, maker: Order, taker: Account, stage: Stage = Stage.NONE) -> bool:
+        """Return whether a resting order is the taker's own: of its account, or of its owner where the row or a stage says so."""
+        if maker.account == taker.number:
+            return True
+        by_owner = bool(stage) or self.venue.markets[maker.market].self_trade.by == "owner"
+        return by_owner and self.ledger.accounts[maker.account].owner == taker.owner
+
+    def _prevent(self, mode: SelfTrade, order: Order, maker: Order, left: int, stage: Stage) -> int:
+        """Do what a self-trade mode says when an order meets one of its own; return what is left of the taker."""
+        if mode == SelfTrade.DECREMENT:
+            lots = min(left, maker.shown)
+            self._say(OutcomeKind.CANCELLED, order, lots, reason=Reason.SELF_TRADE)
+            self._say(OutcomeKind.CANCELLED, maker, lots, reason=Reason.SELF_TRADE)
+            self._reduce(maker, lots)
+            return left - lots
+        if mode != SelfTrade.CANCEL_TAKER:
+            self.cancel_order(maker, Reason.OWN_ORDER if stage else Reason.SELF_TRADE, stage)
+        return left
 
     def _fill(self, taker: Account, maker: Order, order_id: int, side: int, lots: int, stage: Stage) -> int:
         """Post one fill at the maker's price; return its notional."""
@@ -165,11 +457,13 @@ class Orders:
         cash = lots * maker.price * self.multiplier[market]
         buyer, seller = (taker.number, maker.account) if side == Side.BUY else (maker.account, taker.number)
         spot, quote = self.spot[market], self.paid_in[market]
-        if spot:
-            self.ledger.swap(buyer, seller, spot.base, lots * spot.units, quote, cash)
-        else:
-            self.ledger.exchange(buyer, seller, market, lots, cash)
-        fee = 0 if stage else units.div_ceil(cash * fees.taker_ppm, units.PPM)
+        fee = 0 if stage or not self.clears else units.div_ceil(cash * fees.taker_ppm, units.PPM)
+        maker_fee = units.div_ceil(cash * fees.maker_ppm, units.PPM) if self.clears else 0
+        if self.clears:
+            if spot:
+                self.ledger.swap(buyer, seller, spot.base, lots * spot.units, quote, cash)
+            else:
+                self.ledger.exchange(buyer, seller, market, lots, cash)
         if fee:
             self.ledger.flow(taker.number, Chart.FEES, quote, fee)
         self.last_price[market] = maker.price
@@ -190,18 +484,30 @@ class Orders:
             stage=stage,
             flow=Flow.TRADE,
         )
-        maker_fee = units.div_ceil(cash * fees.maker_ppm, units.PPM)
         if maker_fee:
             self.flow(Flow.FEE, maker.account, Chart.FEES, quote, maker_fee)
-        maker.qty -= lots
-        if maker.qty == 0:
-            self._forget(maker)
+        self._reduce(maker, lots)
         self.trim(taker, market)
         self.trim(self.ledger.accounts[maker.account], market)
         return cash
 
+    def _reduce(self, maker: Order, lots: int) -> None:
+        """Take lots from what an order shows; when that is gone it shows more, at the back of its level, or it is done."""
+        maker.shown -= lots
+        if maker.shown:
+            return
+        if not maker.hidden:
+            self._forget(maker)
+            return
+        self.books[maker.market].remove(maker)
+        maker.show(maker.hidden)
+        self.books[maker.market].rest(maker)
+        self._say(OutcomeKind.REFRESHED, maker, maker.shown)
+
     def _delivers(self, account: Account, side: int, market: int, lots: int, price: int, fee_ppm: int) -> bool:
         """Return whether a side of a spot fill has what it gives, its fee included, and room for what it gets."""
+        if not self.clears:
+            return True
         asset, amount = self.gives(market, side, lots, price, fee_ppm)
         return self.wallet(account, asset) >= amount and self._has_room(account, side, market, lots, price)
 
@@ -222,37 +528,43 @@ class Orders:
         return max(0, account.qty[market] if side == Side.SELL else -account.qty[market])
 
     def trim(self, account: Account, market: int) -> None:
-        """Cut the account's reduce-only orders, oldest first, each to what is left of its position."""
+        """Cut the account's reduce-only orders, oldest first, each to what is left of its position. Those that wait stay."""
         for order in list(account.orders.values()):
-            if not order.reduce_only or order.market != market:
+            if not order.reduce_only or order.market != market or order.waits:
                 continue
             left = self._closable(account, market, order.side)
             if left == 0:
                 self.cancel_order(order, Reason.REDUCE_ONLY)
             elif order.qty > left:
-                self._say_cancelled(order, order.qty - left, Reason.REDUCE_ONLY)
-                order.qty = left
+                self._say(OutcomeKind.CANCELLED, order, order.qty - left, reason=Reason.REDUCE_ONLY)
+                order.cut(order.qty - left)
+
+    # ---- leaving
 
     def _forget(self, order: Order) -> None:
         self.books[order.market].remove(order)
         del self.orders[order.order_id]
         del self.ledger.accounts[order.account].orders[order.order_id]
+        self.expire_never(order)
 
     def cancel_order(self, order: Order, reason: Reason, stage: Stage | None = None) -> None:
         self._forget(order)
-        self._say_cancelled(order, order.qty, reason, stage)
+        self._say(OutcomeKind.CANCELLED, order, order.qty, reason=reason, stage=stage)
 
-    def _say_cancelled(self, order: Order, qty: int, reason: Reason, stage: Stage | None = None) -> None:
+    def _say_amended(self, order: Order, moved: bool) -> None:
+        self._say(OutcomeKind.AMENDED, order, order.qty, other_id=int(moved))
+
+    def _say(self, kind: OutcomeKind, order: Order, qty: int, **fields) -> None:
+        """Emit an outcome about an order and some of its lots."""
         self.emit(
-            OutcomeKind.CANCELLED,
+            kind,
             account=order.account,
             market=order.market,
             ref_id=order.order_id,
             side=order.side,
             price=order.price,
             qty=qty,
-            reason=reason,
-            stage=stage,
+            **fields,
         )
 
     def next_order_id(self) -> int:
@@ -261,9 +573,7 @@ class Orders:
 
     def quote(self, number: int, market: int, side: Side, price: int, qty: int) -> None:
         """Place a quoter's order through the gate; a refusal is a REJECT outcome."""
-        order_id = self.next_order_id()
-        reason = self._order(number, market, order_id, side, Tif.POST_ONLY, price, qty)
+        order = Order(self.next_order_id(), number, market, side, price, qty, Tif.POST_ONLY)
+        reason = self._order(order)
         if reason:
-            self.emit(
-                OutcomeKind.REJECT, account=number, market=market, ref_id=order_id, side=side, price=price, qty=qty, reason=reason
-            )
+            self._say(OutcomeKind.REJECT, order, qty, reason=reason)
