@@ -304,9 +304,8 @@ cdef bint book_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
     _reserve(s, order, -lots)
     order.shown = order.display if order.display < order.hidden else order.hidden
     order.hidden -= order.shown
-    if not PLANTED(s.planted, 41):
-        _unlink(s, place)
-        _append(s, place)
+    _unlink(s, place)
+    _append(s, place)
     return True
 
 

@@ -280,7 +280,7 @@ cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
             return WHY_WOULD_CROSS
         if margin_state_permit(s, t.market, ACT_TAKE) >= PERMIT_DEFER:
             return WHY_MARKET_STATE
-    if t.tif == TIF_FOK and _available(s, t, limit[0]) < t.qty and not PLANTED(s.planted, 40):
+    if t.tif == TIF_FOK and _available(s, t, limit[0]) < t.qty and not PLANTED(s.planted, 24):
         return WHY_CANNOT_FILL
     return WHY_NONE
 
@@ -357,8 +357,7 @@ cdef int64_t _owner_reach(State* s, uint32_t account, int market, int side) noex
     cdef uint32_t a
     for a in range(USERS_FROM, s.accounts_high):
         if s.accounts[a].opened and s.accounts[a].owner == s.accounts[account].owner:
-            if not PLANTED(s.planted, 46) or a == account:
-                total += _positive(_reach(&s.positions[<size_t>a * s.markets + market], side))
+            total += _positive(_reach(&s.positions[<size_t>a * s.markets + market], side))
     return total
 
 
@@ -586,7 +585,7 @@ cdef inline int _self_trade(State* s, const Ticket* t) noexcept nogil:
 cdef bint _same(State* s, const Order* maker, uint32_t taker, int stage) noexcept nogil:
     """A resting order is the taker's own: of its account, or of its owner where the row or a stage says so."""
     if maker.account == taker:
-        return not PLANTED(s.planted, 43)
+        return not PLANTED(s.planted, 25)
     if not stage and not s.market_rules[maker.market].self_trade_by_owner:
         return False
     return s.accounts[maker.account].owner == s.accounts[taker].owner

@@ -220,6 +220,20 @@ class MakerPaysTheLiquidationFee(Exchange):
         super().flow(kind, self.last_maker if kind == Flow.LIQUIDATION_FEE else source, target, asset, money)
 
 
+class FokTakesWhatThereIs(Exchange):
+    """24: a FOK order that cannot fill trades what it can."""
+
+    def _available(self, order, limit):
+        return order.qty
+
+
+class OwnAccountIsNotSeen(Exchange):
+    """25: an order does not notice that it meets one of its own account."""
+
+    def _same(self, maker, taker, stage=Stage.NONE):
+        return maker.account != taker.number and super()._same(maker, taker, stage)
+
+
 # ---- bugs that live in a function of a module: patched while an event runs
 
 
@@ -298,6 +312,8 @@ MUTANTS: dict[int, type[Exchange]] = {
     21: GradesDoNotStopLiquidation,
     22: ReduceOnlyIsNotTrimmed,
     23: MakerPaysTheLiquidationFee,
+    24: FokTakesWhatThereIs,
+    25: OwnAccountIsNotSeen,
 } | {bug: _patched_class(bug) for bug in _PATCHES}
 
 

@@ -283,6 +283,25 @@ CASES = [
         """,
         small_venue(market={"fees": {"liquidation_ppm": 10_000}}),
     ),
+    Broken(
+        "L24",
+        "5 lots are offered, a FOK order for 6 takes them",
+        FUNDED
+        + """
+        1    sell 17 COINUSDT 5 @100 #1     |
+        1    buy 16 COINUSDT 6 @100 fok #2  | L24
+        """,
+    ),
+    Broken(
+        "L25",
+        "an account buys from itself where the market's row forbids it",
+        FUNDED
+        + """
+        1    sell 17 COINUSDT 5 @100 #1     |
+        1    buy 17 COINUSDT 5 @100 #2      | L25
+        """,
+        small_venue(market={"self_trade": {"mode": "cancel_taker"}}),
+    ),
 ]
 
 

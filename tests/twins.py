@@ -8,7 +8,15 @@ A row is `time  what happens | outcomes`, time in seconds after the start, price
     1    deposit 16 USDT 120             | DEPOSIT 120 USDT to 16
     1    buy 16 COINUSDT 10 @100 #1      | ACCEPTED 16 buy 10 @100 #1
 
-`buy` and `sell` take gtc (default), ioc, post or market, and `reduce` for reduce-only. Of accounts and markets:
+`buy` and `sell` take gtc (default), ioc, fok, gtd, post, reprice or market; `reduce` for reduce-only, `close` for close-only (0
+lots), `until=T` for when it expires, `show=N` for the lots shown at a time, `own=decrement` for its self-trade mode. Then:
+
+    1    amend 16 #1 @99 3              | AMENDED 16 buy 3 @99 #1 anew
+    1    amend 16 #1 2                  | AMENDED 16 buy 2 @99 #1
+    1    masscancel 16 COINUSDT sell    |
+    1    disconnect 16                  |
+
+`masscancel` takes a market or `all`, and a side or none. Of accounts and markets:
 
     1    account 18 owner 16 parent 16   | OPENED 18 owner 16
     1    transfer 16 18 USDT 5           | TRANSFER 5 USDT 16 to 18
@@ -44,6 +52,7 @@ from specs.tape import (
     MarketState,
     OutcomeKind,
     Reason,
+    SelfTrade,
     Side,
     Stage,
     Tif,
@@ -122,6 +131,8 @@ def stages(*without: str, **changes) -> list[dict]:
 
 # ---- rows to events
 
+_TIFS = {tif.name.lower(): tif for tif in Tif} | {"post": Tif.POST_ONLY, "reprice": Tif.POST_REPRICE}
+
 
 def _ns(text: str) -> int:
     return START_NS + units.decimal_to_int(text, 9)
@@ -172,10 +183,27 @@ def _event(venue: rules.Venue, text: str) -> bytes:
                 fields["price"] = units.decimal_to_int(word[1:], 2)
             elif word[0] == "#":
                 fields["ref_id"] = int(word[1:])
-            elif word == "reduce":
-                fields["flags"] = Flag.REDUCE_ONLY
+            elif word in ("reduce", "close"):
+                fields["flags"] = Flag.REDUCE_ONLY if word == "reduce" else Flag.CLOSE_ONLY
+            elif "=" in word:
+                name, value = word.split("=")
+                fields |= {
+                    "until": lambda: {"amount_hi": _ns(value)},
+                    "show": lambda: {"amount_lo": int(value)},
+                    "own": lambda: {"asset": SelfTrade[value.upper()]},
+                }[name]()
             else:
-                fields["tif"] = {"gtc": Tif.GTC, "ioc": Tif.IOC, "post": Tif.POST_ONLY, "market": Tif.MARKET}[word]
+                fields["tif"] = _TIFS[word]
+    elif verb == "amend":
+        fields |= {"kind": EventKind.AMEND, "account": int(words[0]), "ref_id": int(words[1].lstrip("#"))}
+        for word in words[2:]:
+            fields |= {"price": units.decimal_to_int(word[1:], 2)} if word[0] == "@" else {"qty": int(word)}
+    elif verb == "masscancel":
+        where = {"flags": Flag.ALL_MARKETS} if words[1] == "all" else {"market": number("markets", words[1])}
+        side = {"side": Side[words[2].upper()]} if len(words) > 2 else {}
+        fields |= {"kind": EventKind.MASS_CANCEL, "account": int(words[0])} | where | side
+    elif verb == "disconnect":
+        fields |= {"kind": EventKind.DISCONNECT, "account": int(words[0])}
     elif verb == "cancel":
         fields |= {"kind": EventKind.CANCEL, "account": int(words[0]), "ref_id": int(words[1].lstrip("#"))}
     elif verb == "source":
@@ -230,7 +258,12 @@ def say(venue: rules.Venue, o: Outcome) -> str:
             )
             return f"REJECT {Reason(o.reason).name}{quoted}"
         case OutcomeKind.ACCEPTED:
-            return f"ACCEPTED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)}"
+            shows = f" show {o.other_id}" if o.other_id else ""
+            return f"ACCEPTED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)}{shows}"
+        case OutcomeKind.AMENDED:
+            return f"AMENDED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)}{' anew' if o.other_id else ''}"
+        case OutcomeKind.REFRESHED:
+            return f"REFRESHED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)}"
         case OutcomeKind.FILL:
             fee = f" fee {money}" if o.money else ""
             stage = f" {Stage(o.stage).name}" if o.stage else ""
