@@ -250,6 +250,22 @@ def shrink(
 
 
 @app.command()
+def vectors(
+    path: Annotated[Path, typer.Argument(help="A file of vectors, or a folder of *.yaml files.")],
+    kind: Annotated[str | None, typer.Option(help="Only vectors of this kind.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Run published figures, given and expected, on both twins; exit 1 if one fails. What is not modelled is listed."""
+    from riskbed.vectors import run as running
+
+    with _Progress() as progress:
+        answer = running.run(path, kind, progress)
+    print(answer.model_dump_json(indent=2)) if json else running.show(answer)
+    if answer.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def guards(
     incident: Annotated[str, typer.Argument(help="A packaged incident (see `riskbed incidents`) or the path of a YAML file.")],
     quick: Annotated[bool, typer.Option("--quick", help="Only the incident's quick shapes instead of all paired moves.")] = False,

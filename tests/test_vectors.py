@@ -1,0 +1,167 @@
+"""`riskbed vectors`: every vector passes, fails or is named as not run; the files of ../shared, and files that the tests make."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from fuzz import twin
+from riskbed.vectors import run as running
+from riskbed.vectors.vector import matches, plain
+from specs.errors import SpecError
+
+MATCH = {
+    "id": "match",
+    "kind": "matching_script",
+    "rules": "mine",
+    "core": True,
+    "status": "derived",
+    "given": {
+        "events": [
+            {"op": "limit", "order": "a", "side": "sell", "price": "10.5", "qty": "2.25", "tif": "gtc", "owner": "x"},
+            {"op": "limit", "order": "b", "side": "sell", "price": "10.5", "qty": "1", "tif": "gtc", "owner": "y"},
+            {"op": "reduce", "order": "a", "owner": "x", "qty": "0.25"},
+            {"op": "limit", "order": "t", "side": "buy", "price": "10.5", "qty": "2.5", "tif": "ioc"},
+            {"op": "limit", "order": "k", "side": "buy", "price": "11", "qty": "1", "tif": "fok"},
+            {"op": "move", "order": "b", "owner": "y", "price": "9"},
+            {"op": "cancel", "order": "b", "owner": "x"},
+        ]
+    },
+    "expect": {
+        "fills": [
+            {"maker": "a", "taker": "t", "price": "10.5", "qty": "2"},
+            {"maker": "b", "taker": "t", "price": "10.50", "qty": "0.5"},
+        ],
+        "cancelled": [{"order": "a", "qty": "0.25"}, {"order": "k", "qty": "1"}],
+        "rejected": [{"order": "b", "reason": "unknown_order"}],
+        "levels": [{"side": "sell", "price": "9", "qty": "0.5", "orders": "1"}],
+        "checkpoints": [{"after": "2", "ask_qty": "3.25", "ask_orders": "2", "ask_display_qty": "3.25"}],
+        "printed_anything": "1",
+    },
+    "tolerance": "0",
+    "source": "made here",
+}
+
+
+def write(folder: Path, *vectors: dict, name: str = "made.yaml") -> Path:
+    """Write a file of vectors, every leaf quoted."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.representer.add_representer(str, lambda self, text: self.represent_scalar("tag:yaml.org,2002:str", text, style="'"))
+    path = folder / name
+    with path.open("w") as file:
+        yaml.dump({"vectors": list(vectors)}, file)
+    return path
+
+
+def test_a_script_runs_in_the_vectors_own_words(tmp_path):
+    answer = running.run(write(tmp_path, MATCH))
+    assert (answer.passed, answer.failed, answer.unmodelled) == (["match"], [], [])
+
+
+@pytest.mark.parametrize(
+    "key, wrong",
+    [
+        ("fills", MATCH["expect"]["fills"][:1]),
+        ("cancelled", []),
+        ("rejected", []),
+        ("levels", [{"side": "sell", "price": "9", "qty": "0.5", "orders": "2"}]),
+        ("checkpoints", [{"after": "2", "ask_qty": "3.26"}]),
+    ],
+)
+def test_a_wrong_expectation_fails_on_both_twins(tmp_path, key, wrong):
+    answer = running.run(write(tmp_path, MATCH | {"expect": MATCH["expect"] | {key: wrong}}))
+    assert [(row.id, row.twin) for row in answer.failed] == [("match", "model"), ("match", "engine")]
+    assert answer.failed[0].expected[key] == wrong and answer.failed[0].got[key] == answer.failed[1].got[key] != wrong
+
+
+def test_an_engine_with_a_bug_fails_alone(tmp_path, monkeypatch):
+    """The model with planted bug 4, who comes second trades first, in the engine's place."""
+    from fuzz.mutants import plant
+    from specs.model.exchange import Exchange
+
+    monkeypatch.setattr(twin, "twin_class", lambda which: plant(Exchange, 4 if which == "engine" else 0))
+    assert [row.twin for row in running.run(write(tmp_path, MATCH)).failed] == ["engine"]
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"core": False}, "not core: kept for reference"),
+        ({"core": False, "note": "a reason"}, "a reason"),
+        ({"kind": "moon_phase"}, "kind moon_phase is not modelled"),
+        ({"expect": {"colour": "red"}}, "results of kind colour"),
+        ({"given": {"events": [MATCH["given"]["events"][0] | {"all_or_none": "yes"}]}}, "refused feature: all or none"),
+        ({"given": {"events": [MATCH["given"]["events"][0] | {"budget": "7"}]}}, "refused feature: fill or kill by budget"),
+        ({"given": {"events": [{"op": "dance"}]}}, "op 'dance'"),
+        ({"given": {"events": [MATCH["given"]["events"][0] | {"peg": "mid"}]}}, "limit with peg"),
+        ({"given": {"events": [MATCH["given"]["events"][0] | {"price": "ten"}]}}, "'ten' is no decimal number"),
+    ],
+)
+def test_what_is_not_modelled_is_named(tmp_path, change, reason):
+    answer = running.run(write(tmp_path, MATCH | change))
+    assert [(row.id, row.reason) for row in answer.unmodelled] == [("match", reason)] and not answer.passed + answer.failed
+
+
+def test_wrong_files_say_where(tmp_path):
+    with pytest.raises(SpecError, match="no such file or folder"):
+        running.run(tmp_path / "nowhere")
+    with pytest.raises(SpecError, match="no vectors here"):
+        running.run(tmp_path)
+    path = write(tmp_path, MATCH)
+    with pytest.raises(SpecError, match="no vector of kind 'twap'.*kinds there: matching_script"):
+        running.run(path, "twap")
+    write(tmp_path, MATCH, name="twice.yaml")
+    with pytest.raises(SpecError, match="'match' stands twice"):
+        running.run(tmp_path)
+    lacks = write(tmp_path, MATCH | {"given": {"orders": "none"}}, name="lacks.yaml")
+    with pytest.raises(SpecError, match="vector 'match' lacks 'events'"):
+        running.run(lacks)
+    wrong = write(tmp_path, MATCH | {"core": "perhaps"}, name="wrong.yaml")
+    with pytest.raises(SpecError, match=r"wrong.yaml:\d+:\d+"):
+        running.run(wrong)
+
+
+def test_the_command_exits_with_what_it_found(tmp_path):
+    run = lambda *words: subprocess.run(  # noqa: E731
+        [sys.executable, "-m", "riskbed.cli", "vectors", *map(str, words)], capture_output=True, text=True
+    )
+    good = run(write(tmp_path, MATCH), "--json")
+    assert good.returncode == 0 and json.loads(good.stdout)["passed"] == ["match"]
+    bad = run(write(tmp_path, MATCH | {"expect": {"fills": []}}))
+    assert bad.returncode == 1 and "match on the engine" in bad.stdout and "1 failed" in bad.stdout
+    assert run(tmp_path / "nowhere").returncode == 2
+
+
+def test_numbers_are_compared_exactly():
+    assert matches("0.10", "0.1", "0") and not matches("0.1", "0.1000001", "0")
+    assert matches({"a": "1.4", "b": "2"}, {"a": "1.5", "b": "2", "c": "3"}, {"a": "0.1"})
+    assert not matches({"a": "1.4", "b": "2"}, {"a": "1.5", "b": "2.1"}, {"a": "0.1"})
+    assert not matches(["1"], ["1", "2"], "0") and not matches({"a": "1"}, {}, "0") and matches("yes", "yes", "0")
+    assert [plain(Fraction(*pair)) for pair in ((5, 2), (-1, 8), (3, 1), (1, 3))] == ["2.5", "-0.125", "3", "1/3"]
+
+
+def test_the_schema_is_current():
+    assert running.SCHEMA.read_text() == running.schema()
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize("kind", sorted(running.KINDS))
+def test_published_vectors_pass_on_both_twins(shared, kind):
+    answer = running.run(shared / "vectors", kind)
+    assert not answer.failed and len(answer.passed) == {"matching_script": 10, "stop_script": 3, "pre_trade_script": 2}[kind]
+
+
+@pytest.mark.needs_shared
+def test_every_vector_stands_in_one_list(shared):
+    answer = running.run(shared / "vectors")
+    ids = answer.passed + [row.id for row in answer.failed] + [row.id for row in answer.unmodelled]
+    assert len(ids) == len(set(ids)) == sum(sum(count.values()) for count in answer.kinds.values())
+    refused = [row.reason for row in answer.unmodelled if row.reason.startswith("refused feature")]
+    assert len(refused) == 4
