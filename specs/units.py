@@ -56,6 +56,7 @@ SCORE_MAX_PPB = 10**18  # of an ADL score: a profit of 10^9 times the wallet ran
 
 INT128_MAX = 2**127 - 1
 INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)  # what a feed can carry; no index is read from it
 
 # The products that a 128-bit engine forms directly; anything wider goes through a 256-bit multiply-divide.
 assert POSITION_MAX * VALUE_MAX < INT128_MAX // 10**8  # notional, room for a pool of 10^8 positions
