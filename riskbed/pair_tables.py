@@ -34,6 +34,7 @@ def show(done: Done) -> None:
         (f"Losses at each run's own prices, {unit}", answer.losses.own),
         (f"Flows, {unit}, more than in the run with neither", answer.losses.flows),
         (f"Closed by stage, {unit}, more than in the run with neither", answer.losses.closes),
+        (f"Lost while being liquidated, {unit}, by cause", answer.losses.liquidated),
     ):
         table = cli._table("", *names[1:], *(["interaction"] if len(names) > 2 else []))
         for row in rows:

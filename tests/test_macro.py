@@ -240,6 +240,7 @@ def test_losses_are_decomposed_exactly(done):
         (answer.losses.own, 16),
         (answer.losses.flows, 8),
         (answer.losses.closes, 8),
+        (answer.losses.liquidated, 16),
     ):
         assert table
         for row in table:

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from riskbed.report import charts, html
-from riskbed.waterfall import Cause
+from riskbed.waterfall import STAGES, Cause
 
 if TYPE_CHECKING:
     from riskbed.result import Change, Waterfall
@@ -44,13 +44,12 @@ SHORT = {
     Cause.BAD_DEBT: "bad debt",
 }
 RUNS = {"broken": "broken run", "true_lower": "true run, lower edge", "true_upper": "true run, upper edge"}
-ALWAYS = (Cause.BOOK, Cause.TAKEOVER, Cause.TREASURY, Cause.FUND, Cause.ADL, Cause.BAD_DEBT)  # named even where they are nothing
 
 
 def figure(fall: Waterfall, unit: str) -> dict:
     """Return the chart of one run."""
     inside = _by_cause(fall.inside)
-    steps = [(SHORT[cause], inside.get(cause, "0")) for cause in Cause if cause in inside or cause in ALWAYS]
+    steps = [(SHORT[cause], inside.get(cause, "0")) for cause in Cause if cause in inside or cause in STAGES]
     return charts.waterfall_figure(
         f"From the margin at the trigger to what was kept, {_run(fall)}",
         unit,
@@ -90,7 +89,7 @@ def _table(falls: list[Waterfall], unit: str) -> str:
         ("after", "end", "equity at the end"),
     ):
         mine = [_by_cause(getattr(fall, period)) for fall in falls]
-        shown = [cause for cause in Cause if any(cause in row for row in mine) or (period == "inside" and cause in ALWAYS)]
+        shown = [cause for cause in Cause if any(cause in row for row in mine) or (period == "inside" and cause in STAGES)]
         for cause in shown:
             note = " since" if period == "after" else ", meanwhile" if period == "inside" and cause == Cause.PRICES else ""
             figures = [html.money(row.get(cause, "0")) for row in mine]
