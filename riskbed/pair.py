@@ -525,7 +525,7 @@ def account_rows(done: Done, scale: Scale, common: Prices) -> pa.Table:
 
 
 def leave(done: Done, scale: Scale, common: Prices) -> None:
-    """Leave the run folder, whole or not at all: run.json, accounts.parquet, series.parquet."""
+    """Leave the run folder, whole or not at all: run.json, accounts.parquet, series.parquet, report.html."""
     series = {
         name: runs.series_rows(
             overlay(done.inputs.tape.events, done.inputs.plans[name], done.inputs.venue), r.outcomes, done.inputs.venue
@@ -533,5 +533,10 @@ def leave(done: Done, scale: Scale, common: Prices) -> None:
         for name, r in done.ran.items()
     }
     tables = {"accounts.parquet": account_rows(done, scale, common), "series.parquet": runs.series_table(series)}
-    answer = done.answer
-    runs.write_folder(done.inputs.options.out, Path(answer.run_folder).name, answer.model_dump(mode="json"), tables, {})
+    answer, writers = done.answer, {}
+    if done.inputs.options.report:
+        from riskbed.report.pair import render
+
+        page = render(done, series)
+        writers["report.html"] = lambda path: path.write_text(page, encoding="utf-8")
+    runs.write_folder(done.inputs.options.out, Path(answer.run_folder).name, answer.model_dump(mode="json"), tables, writers)

@@ -127,5 +127,10 @@ def text(words: str) -> str:
     return f'<td class="text">{escape(words)}</td>'
 
 
+def dot(colour: str, words: str) -> str:
+    """Return a cell of words with a point of the colour that they have in the charts."""
+    return f'<td class="text"><span class="dot" style="--accent:{colour}"></span>{escape(words)}</td>'
+
+
 def heads(*names: str, left: int = 1) -> str:
     return row(*(f'<th class="text">{escape(n)}</th>' if i < left else f"<th>{escape(n)}</th>" for i, n in enumerate(names)))

@@ -116,7 +116,7 @@ def _table(done: Replay) -> str:
     answer, rows = done.answer, []
     for label in LANES:
         total = getattr(answer.labels, label.name.lower())
-        name = f'<td class="text"><span class="dot" style="--accent:{charts.COLOURS[label]}"></span>{charts.WORDS[label]}</td>'
+        name = html.dot(charts.COLOURS[label], charts.WORDS[label])
         figures = (f"{total.lots:,}", html.money(total.notional), f"{total.accounts:,}")
         rows.append(html.row(name, *(html.cell(figure, total.lots == 0) for figure in figures)))
     return html.table(html.heads("label", "lots", f"notional, {answer.numeraire}", "accounts"), rows)

@@ -103,9 +103,7 @@ def lines_of(
     for name, columns in followers(venue, run, outcomes, index):
         shared, others = (shared + [name], others) if same(columns, published) else (shared, [*others, Line(name, columns)])
     lines = [Line(f"{' = '.join(['index', *shared])}, {words}", published, width=charts.WIDE)]
-    lines += [
-        Line(source_name(meta, source.name), run["source", source.name]) for source in venue.sources if source.name in read
-    ]
+    lines += [Line(source_name(meta, source.name), run["source", source.name]) for source in venue.sources if source.name in read]
     return lines + others
 
 
@@ -124,9 +122,7 @@ def _hidden(line: Line, index: Line) -> dict:
     return {"visible": "legendonly", "name": f"{line.name}, another scale: click"} if apart else {}
 
 
-def followers(
-    venue: Venue, run: dict[tuple[str, str], Columns], outcomes: np.ndarray, index: str
-) -> list[tuple[str, Columns]]:
+def followers(venue: Venue, run: dict[tuple[str, str], Columns], outcomes: np.ndarray, index: str) -> list[tuple[str, Columns]]:
     """Return what goes by an index: collateral prices, marks, and the last trades in the markets that are marked by it."""
     found = [(f"collateral {row.asset}", run["collateral", row.asset]) for row in venue.collateral if row.index == index]
     for market, row in enumerate(venue.markets):
