@@ -542,7 +542,11 @@ _STAGE_ORDER = ["cancel", "book", "takeover", "adl", "convert", "fund", "write_o
 
 
 class Liquidation(Row):
-    """trigger maintenance_ge_equity: maintenance >= equity (a margin ratio of 100 %). order: who goes first in a round."""
+    """trigger maintenance_ge_equity: maintenance >= equity (a margin ratio of 100 %). order: who goes first in a round.
+
+    Initial margin is at least what does not trigger: where it is no more than maintenance, under maintenance_ge_equity one unit
+    of money more.
+    """
 
     trigger: Literal["maintenance_ge_equity", "maintenance_gt_equity"] = "maintenance_ge_equity"
     order: Literal["ratio", "deficit", "account"] = "ratio"
