@@ -276,7 +276,8 @@ class Funding(Row):
 
     rate = clamp(P + clamp(interest - P, -damp, damp), -cap, cap), ppb of the notional at the mark. P is the mean premium of the
     interval, (mid of the book - index) / index in ppb, sampled at each publication of the index, both rounded down; without a
-    sample it is 0. What an account pays is rounded up; the remainders are the funding residue's.
+    sample it is 0. What an account pays is rounded up; the remainders are the funding residue's. While the balances of the
+    settlement asset, sizes summed, are above 10^33 money units, no interval is paid: each is a FUNDING_LIMIT.
     """
 
     every_ns: Annotated[StrictInt, Field(ge=units.FUNDING_INTERVAL_MIN_NS, le=units.DURATION_MAX_NS)]
