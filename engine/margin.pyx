@@ -20,8 +20,11 @@ cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexc
 
 
 cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil:
+    return _maintenance(margin_bracket(s, market, notional), notional)
+
+
+cdef inline money_t _maintenance(const Bracket* row, money_t notional) noexcept nogil:
     """notional * rate, rounded up, - amount; never below 0."""
-    cdef const Bracket* row = margin_bracket(s, market, notional)
     return money_max(0, div_ceil(money_scale(notional, row.rate_ppm), PPM) - row.amount)
 
 
@@ -41,8 +44,8 @@ cdef money_t margin_requirement(State* s, uint32_t account, int market, int side
 cdef money_t _requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
     """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open.
 
-    A side's requirement is notional / min(chosen leverage, bracket cap) rounded up with all its orders filled, plus what
-    those fills would lose at once: their cost beyond the mark.
+    A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would lose
+    at once: their cost beyond the mark.
     """
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef const MarketRule* rule = &s.market_rules[market]
@@ -62,9 +65,14 @@ cdef money_t _requirement(State* s, uint32_t account, int market, int side, int6
 
 
 cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) noexcept nogil:
+    """notional / min(chosen leverage, bracket cap), rounded up; never so little that it is liquidated at once."""
     cdef int64_t leverage = chosen if chosen else s.market_rules[market].leverage_default
-    cdef int64_t cap = margin_bracket(s, market, notional).leverage_max
-    return div_ceil(notional, leverage if leverage < cap else cap)
+    cdef const Bracket* row
+    if not notional:
+        return 0
+    row = margin_bracket(s, market, notional)
+    leverage = leverage if leverage < row.leverage_max else row.leverage_max
+    return money_max(div_ceil(notional, leverage), _maintenance(row, notional) + s.trigger_at_equal)
 
 
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:

@@ -214,6 +214,10 @@ class Scene:
         """Return money per lot at the last valid mark."""
         return self.marks[market].last_valid * self.book.multiplier[market]
 
+    def size(self, asset: int) -> int:
+        """Return the sum of the sizes of all balances of an asset."""
+        return sum(abs(money) for (_, of), money in self.balance.items() if of == asset)
+
     def cash(self, account: int) -> int:
         return self.balance[account, self.book.numeraire]
 

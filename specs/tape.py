@@ -166,6 +166,7 @@ class Reason(IntEnum):
     NOT_FLAT = 36
     NOT_REDUCING = 37  # a reduce-only order that is not on the closing side, or larger than the position
     BAD_SETTING = 38
+    FUNDING_LIMIT = 39  # an interval is skipped: the balances of the settlement asset are beyond FUNDING_BALANCES_MAX
     # of CANCELLED, LIQUIDATION, RESTORED, QUOTER
     USER = 40
     IOC_REMAINDER = 41

@@ -22,6 +22,7 @@ class Brackets:
             (rules.whole(b.notional_max, decimals), b.leverage_max, b.maintenance_ppm, rules.whole(b.amount, decimals))
             for b in market.brackets
         ]
+        self.above = int(venue.liquidation.trigger == "maintenance_ge_equity")  # what keeps an account from its trigger
 
     def of(self, notional: int) -> tuple[int, int, int, int]:
         """Return the bracket of a notional: the first whose cap is not below it, else the last."""
@@ -36,8 +37,13 @@ class Brackets:
         return max(0, units.div_ceil(notional * rate_ppm, units.PPM) - amount)
 
     def initial(self, notional: int, leverage: int) -> int:
-        """Return notional / min(chosen leverage, the bracket's cap), rounded up."""
-        return units.div_ceil(notional, min(leverage, self.of(notional)[1]))
+        """Return notional / min(chosen leverage, the bracket's cap), rounded up; never so little that it is liquidated at once.
+
+        That is maintenance, and one unit more where equity at maintenance triggers: a cap may be all that maintenance admits.
+        """
+        if not notional:
+            return 0
+        return max(units.div_ceil(notional, min(leverage, self.of(notional)[1])), self.maintenance(notional) + self.above)
 
     def exceeded(self, notional: int) -> bool:
         """Return whether no bracket admits the notional."""
