@@ -87,7 +87,7 @@ sanitize: build-sanitize  ## canaries that must die, then the lockstep tests und
 wheel-check: build  ## build a wheel, install it into an empty venv elsewhere, replay from there without a network
 	@$(venv_release)/bin/python tests/wheel_check.py $(INCIDENT)
 
-browser-check: build  ## open a report in headless Chromium
+browser-check: build  ## open the reports of a replay and of the pair in headless Chromium
 	@$(venv_release)/bin/python tests/browser_check.py
 
 hints: $(venv_release)/stamp  ## a release build has no Cython performance hint

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.ledger cimport ledger_flow
-from engine.margin cimport margin_evaluate, margin_free, margin_has_requirements, margin_may_withdraw, margin_requirements, margin_spare_equity
+from engine.margin cimport margin_free, margin_has_requirements, margin_may_withdraw, margin_requirements, margin_spare_equity
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_min, money_t
 from engine.records cimport (
     FLOW_AUTO_ADD, FLOW_MODE, FLOW_TRANSFER, OUT_AUTO_ADD_SET, OUT_FLOW, OUT_MOVED, PERMIT_DEFER, SIDE_BUY, SIDE_SELL,
@@ -145,11 +145,10 @@ cdef inline void _put(State* s, uint32_t account, Position* p, int64_t lots, mon
 cdef bint accounts_auto_add(State* s, uint32_t account, const Evaluation* e) noexcept nogil:
     """Take margin from the parent, up to what brings the sub-account back to initial margin.
 
-    The parent keeps initial margin, and more than maintenance where the two are one: who gives is not liquidated for it.
+    The parent keeps initial margin: who gives is not liquidated for it.
     """
     cdef uint32_t parent = s.accounts[account].parent
     cdef money_t spare, amount
-    cdef Evaluation own
     if not s.accounts[account].auto_add or not e.open or e.permit >= PERMIT_DEFER:
         return False
     if s.accounts[parent].status != STATUS_NORMAL or margin_may_withdraw(s, parent, -1):
@@ -157,9 +156,6 @@ cdef bint accounts_auto_add(State* s, uint32_t account, const Evaluation* e) noe
     spare = money_min(
         margin_free(s, parent, s.numeraire), margin_spare_equity(s, parent, s.numeraire, 0) - margin_requirements(s, parent)
     )
-    own = margin_evaluate(s, parent)
-    if own.open:
-        spare = money_min(spare, own.equity - own.maintenance - 1)
     amount = money_min(spare, margin_requirements(s, account) - e.equity)
     amount = money_min(amount, BALANCE_MAX - s.balances[<size_t>account * s.assets + s.numeraire])
     if amount <= 0:

@@ -4,10 +4,10 @@ from libc.stdint cimport int64_t, uint32_t
 from engine.book cimport book_mid
 from engine.ledger cimport ledger_flow
 from engine.margin cimport margin_grade_permit, margin_state_permit
-from engine.money cimport div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil
+from engine.money cimport FUNDING_BALANCES_MAX, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil
 from engine.records cimport (
     ACT_FUNDING, CHART_FUNDING_RESIDUE, FLOW_FUNDING_PAID, FLOW_FUNDING_RECEIVED, GRADE_VALID, OUT_FUNDING, PERMIT_DEFER, PLANTED,
-    SEAM_FUNDING_RATE, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE,
+    SEAM_FUNDING_RATE, WHY_FUNDING_LIMIT, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE,
 )
 from engine.seams cimport seam_price
 from engine.state cimport Funding, MarketRule, Published, State, emit
@@ -32,7 +32,7 @@ cdef void funding_sample(State* s, int market) noexcept nogil:
 
 
 cdef void funding_settle(State* s, int market) noexcept nogil:
-    """Every position pays or receives; at a grade or in a state that refuses it the interval is skipped."""
+    """Every position pays or receives; where grade, state or limit refuse it the interval is skipped."""
     cdef Funding* funding = &s.funding_states[market]
     cdef money_t before = funding.index
     cdef int64_t rate = _rate(&s.market_rules[market], funding)
@@ -49,6 +49,8 @@ cdef void funding_settle(State* s, int market) noexcept nogil:
         why = WHY_GRADE_REFUSED
     elif margin_state_permit(s, market, ACT_FUNDING) >= PERMIT_DEFER:
         why = WHY_MARKET_STATE
+    elif _beyond(s):
+        why = WHY_FUNDING_LIMIT
     if not why:
         funding.index += money_scale(s.marks[market].value, rate)
     o = emit(s, OUT_FUNDING)
@@ -58,13 +60,30 @@ cdef void funding_settle(State* s, int market) noexcept nogil:
         qty = s.positions[<size_t>account * s.markets + market].qty
         if not qty:
             continue
-        paid = _rounded(funding.index, qty) - _rounded(before, qty)
+        paid = funding_paid(before, funding.index, qty)
         if PLANTED(s.planted, 17):
             paid = _rounded(funding.index - before, qty)
         if paid > 0:
             ledger_flow(s, FLOW_FUNDING_PAID, account, CHART_FUNDING_RESIDUE, s.numeraire, paid)
         elif paid < 0:
             ledger_flow(s, FLOW_FUNDING_RECEIVED, CHART_FUNDING_RESIDUE, account, s.numeraire, -paid)
+
+
+cdef bint _beyond(State* s) noexcept nogil:
+    """The sizes of all balances of the settlement asset sum to more than FUNDING_BALANCES_MAX."""
+    cdef money_t size = 0
+    cdef uint32_t account
+    for account in range(s.accounts_high):
+        size += money_abs(s.balances[<size_t>account * s.assets + s.numeraire])
+        if size > FUNDING_BALANCES_MAX:  # at once: a sum that goes on may leave 128 bits
+            return True
+    return False
+
+
+cdef money_t funding_paid(money_t before, money_t index, int64_t qty) noexcept nogil:
+    """R(qty * index) - R(qty * before). Whole 10^9 of both cancel, exactly: else qty times all intervals leaves 128 bits."""
+    cdef money_t whole = div_floor(before, PPB) * PPB
+    return _rounded(index - whole, qty) - _rounded(before - whole, qty)
 
 
 cdef money_t _rounded(money_t index, int64_t qty) noexcept nogil:

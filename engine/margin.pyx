@@ -20,8 +20,11 @@ cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexc
 
 
 cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil:
+    return _maintenance(margin_bracket(s, market, notional), notional)
+
+
+cdef inline money_t _maintenance(const Bracket* row, money_t notional) noexcept nogil:
     """notional * rate, rounded up, - amount; never below 0."""
-    cdef const Bracket* row = margin_bracket(s, market, notional)
     return money_max(0, div_ceil(money_scale(notional, row.rate_ppm), PPM) - row.amount)
 
 
@@ -41,30 +44,37 @@ cdef money_t margin_requirement(State* s, uint32_t account, int market, int side
 cdef money_t _requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
     """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open.
 
-    A side's requirement is notional / min(chosen leverage, bracket cap) rounded up with all its orders filled, plus what
-    those fills would lose at once: their cost beyond the mark.
+    A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would lose
+    at once: their cost beyond the mark. What the order would lose is not set off against what resting orders would gain: it may
+    trade at once, and they may never.
     """
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef money_t value = s.marks[market].value
     cdef int64_t buys = p.buy_lots + (lots if side == SIDE_BUY else 0)
     cdef int64_t sells = p.sell_lots + (lots if side == SIDE_SELL else 0)
-    cdef money_t buy_cost = money_scale(p.buy_priced, rule.multiplier) + (cost if side == SIDE_BUY else 0)
-    cdef money_t sell_cost = money_scale(p.sell_priced, rule.multiplier) + (cost if side == SIDE_SELL else 0)
+    cdef money_t buy_loss = money_max(0, money_scale(p.buy_priced, rule.multiplier) - money_scale(value, p.buy_lots))
+    cdef money_t sell_loss = money_max(0, money_scale(value, p.sell_lots) - money_scale(p.sell_priced, rule.multiplier))
     cdef money_t buy = money_abs(money_scale(value, p.qty + buys))
     cdef money_t sell = money_abs(money_scale(value, p.qty - sells))
     cdef money_t last = s.brackets[rule.brackets_from + rule.brackets_count - 1].notional_max
     exceeded[0] = buy > last or sell > last
-    return money_max(
-        _initial(s, market, buy, p.leverage) + money_max(0, buy_cost - money_scale(value, buys)),
-        _initial(s, market, sell, p.leverage) + money_max(0, money_scale(value, sells) - sell_cost),
-    )
+    if side == SIDE_BUY:
+        buy_loss += money_max(0, cost - money_scale(value, lots))
+    elif side == SIDE_SELL:
+        sell_loss += money_max(0, money_scale(value, lots) - cost)
+    return money_max(_initial(s, market, buy, p.leverage) + buy_loss, _initial(s, market, sell, p.leverage) + sell_loss)
 
 
 cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) noexcept nogil:
+    """notional / min(chosen leverage, bracket cap), rounded up; never so little that it is liquidated at once."""
     cdef int64_t leverage = chosen if chosen else s.market_rules[market].leverage_default
-    cdef int64_t cap = margin_bracket(s, market, notional).leverage_max
-    return div_ceil(notional, leverage if leverage < cap else cap)
+    cdef const Bracket* row
+    if not notional:
+        return 0
+    row = margin_bracket(s, market, notional)
+    leverage = leverage if leverage < row.leverage_max else row.leverage_max
+    return money_max(div_ceil(notional, leverage), _maintenance(row, notional) + s.trigger_at_equal)
 
 
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:

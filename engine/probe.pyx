@@ -1,7 +1,8 @@
-"""A microscope for tests: the money kernels, callable from Python. Nothing of the engine uses it."""
+"""A microscope for tests: the money kernels and the payment of funding, callable from Python. Nothing of the engine uses it."""
 from libc.stdint cimport int64_t, uint64_t
 
 from engine cimport money
+from engine.funding cimport funding_paid as _funding_paid
 from engine.money cimport money_t
 
 
@@ -28,6 +29,11 @@ def muldiv_ceil(money_t a, money_t b, money_t c):
 def cmp_ratio(money_t a, money_t b, money_t c, money_t d):
     """Compare a/b with c/d; a, c >= 0 and b, d > 0."""
     return money.cmp_ratio(a, b, c, d)
+
+
+def funding_paid(money_t before, money_t index, int64_t qty):
+    """What a position pays of one interval, whatever the intervals before it came to."""
+    return _funding_paid(before, index, qty)
 
 
 def money_mul(int64_t a, int64_t b):

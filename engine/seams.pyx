@@ -1,7 +1,7 @@
 """The schedule of faults: rows (seam, key, [from, to), kind, argument), applied in their order. No dice are rolled here."""
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
 
-from engine.money cimport div_floor, money_fits_int64, money_mul, money_t
+from engine.money cimport div_floor, money_mul, money_t
 from engine.records cimport PLANTED, SEAM_ANY, SEAMKIND_CONST, SEAMKIND_FORCE_TRUE, SEAMKIND_HOLD, SEAMKIND_MISSING, SEAMKIND_RAMP
 from engine.state cimport SeamRow, State
 
@@ -42,7 +42,7 @@ cdef bint seam_price(State* s, int seam, uint32_t key, bint there, int64_t* pric
             if row.kind == SEAMKIND_RAMP:
                 argument = PPM + div_floor(money_mul(row.argument, row.to_ns - s.now), row.to_ns - row.from_ns)
             scaled = div_floor(money_mul(price[0], <int64_t>argument), PPM)
-            there = money_fits_int64(scaled)
+            there = INT64_MIN <= scaled <= INT64_MAX  # what a 64-bit feed can carry
             price[0] = <int64_t>scaled if there else 0
     return there
 

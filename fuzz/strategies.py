@@ -143,6 +143,11 @@ def _parts(recipe: dict) -> list[dict]:
     return (of if isinstance(of, list) else [of]) + ([recipe["underlying"]] if recipe.get("underlying") else [])
 
 
+def _sources_read(recipe: dict) -> int:
+    """Return how many sources a recipe can use at most, as specs/rules.py counts them: a larger quorum is refused."""
+    return (recipe["kind"] in ("source", "book", "index", "redemption")) + sum(_sources_read(part) for part in _parts(recipe))
+
+
 def _publish(choices: Choices, recipe: dict) -> dict:
     interval = {"kind": "interval", "every_ns": pick(choices, (units.NS, 2 * units.NS))}
     return pick(choices, (interval, {"kind": "update"}) if _reads_book(recipe) else ({"kind": "update"}, interval))
@@ -316,7 +321,7 @@ def make_venue(choices: Choices) -> rules.Venue:
             }
             for name, recipe, sources_min in (
                 ("BASE", _source("coin"), 1),
-                ("COIN", main, pick(choices, (1, 1, 1, 1, 1, 2))),
+                ("COIN", main, min(pick(choices, (1, 1, 1, 1, 1, 2)), _sources_read(main))),
                 ("USDREF", _source("usd"), 1),
                 ("USD", usd, 1),
             )

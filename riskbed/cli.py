@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from riskbed.guards import Guards
+    from riskbed.pair import Done as Pair
     from riskbed.replay import Replay
     from riskbed.result import Result
 
@@ -131,7 +132,11 @@ def replay(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave report.html out.")] = False,
 ) -> None:
-    """Run an incident, or your own tape, broken beside true; label every forced close; compare the rules."""
+    """Run an incident, or your own tape, broken beside true; label every forced close; compare the rules.
+
+    Of a pair of incidents, as 2025-10-10: each alone, both, and neither. What a run leaves is named at its end: a folder with
+    report.html.
+    """
     from riskbed.replay import Options
     from riskbed.replay import replay as run
 
@@ -351,10 +356,15 @@ def show(done: Replay) -> None:
     else:
         console.print("\nTwins not compared (--lockstep 0).")
     _show_laws(console, answer)
-    page = f"{answer.run_folder}/report.html" if done.inputs.options.report else answer.run_folder
-    console.print(f"Run folder: {page}", markup=False, soft_wrap=True)
+    console.print(f"Run folder: {left(done)}", markup=False, soft_wrap=True)
     console.print("Replay token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)
+
+
+def left(done: Replay | Pair) -> str:
+    """Return what a run left: its report, or its folder where it has none."""
+    folder = done.answer.run_folder
+    return f"{folder}/report.html" if done.inputs.options.report else folder
 
 
 def _show_laws(console: Console, answer: Result) -> None:

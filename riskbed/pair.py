@@ -37,6 +37,9 @@ from riskbed.macro import pair_tape
 from riskbed.pair_result import CauseRow, GainRow, GainTable, Losses, LossRow, Low, PairResult, RunRow
 from riskbed.result import Labels as LabelTotals
 from riskbed.result import Note, Source, Twins
+from riskbed.result import Waterfall as WaterfallRow
+from riskbed.waterfall import STAGES, Period, Waterfall, waterfall
+from riskbed.waterfall import Cause as LossCause
 from specs import load, units
 from specs.errors import LawBroken, SpecError, TwinsDiffer
 from specs.faults import Plan
@@ -47,6 +50,7 @@ from specs.tape import Chart, EventKind, Flow, Grade, OutcomeKind, Reason, Stage
 
 RUNS = ("none", "A", "B", "A+B")
 TRUE_RUN = "A"
+JUDGED = (TRUE_RUN, RUNS[-1])  # whose causes are judged: the later run, with the earlier for the truth
 GAINS = (("none", "A"), ("none", "B"), ("A", "A+B"), ("none", "A+B"))
 PRICES = ("common", "own")
 
@@ -216,8 +220,8 @@ def decomposed(names: list[str], by_run: dict[str, dict[str, int]], decimals: in
     return rows
 
 
-def losses(inputs: Inputs, ran: dict[str, Ran], scale: Scale, common: Prices) -> Losses:
-    """Return the losses of every run against the run with neither, by holder and by kind of flow and close."""
+def losses(inputs: Inputs, ran: dict[str, Ran], scale: Scale, common: Prices, falls: dict[str, Waterfall]) -> Losses:
+    """Return the losses of every run against the run with neither, by holder, by kind of flow and close, and by cause."""
     group = holders(inputs, None)
     tables = {}
     for which in PRICES:
@@ -235,6 +239,7 @@ def losses(inputs: Inputs, ran: dict[str, Ran], scale: Scale, common: Prices) ->
     decimals = inputs.venue.decimals(inputs.venue.numeraire)
     flows = {name: flow_sums(inputs.venue, r) for name, r in ran.items()}
     closes = {name: close_sums(inputs.venue, r) for name, r in ran.items()}
+    inside = {name: {cause.value: fall.rows[Period.INSIDE][cause] for cause in LossCause} for name, fall in falls.items()}
     return Losses(
         common=tables["common"],
         own=tables["own"],
@@ -242,6 +247,12 @@ def losses(inputs: Inputs, ran: dict[str, Ran], scale: Scale, common: Prices) ->
             [f for f, n in flows["none"].items() if any(sums[f] != n for sums in flows.values())], flows, decimals, 1
         ),
         closes=decomposed(list(dict.fromkeys(n for sums in closes.values() for n in sums)), closes, decimals, 1),
+        liquidated=decomposed(
+            [cause.value for cause in LossCause if cause in STAGES or any(sums[cause] for sums in inside.values())],
+            inside,
+            falls["none"].decimals,
+            -1,
+        ),
     )
 
 
@@ -394,13 +405,14 @@ def replay(options: single.Options, progress: Progress = lambda done, total, wha
     scale, venue = Scale(inputs.venue), inputs.venue
     horizon_ns, meta = inputs.tape.meta.horizon_ns, inputs.tape.meta
     common = true_prices(inputs, ran[TRUE_RUN].state)
+    falls = {name: waterfall(r.outcomes, venue, r.state) for name, r in ran.items()}
     labels = {
         (earlier, later): label(ran[later].forced, ran[earlier].forced, ran[earlier].forced, inputs.pair.eps_ns, horizon_ns)
         for earlier, later in GAINS
         if earlier in ran and later in ran
     }
     found = None
-    if (both := (TRUE_RUN, RUNS[-1])) in labels:
+    if JUDGED in labels:
         last = ran[RUNS[-1]]
         found = judge(
             venue,
@@ -410,7 +422,7 @@ def replay(options: single.Options, progress: Progress = lambda done, total, wha
             last.forced,
             ran[TRUE_RUN].outcomes,
             truth_of(inputs),
-            labels[both],
+            labels[JUDGED],
         )
     digest = hashlib.blake2b("".join(ran[name].digest for name in ran).encode(), digest_size=16).hexdigest()
     name = f"{inputs.pair.id}{'' if len(ran) == len(RUNS) else '-A'}-seed{inputs.seed}"
@@ -433,9 +445,10 @@ def replay(options: single.Options, progress: Progress = lambda done, total, wha
         eps_ns=inputs.pair.eps_ns,
         low_window=(units.ns_to_instant(inputs.cascade.low.from_ns), units.ns_to_instant(inputs.cascade.low.to_ns)),
         runs=[run_row(inputs, r) for r in ran.values()],
-        losses=losses(inputs, ran, scale, common),
+        losses=losses(inputs, ran, scale, common, falls),
+        waterfall=[WaterfallRow(**fall.summary(name)) for name, fall in falls.items()],
         gains=gain_tables(inputs, ran, labels, scale, common),
-        causes=[] if found is None else cause_rows(inputs, labels[both], found),
+        causes=[] if found is None else cause_rows(inputs, labels[JUDGED], found),
         triggers=0 if found is None else found.triggers,
         labels={f"{later} against {earlier}": LabelTotals(**rows.summary(decimals)) for (earlier, later), rows in labels.items()},
         common_prices=_said(venue, common),
@@ -502,7 +515,7 @@ def account_rows(done: Done, scale: Scale, common: Prices) -> pa.Table:
     for name in list(done.ran)[1:]:
         columns[f"loss {name}"] = [none - then for none, then in zip(worth["none"], worth[name], strict=True)]
     if done.causes is not None:
-        labels = done.labels[TRUE_RUN, RUNS[-1]]
+        labels = done.labels[JUDGED]
         for cause in Cause:
             lots = np.zeros(len(accounts), dtype=np.int64)
             ours = done.causes.cause == cause
@@ -512,7 +525,7 @@ def account_rows(done: Done, scale: Scale, common: Prices) -> pa.Table:
 
 
 def leave(done: Done, scale: Scale, common: Prices) -> None:
-    """Leave the run folder, whole or not at all: run.json, accounts.parquet, series.parquet."""
+    """Leave the run folder, whole or not at all: run.json, accounts.parquet, series.parquet, report.html."""
     series = {
         name: runs.series_rows(
             overlay(done.inputs.tape.events, done.inputs.plans[name], done.inputs.venue), r.outcomes, done.inputs.venue
@@ -520,5 +533,10 @@ def leave(done: Done, scale: Scale, common: Prices) -> None:
         for name, r in done.ran.items()
     }
     tables = {"accounts.parquet": account_rows(done, scale, common), "series.parquet": runs.series_table(series)}
-    answer = done.answer
-    runs.write_folder(done.inputs.options.out, Path(answer.run_folder).name, answer.model_dump(mode="json"), tables, {})
+    answer, writers = done.answer, {}
+    if done.inputs.options.report:
+        from riskbed.report.pair import render
+
+        page = render(done, series)
+        writers["report.html"] = lambda path: path.write_text(page, encoding="utf-8")
+    runs.write_folder(done.inputs.options.out, Path(answer.run_folder).name, answer.model_dump(mode="json"), tables, writers)

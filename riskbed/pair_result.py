@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from riskbed.result import Count, Digest, Instant, Labels, Money, Note, Part, Source, Twins
+from riskbed.result import Count, Digest, Instant, Labels, Money, Note, Part, Source, Twins, Waterfall
 from specs.schema import text_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -56,13 +56,15 @@ class LossRow(Part):
 class Losses(Part):
     """common, own: by holder, each sums to 0; `outside` owes what was deposited.
 
-    flows, closes: money of each kind of flow and notional closed in each stage, less that of the run with neither.
+    flows, closes: money of each kind of flow and notional closed in each stage, less that of the run with neither. liquidated:
+    what the accounts that were liquidated lost meanwhile, by cause (riskbed/waterfall.py): `inside` of the waterfalls, negated.
     """
 
     common: list[LossRow]
     own: list[LossRow]
     flows: list[LossRow]
     closes: list[LossRow]
+    liquidated: list[LossRow]
 
 
 class GainRow(Part):
@@ -112,6 +114,7 @@ class PairResult(Part):
     low_window: tuple[Instant, Instant]
     runs: list[RunRow]
     losses: Losses
+    waterfall: list[Waterfall]
     gains: list[GainTable]
     causes: list[CauseRow]
     triggers: Count

@@ -34,6 +34,7 @@ def show(done: Done) -> None:
         (f"Losses at each run's own prices, {unit}", answer.losses.own),
         (f"Flows, {unit}, more than in the run with neither", answer.losses.flows),
         (f"Closed by stage, {unit}, more than in the run with neither", answer.losses.closes),
+        (f"Lost while being liquidated, {unit}, by cause", answer.losses.liquidated),
     ):
         table = cli._table("", *names[1:], *(["interaction"] if len(names) > 2 else []))
         for row in rows:
@@ -53,6 +54,6 @@ def show(done: Done) -> None:
             table.add_row(row.cause, lots, rounded(row.notional), accounts, *by)
         cli._headed(console, f"Causes of {names[-1]}, {answer.triggers:,} triggers judged at true prices", table)
     cli._show_notes(console, answer)
-    console.print(f"\nRun folder: {answer.run_folder}", markup=False, soft_wrap=True)
+    console.print(f"\nRun folder: {cli.left(done)}", markup=False, soft_wrap=True)
     console.print("Replay token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)

@@ -5,6 +5,9 @@ outcomes.parquet             the broken run; true-lower.parquet and true-upper.p
 accounts.parquet             one row a user account: labels, forced lots, equity of each run, make-whole by reading
 series.parquet               every price series of every run: sources, indices, marks, collateral; only where it changed
 report.html                  self-contained
+
+A pair leaves run.json, accounts.parquet (labels of each comparison, worth and loss by run, forced lots by cause), series.parquet
+and report.html.
 """
 
 from __future__ import annotations

@@ -53,6 +53,8 @@ class Cause(StrEnum):
     BAD_DEBT = "bad_debt"  # written off: a gain
 
 
+STAGES = (Cause.BOOK, Cause.TAKEOVER, Cause.TREASURY, Cause.FUND, Cause.ADL, Cause.BAD_DEBT)  # told even where they are nothing
+
 CAUSE_OF: dict[Flow, Cause] = {
     Flow.DEPOSIT: Cause.PUT_IN,
     Flow.WITHDRAWAL: Cause.PUT_IN,

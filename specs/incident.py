@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, Field, StrictBool, StrictInt, StringConstrai
 
 from specs import units
 from specs.faults import Plan
-from specs.rules import At, Name, Node, Ns, Ppm, Row, Text, Venue, walk
+from specs.rules import At, Name, Node, Ns, Ppm, Row, Text, Venue, quorum, walk
 from specs.tape import USERS_FROM
 from specs.window import Window
 
@@ -247,6 +247,8 @@ class IndexRule(Row):
     def _one(self) -> IndexRule:
         if (self.recipe is None) == (self.changes is None):
             raise At((), f"rule '{self.name}' needs a recipe or changes", "exactly one of the two")
+        if self.recipe is not None:
+            quorum(self.sources_min, self.recipe)
         return self
 
 

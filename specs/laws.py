@@ -975,6 +975,8 @@ def _interval(case: Case, scene: Scene, o: Outcome, since: int | None) -> Breach
         why = Reason.GRADE_REFUSED
     elif scene.state_permit(o.market, Action.FUNDING) >= Permit.DEFER:
         why = Reason.MARKET_STATE
+    elif scene.size(scene.book.numeraire) > units.FUNDING_BALANCES_MAX:
+        why = Reason.FUNDING_LIMIT
     if o.reason != why and not (armed and o.reason == Reason.GRADE_REFUSED):
         yield f"an interval of market {o.market} has the reason {Reason(o.reason).name}, due is {why.name}"
     if abs(o.price) > (units.FUNDING_RATE_MAX_PPB if armed else row.cap_ppb):

@@ -117,7 +117,7 @@ class Outlier(Row):
     """What a weighted index does with a part that stands more than ppm from the median of its usable parts.
 
     zero_weight: its weight is 0; if more than one part is an outlier the median is the index. clamp_to_median: it counts as the
-    nearest price inside the band. Fewer than parts_min usable parts: every part counts as it is.
+    nearest price inside the band. Fewer than parts_min usable parts, at most all of them: every part counts as it is.
     """
 
     policy: Literal["zero_weight", "clamp_to_median"]
@@ -141,6 +141,16 @@ class WeightedNode(Row):
         if abs(total - units.WEIGHT_ONE) > len(self.of):
             raise At(
                 ("weights",), f"weights sum to {total}", f"they are in 10^-8 and sum to {units.WEIGHT_ONE} within {len(self.of)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _outlier_can_act(self) -> "WeightedNode":
+        if self.outlier is not None and self.outlier.parts_min > len(self.of):
+            raise At(
+                ("outlier", "parts_min"),
+                f"parts_min {self.outlier.parts_min} of {len(self.of)} parts: the outlier row could never act",
+                f"parts_min: at most {len(self.of)}",
             )
         return self
 
@@ -200,13 +210,21 @@ class Publish(Row):
 
 
 class Index(Row):
-    """A published price: recipe, cadence and quorum. sources_min: fewer usable sources grade it TOO_FEW_SOURCES."""
+    """A published price: recipe, cadence and quorum.
+
+    sources_min, at most what the recipe reads: fewer usable sources grade it TOO_FEW_SOURCES.
+    """
 
     name: Name
     price_decimals: Decimals
     publish: Publish
     sources_min: Annotated[StrictInt, Field(ge=1, le=units.SOURCES_MAX)] = 1
     recipe: Node
+
+    @model_validator(mode="after")
+    def _quorum(self) -> "Index":
+        quorum(self.sources_min, self.recipe)
+        return self
 
 
 class MarkIndex(Row):
@@ -259,7 +277,8 @@ class Funding(Row):
 
     rate = clamp(P + clamp(interest - P, -damp, damp), -cap, cap), ppb of the notional at the mark. P is the mean premium of the
     interval, (mid of the book - index) / index in ppb, sampled at each publication of the index, both rounded down; without a
-    sample it is 0. What an account pays is rounded up; the remainders are the funding residue's.
+    sample it is 0. What an account pays is rounded up; the remainders are the funding residue's. While the balances of the
+    settlement asset, sizes summed, are above 10^33 money units, no interval is paid: each is a FUNDING_LIMIT.
     """
 
     every_ns: Annotated[StrictInt, Field(ge=units.FUNDING_INTERVAL_MIN_NS, le=units.DURATION_MAX_NS)]
@@ -628,7 +647,11 @@ _STAGE_ORDER = ["cancel", "book", "takeover", "adl", "convert", "fund", "write_o
 
 
 class Liquidation(Row):
-    """trigger maintenance_ge_equity: maintenance >= equity (a margin ratio of 100 %). order: who goes first in a round."""
+    """trigger maintenance_ge_equity: maintenance >= equity (a margin ratio of 100 %). order: who goes first in a round.
+
+    Initial margin is at least what does not trigger: where it is no more than maintenance, under maintenance_ge_equity one unit
+    of money more.
+    """
 
     trigger: Literal["maintenance_ge_equity", "maintenance_gt_equity"] = "maintenance_ge_equity"
     order: Literal["ratio", "deficit", "account"] = "ratio"
@@ -703,6 +726,18 @@ def walk_paths(node: Row, path: tuple = ()):
 def walk(node: Row):
     """Yield a recipe's nodes in the order of walk_paths."""
     return (part for _, part in walk_paths(node))
+
+
+def sources_read(recipe: Row) -> int:
+    """Return how many sources a recipe can use at most: a book and another index count as one each."""
+    return sum(node.kind in ("source", "book", "index", "redemption") for node in walk(recipe))
+
+
+def quorum(sources_min: int, recipe: Row) -> None:
+    """Raise At, at `sources_min`, if a recipe can never use as many sources."""
+    read = sources_read(recipe)
+    if sources_min > read:
+        raise At(("sources_min",), f"the recipe reads {read} sources: {sources_min} are never usable", f"at most {read}")
 
 
 class Venue(Row):

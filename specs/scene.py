@@ -259,6 +259,10 @@ class Scene:
         """Return money per lot at the last valid mark."""
         return self.marks[market].last_valid * self.book.multiplier[market]
 
+    def size(self, asset: int) -> int:
+        """Return the sum of the sizes of all balances of an asset."""
+        return sum(abs(money) for (_, of), money in self.balance.items() if of == asset)
+
     def cash(self, account: int) -> int:
         return self.balance[account, self.book.numeraire]
 
@@ -337,7 +341,8 @@ class Scene:
     def requirement(self, account: int, market: int, order: Order | None = None, at_mark: bool = False) -> int:
         """Return the initial margin of position and open orders on the worse side, `order` counted as open.
 
-        A side: the initial margin of the position with all its orders filled, plus what those fills would lose at once.
+        A side: the initial margin of the position with all its orders filled, plus what those fills would lose at once; what
+        `order` would lose is not set off against what others would gain.
         """
         if market in self.book.spot:
             return 0
@@ -346,11 +351,12 @@ class Scene:
         for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
             mine = [o for o in self.orders.values() if (o.account, o.market, o.side) == (account, market, side)]
             lots, cost = sum(o.qty for o in mine), sum(o.qty * o.price for o in mine) * multiplier
+            loss = max(0, sign * (cost - lots * value))
             if order is not None and order.side == side:
                 lots += order.qty
-                cost += order.qty * (value if at_mark else order.price * multiplier)
+                loss += 0 if at_mark else max(0, sign * order.qty * (order.price * multiplier - value))
             notional = abs(self.qty[account, market] + sign * lots) * value
-            needs.append(self.book.brackets[market].initial(notional, leverage) + max(0, sign * (cost - lots * value)))
+            needs.append(self.book.brackets[market].initial(notional, leverage) + loss)
         return max(needs)
 
     def requirements(self, account: int) -> int:

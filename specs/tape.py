@@ -207,7 +207,7 @@ class Reason(IntEnum):
     NOT_FLAT = 36
     NOT_REDUCING = 37  # a reduce-only order that is not on the closing side, or larger than the position
     BAD_SETTING = 38
-    BAD_EXPIRY = 39  # not after now, or of an order that cannot expire
+    FUNDING_LIMIT = 39  # an interval is skipped: the balances of the settlement asset are beyond FUNDING_BALANCES_MAX
     # of CANCELLED, LIQUIDATION, RESTORED, QUOTER
     USER = 40
     IOC_REMAINDER = 41
@@ -218,6 +218,7 @@ class Reason(IntEnum):
     REDUCE_ONLY = 46  # a reduce-only order is cut to what is left of its position
     DELEVERAGED = 47  # an order of a counterparty of ADL
     UNFUNDED = 48  # a spot order, or its rest, whose account has not what the next fill takes, or no room for what it brings
+    BAD_EXPIRY = 49  # of REJECT: not after now, or of an order that cannot expire
     MAINTENANCE = 50
     FLAT = 51
     ABOVE_TARGET = 52

@@ -54,10 +54,12 @@ SEAM_ARGUMENT_MAX = 10**18  # ppm of SCALE and RAMP
 PPB = 1_000_000_000
 FUNDING_RATE_MAX_PPB = 10**8  # of one interval: 10 %
 FUNDING_INTERVAL_MIN_NS = 60 * NS
+FUNDING_BALANCES_MAX = 10**33  # of all balances of the settlement asset, sizes summed: above it no interval is paid
 SCORE_MAX_PPB = 10**18  # of an ADL score: a profit of 10^9 times the wallet ranks as high as any larger one
 
 INT128_MAX = 2**127 - 1
 INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)  # what a feed can carry; no index is read from it
 
 # The products that a 128-bit engine forms directly; anything wider goes through a 256-bit multiply-divide.
 assert POSITION_MAX * VALUE_MAX < INT128_MAX // 10**8  # notional, room for a pool of 10^8 positions
@@ -70,9 +72,11 @@ assert SEAM_ARGUMENT_MAX * TIMES_MAX_NS < INT128_MAX  # a ramp
 assert INT64_MAX * INT64_MAX < INT128_MAX  # a product of two legs
 assert BALANCE_MAX * PRICE_MAX // 10**COLLATERAL_EXPONENT_MIN * ASSETS_MAX < INT128_MAX  # collateral of one account
 assert MONEY_IN_MAX * PPM < INT128_MAX
-# cumulative funding, and what a position pays of it
-assert FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) < INT128_MAX
-assert POSITION_MAX * FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) // PPB < INT128_MAX
+# Funding: the cumulative index of all intervals that time has; the largest position, the backstop's, which may be a whole side's;
+# and all balances after an interval that every position of both sides pays or receives, through the residue, with room.
+assert FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) < MONEY_MAX
+assert POSITION_MAX * ACCOUNTS_MAX < INT64_MAX
+assert FUNDING_BALANCES_MAX + 4 * POSITION_MAX * ACCOUNTS_MAX * FUNDING_RATE_MAX_PPB * VALUE_MAX // PPB < MONEY_MAX // 100
 assert PRICE_MAX * (PPM + BAND_MAX_PPM) < INT128_MAX
 assert PRICE_MAX * PPB * TIMERS_MAX < INT128_MAX  # the sum of premium samples of one interval
 assert SCORE_MAX_PPB < INT64_MAX

@@ -1,11 +1,11 @@
-"""Open a report in headless Chromium and hold it to its promises: drawn, quiet, offline, in time.
+"""Open reports in headless Chromium and hold them to their promises: drawn, quiet, offline, small, in time.
 
-    python tests/browser_check.py [report.html]
+    python tests/browser_check.py [report.html ...]
 
-Without a file a small replay is made first. Checked on a cold profile: the page's main thread needs at most SECONDS_MAX until the
-last chart has set the title (processor time: how busy the machine is must not decide; the time on the wall is printed too); the
-console holds no warning or error; nothing is requested but the page itself; every chart has drawn something. Chromium is spoken
-to over its debugging pipe. Exit 1 with one line a broken promise.
+Without a file a small replay and that of the pair are made first. Checked on a cold profile: the page's main thread needs at most
+SECONDS_MAX until the last chart has set the title (processor time: how busy the machine is must not decide; the time on the wall
+is printed too); it is no larger than BYTES_MAX; the console holds no warning or error; nothing is requested but the page itself;
+every chart has drawn something. Chromium is spoken to over its debugging pipe. Exit 1 with one line a broken promise.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-INCIDENT = "2025-10-10-binance-usde"
+REPLAYS = (("2025-10-10-binance-usde", "--accounts", "400"), ("2025-10-10",))
 SECONDS_MAX = 3.0
+BYTES_MAX = 6_000_000  # as riskbed/report/html.py says
 TITLES = (": replay", ": comparison", ": guards")  # what the last chart of a page sets
 PATIENCE = 60.0
 DRAWN = "path.js-line, path.point, .point path"
@@ -148,38 +149,36 @@ def promises(events: list[dict], title: object, charts: object, report: Path):
                 yield f"exception: {details.get('exception', {}).get('description', details['text'])}"
 
 
-def make_report(folder: Path) -> Path:
-    """Return the report of a small replay: its size and its charts are those of a large one."""
-    command = [
-        sys.executable,
-        "-m",
-        "riskbed.cli",
-        "replay",
-        INCIDENT,
-        "--accounts",
-        "400",
-        "--lockstep",
-        "0",
-        "--out",
-        str(folder),
-    ]
-    if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
-        raise SystemExit("browser check: the replay that makes the report failed")
-    (report,) = folder.glob("*/report.html")
-    return report
+def make_reports(folder: Path) -> list[Path]:
+    """Return the reports of a small replay, whose size and charts are those of a large one, and of the pair."""
+    for words in REPLAYS:
+        command = [sys.executable, "-m", "riskbed.cli", "replay", *words, "--lockstep", "0", "--out", str(folder)]
+        if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
+            raise SystemExit(f"browser check: the replay that makes a report failed: {words[0]}")
+    reports = sorted(folder.glob("*/report.html"))
+    if len(reports) != len(REPLAYS):
+        raise SystemExit(f"browser check: {len(reports)} reports of {len(REPLAYS)} replays")
+    return reports
+
+
+def check(report: Path) -> bool:
+    """Return whether a report keeps its promises; say what it weighs and each that is broken."""
+    thread, wall, broken = load(report)
+    size, name = report.stat().st_size, report.parent.name
+    if size > BYTES_MAX:
+        broken.append(f"{size:,} bytes, at most {BYTES_MAX:,}")
+    for line in broken:
+        print(f"browser check: {name}: {line}", file=sys.stderr)
+    times = f"title after {thread:.2f} s of the main thread, {wall:.2f} s on the wall"
+    print(f"{name}: {size / 1e6:.1f} MB, {times}", file=sys.stderr)
+    return not broken
 
 
 def main(*arguments: str) -> int:
     with tempfile.TemporaryDirectory(prefix="riskbed-report-") as name:
-        report = Path(arguments[0]) if arguments else make_report(Path(name))
-        thread, wall, broken = load(report)
-        for line in broken:
-            print(f"browser check: {line}", file=sys.stderr)
-        print(
-            f"{report.stat().st_size / 1e6:.1f} MB, title after {thread:.2f} s of the main thread, {wall:.2f} s on the wall",
-            file=sys.stderr,
-        )
-    return 1 if broken else 0
+        reports = [Path(argument) for argument in arguments] or make_reports(Path(name))
+        kept = [check(report) for report in reports]
+    return 0 if all(kept) else 1
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ account of the same owner, 17 a stranger. Of several things that are wrong with 
 
 from __future__ import annotations
 
+import pytest
+
 from fuzz.twin import Lockstep
 from specs.model.exchange import Exchange as Model
 from specs.tape import Seam, SeamKind
@@ -457,6 +459,120 @@ def test_who_adds_margin_is_not_liquidated_for_it(twin):
     0    autoadd {sub} on                  | AUTO_ADD_SET {sub} on
 {still}
     2    source coin 98.5               | INDEX COIN 98.5 of 1; MARK COINUSDT 98.5; AUTO_ADD 25.7499 USDT {parent} to {sub}; LIQUIDATION {sub} 175.7499; TAKEOVER {sub} long 40 @98.5 cash 3764.2501 in round 1; RESTORED {sub} 0 FLAT in round 1
+    3    clock                          |
+    """,
+        )
+
+
+# ---- where initial and maintenance margin are one
+
+ONE = {"brackets": [{"notional_max": 10_000, "leverage_max": 20, "maintenance_ppm": 50_000}]}  # 50 of 10 lots at 100
+
+
+def at_maintenance(sign: str):
+    """Return the rule book whose initial margin is its maintenance; `sign` ge: equity at maintenance triggers, gt: it does not."""
+    return small_venue(market=ONE, liquidation={"trigger": f"maintenance_{sign}_equity"} | NOT_TAKEN)
+
+
+GATES = {
+    "a limit order": ("", "buy 18 COINUSDT 10 @100 #3", "ACCEPTED 18 buy 10 @100 #3; FILL 18 buy 10 @100 from 17 #1"),
+    "a market order": ("", "buy 18 COINUSDT 10 market #3", "ACCEPTED 18 buy 10 @0 #3; FILL 18 buy 10 @100 from 17 #1"),
+    "what rests": (
+        "1    buy 18 COINUSDT 4 @95 #3       | ACCEPTED 18 buy 4 @95 #3",
+        "buy 18 COINUSDT 6 @100 #4",
+        "ACCEPTED 18 buy 6 @100 #4; FILL 18 buy 6 @100 from 17 #1",
+    ),
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_an_order_does_not_end_at_the_trigger(twin, gate):
+    """10 lots at 100 need 50, which is all of maintenance: under >= one unit more, or the fill would be the liquidation."""
+    before, order, said = GATES[gate]
+    table = f"""{FAMILY}
+    0    transfer 16 18 USDT 50         | TRANSFER 50 USDT 16 to 18
+    0    sell 17 COINUSDT 10 @100 #1    | ACCEPTED 17 sell 10 @100 #1
+    {before}
+"""
+    play(twin, at_maintenance("gt"), table + f"2 {order} | {said}\n 3 clock |")
+    play(
+        twin,
+        at_maintenance("ge"),
+        table
+        + f"""
+    2    {order}      | REJECT INSUFFICIENT_MARGIN
+    2    transfer 16 18 USDT 0.0001     | TRANSFER 0.0001 USDT 16 to 18
+    2    {order}      | {said}
+    3    clock                          |
+    """,
+    )
+
+
+def test_nothing_is_taken_down_to_the_trigger(twin):
+    """18 has 60 and needs 50: what it may give of it, to whom and in which asset, is 10, under >= less one unit."""
+    for sign, most, over in (("gt", "10", "10.0001"), ("ge", "9.9999", "10")):
+        for take, taken in (
+            ("withdraw 18 USDT {}", "WITHDRAWAL {} USDT 18 to OUTSIDE"),
+            ("transfer 18 16 USDT {}", "TRANSFER {} USDT 18 to 16"),
+        ):
+            play(
+                twin,
+                at_maintenance(sign),
+                f"""{FAMILY}
+    0    transfer 16 18 USDT 60         | TRANSFER 60 USDT 16 to 18
+    1    sell 17 COINUSDT 10 @100 #1    | ACCEPTED 17 sell 10 @100 #1
+    1    buy 18 COINUSDT 10 @100 #2     | ACCEPTED 18 buy 10 @100 #2; FILL 18 buy 10 @100 from 17 #1
+    2    {take.format(over)}            | REJECT INSUFFICIENT_MARGIN
+    2    {take.format(most)}            | {taken.format(most)}
+    3    clock                          |
+    """,
+            )
+
+
+def test_collateral_is_not_taken_down_to_the_trigger(twin):
+    """100 USD count 90 beside 50 of which 10 lots need all: under >= the last of them cannot go."""
+    for sign, answer in (("gt", "WITHDRAWAL 100 USD 18 to OUTSIDE"), ("ge", "REJECT INSUFFICIENT_MARGIN")):
+        play(
+            twin,
+            at_maintenance(sign),
+            f"""{FAMILY}
+    0    transfer 16 18 USDT 50         | TRANSFER 50 USDT 16 to 18
+    0    deposit 18 USD 100             | DEPOSIT 100 USD OUTSIDE to 18
+    1    sell 17 COINUSDT 10 @100 #1    | ACCEPTED 17 sell 10 @100 #1
+    1    buy 18 COINUSDT 10 @100 #2     | ACCEPTED 18 buy 10 @100 #2; FILL 18 buy 10 @100 from 17 #1
+    2    withdraw 18 USD 100            | {answer}
+    3    clock                          |
+    """,
+        )
+
+
+def test_a_switch_does_not_end_at_the_trigger(twin):
+    """10 lots go to the sub-account with 50: all of what they need there."""
+    for sign, rows in (
+        ("gt", "2 mode 16 18 COINUSDT 50 | MOVED 16 to 18 long 10 entry 1000; TRANSFER 50 USDT 16 to 18"),
+        (
+            "ge",
+            """
+    2    mode 16 18 COINUSDT 50         | REJECT INSUFFICIENT_MARGIN
+    2    mode 16 18 COINUSDT 50.0001    | MOVED 16 to 18 long 10 entry 1000; TRANSFER 50.0001 USDT 16 to 18
+    """,
+        ),
+    ):
+        play(twin, at_maintenance(sign), f"{LONG_10}\n{rows}\n 3 clock |")
+
+
+def test_margin_that_is_added_saves(twin):
+    """At 98 the sub-account has 40 and needs 49: the parent brings it there, under >= one unit above."""
+    for sign, added in (("gt", "9"), ("ge", "9.0001")):
+        play(
+            twin,
+            at_maintenance(sign),
+            f"""{FAMILY}
+    0    transfer 16 18 USDT 60         | TRANSFER 60 USDT 16 to 18
+    0    autoadd 18 on                  | AUTO_ADD_SET 18 on
+    1    sell 17 COINUSDT 10 @100 #1    | ACCEPTED 17 sell 10 @100 #1
+    1    buy 18 COINUSDT 10 @100 #2     | ACCEPTED 18 buy 10 @100 #2; FILL 18 buy 10 @100 from 17 #1
+    2    source coin 98                 | INDEX COIN 98 of 1; MARK COINUSDT 98; AUTO_ADD {added} USDT 16 to 18
     3    clock                          |
     """,
         )

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 CASES = {
-    "small": "4509 26435c209fa2eb44af478b2665507a86",
+    "small": "4510 45b404db3fe684b0bf095ab8ec79c47b",
     "demo": "124912 d49f7f1bc3231daa0f7229b6dc763197",
 }
 PROGRAM = """

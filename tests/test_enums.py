@@ -35,6 +35,7 @@ HOLDERS = {USER, "BACKSTOP"}
 UNREACHABLE = {
     Reason.BOOK_FULL: "asked of a small order pool in tests/test_model_tables.py",
     Reason.POSITION_LIMIT: "asked of 10^12 lots in tests/test_model_tables.py",
+    Reason.FUNDING_LIMIT: "asked of 5,000 intervals at the cap in tests/test_funding.py",
     Reason.UNFUNDED: "asked of a bid whose cover a loss took in tests/test_model_tables.py",
 }
 

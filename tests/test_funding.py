@@ -10,12 +10,14 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine import probe
 from fuzz.twin import twin_class
-from specs import units
-from specs.tape import Chart, Flow, OutcomeKind, Seam, SeamKind
+from specs import laws, units
+from specs.scene import outcomes_of
+from specs.tape import Chart, Flow, OutcomeKind, Reason, Seam, SeamKind
 from tests.test_model_tables import COIN, PRICED, TRADED, coin_index
 from tests.twins import START_NS, play, seam_row, small_venue, tape, twin, vectors  # noqa: F401
 
@@ -259,6 +261,64 @@ def test_the_state_of_the_market_can_skip_it(twin):
     80   clock                          | FUNDING COINUSDT 0.0001 sum {total}; {paid}
     """,
         )
+
+
+LARGEST = units.FUNDING_RATE_MAX_PPB * units.VALUE_MAX  # of one interval
+INTERVALS = units.TIMES_MAX_NS // units.FUNDING_INTERVAL_MIN_NS
+EVERYBODY = units.POSITION_MAX * units.ACCOUNTS_MAX  # the lots of a backstop that took over a whole side
+
+
+def test_no_interval_is_paid_once_balances_are_beyond_their_limit(twin):
+    """The largest position at the largest value and rate, held by a halt: each interval moves 10^29 money units and 5,000 reach 10^33.
+
+    Then nothing is paid, the cumulative funding stands, and every interval says so.
+    """
+    rules = venue(
+        {"interest_ppb": units.FUNDING_RATE_MAX_PPB, "damp_ppb": units.FUNDING_RATE_MAX_PPB},
+        market={
+            "tick_size": 1,
+            "lot": {"size": 10, "decimals": 0},
+            "brackets": [{"notional_max": 10**14, "leverage_max": 1, "maintenance_ppm": 0}],
+            "leverage_default": 1,
+        },
+        clock={"gap_max_ns": 10**6 * units.NS},
+    )
+    lots = units.QTY_MAX
+    rows = ["0 source coin 0.01", *(f"0 {event}" for a in (16, 17) for event in (f"account {a}", f"deposit {a} USDT {10**12}"))]
+    for n in range(units.POSITION_MAX // lots):
+        rows += [f"1 buy 16 COINUSDT {lots} @0.01 #{2 * n + 1}", f"1 sell 17 COINUSDT {lots} @0.01 #{2 * n + 2}"]
+    rows += ["2 state COINUSDT halted", f"3 source coin {10**13}"]
+    exchange = play(
+        twin,
+        rules,
+        "\n".join(f"{row} | ..." for row in rows)
+        + """
+    299900 clock                        | ...
+    299960 clock                        | FUNDING COINUSDT 0.1 sum 50000000000000000; FUNDING_PAID 10000000000000000000000000 USDT 16 to FUNDING_RESIDUE; FUNDING_RECEIVED 10000000000000000000000000 USDT FUNDING_RESIDUE to 17
+    300020 clock                        | FUNDING COINUSDT 0 sum 50000000000000000 FUNDING_LIMIT
+    """,
+    )
+    before = exchange.state()
+    assert before["marks"][0][5] * rules.multiplier(rules.markets[0]) == units.VALUE_MAX
+    paid = units.POSITION_MAX * LARGEST // units.PPB
+    sizes = sum(abs(money) for _, asset, money in before["balances"] if asset == 0)
+    assert units.FUNDING_BALANCES_MAX < sizes < units.FUNDING_BALANCES_MAX + paid
+    (clock,) = tape(rules, "300140 clock |")
+    outcomes = exchange.apply(clock)
+    assert [o.reason for o in outcomes_of(outcomes)] == 2 * [Reason.FUNDING_LIMIT]
+    assert not list(laws.breaches(rules, before, clock.tobytes(), outcomes, exchange.state()))
+
+
+@given(
+    st.integers(-LARGEST * INTERVALS, LARGEST * INTERVALS) | st.integers(-(10**10), 10**10),
+    st.integers(-LARGEST, LARGEST) | st.integers(-(10**10), 10**10),
+    st.integers(-EVERYBODY, EVERYBODY) | st.integers(-(10**6), 10**6),
+)
+@example(LARGEST * INTERVALS, LARGEST, EVERYBODY)
+@example(-LARGEST * INTERVALS, -LARGEST, -EVERYBODY)
+def test_a_payment_has_no_bound_but_that_of_one_interval(before, moved, qty):
+    """However many intervals came before, and however many lots the backstop has: qty x F alone would not fit 128 bits."""
+    assert probe.funding_paid(before, before + moved, qty) == rounded_up(qty, before + moved) - rounded_up(qty, before)
 
 
 # ---- rounding

@@ -296,6 +296,7 @@ def change(old: str, new: str) -> str:
         ('horizon: "2025-10-10T22:16:00Z"', 'horizon: "2025-10-10T23:16:00Z"', "horizon"),
         ('broken: "binance-spot:USDEUSDT"', 'broken: "synthetic:BTCUSDT"', "no minute series"),
         ('by: {kind: source, name: "uniswap-v3:USDEUSDT"}', 'by: {kind: source, name: "uniswap-v2:USDEUSDT"}', "uniswap-v3"),
+        ("title: median(own, DEX, redemption)", "title: x\n    sources_min: 4", "sources_min: the recipe reads 3 sources: 4"),
         ("market: BTCUSDT", "market: ETHUSDT", "ETHUSDT"),
         ("index: USDEUSDT", "index: USDE", "not an index"),
         ("name: own-twap-5m", "name: own-book", "defined twice"),

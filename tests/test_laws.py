@@ -14,12 +14,12 @@ from fuzz.mutants import MUTANTS, plant
 from fuzz.strategies import Case as Tape
 from fuzz.strategies import sample
 from fuzz.twin import Lockstep, restore, start, twin_class
-from specs import laws, pairs
+from specs import laws, pairs, units
 from specs.errors import LawBroken, TwinsDiffer
 from specs.model.exchange import Exchange
 from specs.rules import Venue
 from specs.scene import Case, event_of, outcomes_of
-from specs.tape import DECISIONS, SEAM_ANY, Chart, Flag, OutcomeKind, Reason, Seam, SeamKind
+from specs.tape import DECISIONS, SEAM_ANY, Chart, EventKind, Flag, OutcomeKind, Reason, Seam, SeamKind
 from tests.twins import PLANTABLE, START_NS, index, rows_of, seam_row, small_venue, stages, tape
 
 FUNDED = """
@@ -606,6 +606,15 @@ def test_a_fault_without_magnitude_changes_nothing(name, which):
     case = next(case for case in CASES if case.law == "L11")
     if name.startswith("ADL_RANK"):
         assert pairs.nothing_changes_nothing(runner(which), case.venue, tape(case.venue, case.table), [NOTHING[name]]) == 2
+
+
+@pytest.mark.parametrize("price", [-(2**63), 2**63 - 1], ids=["least", "largest"])
+@pytest.mark.parametrize("which", ["model", "engine"])
+def test_a_fault_without_magnitude_reads_the_extremes_of_a_feed(which, price):
+    venue = apart_venue()
+    events = tape(venue, f"0 raw kind={int(EventKind.SOURCE)} price={price} |")
+    row = (int(Seam.SOURCE_READ), SEAM_ANY, 0, units.TIMES_MAX_NS, int(SeamKind.SCALE), units.PPM)
+    assert pairs.nothing_changes_nothing(runner(which), venue, events, [row]) >= 1
 
 
 def test_a_fault_with_magnitude_is_none_without():

@@ -240,6 +240,7 @@ def test_losses_are_decomposed_exactly(done):
         (answer.losses.own, 16),
         (answer.losses.flows, 8),
         (answer.losses.closes, 8),
+        (answer.losses.liquidated, 16),
     ):
         assert table
         for row in table:
@@ -510,7 +511,7 @@ def test_the_answer_is_what_its_schema_says(done):
     folder = Path(done.answer.run_folder)
     written = json.loads((folder / "run.json").read_text())
     assert pair_result.PairResult.model_validate(written) == done.answer
-    assert sorted(path.name for path in folder.iterdir()) == ["accounts.parquet", "run.json", "series.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == ["accounts.parquet", "report.html", "run.json", "series.parquet"]
     assert done.answer.assumed and len(done.answer.unknowns) >= 10
     assert {row.provenance for row in done.answer.series} == {"synthetic", "recorded"}
 

@@ -138,6 +138,23 @@ def test_gate_of_margin(twin):
     )
 
 
+def test_what_an_order_loses_at_once_is_not_set_off_against_orders_that_rest(twin):
+    """10 lots rest at 50, half the mark: were their gain of 500 counted, one lot at 590 would look as if it lost nothing."""
+    play(
+        twin,
+        small_venue(),
+        FUNDED
+        + """
+    1    sell 17 COINUSDT 1 @590 #1     | ACCEPTED 17 sell 1 @590 #1
+    1    buy 16 COINUSDT 10 @50 #2      | ACCEPTED 16 buy 10 @50 #2
+    1    buy 16 COINUSDT 1 @590 #3      | REJECT INSUFFICIENT_MARGIN
+    1    buy 16 COINUSDT 1 @150 #4      | ACCEPTED 16 buy 1 @150 #4
+    1    sell 17 COINUSDT 5 @160 #5     | ACCEPTED 17 sell 5 @160 #5
+    1    sell 17 COINUSDT 1 @10 ioc #6  | REJECT INSUFFICIENT_MARGIN
+""",
+    )
+
+
 def test_initial_margin_is_on_the_worse_side(twin):
     play(
         twin,

@@ -66,23 +66,25 @@ def test_an_outlier_clamped_to_the_band(twin):
 
 
 def test_the_median_of_four_and_parts_min(twin):
-    """Of 100, 101, 103.01 and 200 it is 102.00, rounded down: 2 % are 99.96 to 104.04. With parts_min 5 all four count as they are."""
-    parts, weights = (COIN, COIN2, RATIO, USD), (25_000_000,) * 4
-    rows = """
-    0    source coin2 101               | ...
-    0    source ratio 103.01            | ...
-    0    source usd 200                 | ...
+    """Of 100, 101, 103.01 and 200 it is 102.00, rounded down: 2 % are 99.96 to 104.04. With parts_min 4 the three that come
+    first count as they are, the far one too.
     """
-    for policy, parts_min, last in (
-        ("zero_weight", 3, "INDEX COIN 101.33 of 3"),
-        ("clamp_to_median", 3, "INDEX COIN 102.01 of 4"),
-        ("zero_weight", 5, "INDEX COIN 126 of 4"),
-        ("clamp_to_median", 5, "INDEX COIN 126 of 4"),
+    parts, weights = (COIN, COIN2, RATIO, USD), (25_000_000,) * 4
+    for policy, parts_min, three, four in (
+        ("zero_weight", 3, "102 of 2", "101.33 of 3"),
+        ("clamp_to_median", 3, "103.02 of 3", "102.01 of 4"),
+        ("zero_weight", 4, "134.67 of 3", "101.33 of 3"),
+        ("clamp_to_median", 4, "134.67 of 3", "102.01 of 4"),
     ):
         play(
             twin,
             weighted(policy, 20_000, parts, weights, parts_min=parts_min),
-            rows + f"0    source coin 100                | {last}; MARK COINUSDT {last.split()[2]}",
+            f"""
+    0    source usd 200                 | ...
+    0    source ratio 103.01            | ...
+    0    source coin2 101               | INDEX COIN {three}; MARK COINUSDT {three.split()[0]}
+    0    source coin 100                | INDEX COIN {four}; MARK COINUSDT {four.split()[0]}
+    """,
         )
 
 

@@ -38,6 +38,7 @@ WORDS = {
     Label.IN_BAND_MISSED: "in band, missed",
 }
 LINES = ["#edb8b0", "#a93226", "#1b7f79", "#6f56a3", "#e08e2b", "#3b76b5"]
+SHADE = "#f3ede4"
 WIDE = 6  # of the published index: a pale band under the thin lines of its sources
 
 
@@ -93,7 +94,7 @@ def span(figure: dict, from_ns: int, to_ns: int) -> None:
     figure["layout"]["xaxis"]["range"] = _times(np.array([from_ns, to_ns]))
 
 
-def _shade(from_ns: int, to_ns: int, text: str) -> dict:
+def _shade(from_ns: int, to_ns: int, text: str, colour: str = SHADE) -> dict:
     """Return the layout parts that shade a window and name it at its top."""
     start, end = (units.ns_to_instant(t).rstrip("Z") for t in (from_ns, to_ns))
     box = {
@@ -104,7 +105,7 @@ def _shade(from_ns: int, to_ns: int, text: str) -> dict:
         "x1": end,
         "y0": 0,
         "y1": 1,
-        "fillcolor": "#f3ede4",
+        "fillcolor": colour,
         "line": {"width": 0},
         "layer": "below",
     }
@@ -190,8 +191,13 @@ class Panel(NamedTuple):
         return 52 + 19 * -(-characters // LEGEND_CHARACTERS)
 
 
-def stacked(panels: list[Panel], windows: list[tuple[int, int, str]], from_ns: int, to_ns: int) -> dict:
-    """Return a figure of panels one above the other over one time axis; windows: (from, to, words) that are shaded."""
+def stacked(
+    panels: list[Panel], windows: list[tuple[int, int, str] | tuple[int, int, str, str]], from_ns: int, to_ns: int
+) -> dict:
+    """Return a figure of panels one above the other over one time axis.
+
+    windows: (from, to, words) that are shaded, and in what colour if not in SHADE.
+    """
     whole = sum(panel.head + panel.pixels for panel in panels)
     layout = _layout("", "", height=whole + 70, margin={"t": 16, "b": 54})
     axis = layout.pop("yaxis")

@@ -98,11 +98,7 @@ def _cards(found: Comparison) -> str:
         ("#e08e2b", f"{html.money(totals.notional.difference)} {unit}", "closed by force, B less A"),
         ("#3b76b5", f"{html.money(totals.bad_debt.difference)} {unit}", "bad debt, B less A"),
     )
-    boxes = "".join(
-        f'<div class="card" style="--accent:{colour}"><b>{escape(figure)}</b><span>{escape(words)}</span></div>'
-        for colour, figure, words in cards
-    )
-    return f'<div class="cards">{boxes}</div>'
+    return html.cards(cards)
 
 
 def _warning(found: Comparison) -> str:

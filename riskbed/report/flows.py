@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from riskbed.paid import GROUPS
@@ -62,9 +61,4 @@ def _nets(asset: str, payments: list[Payment], places: int) -> list[tuple[str, d
 
 
 def _row(words: str, money: dict[str, str], groups: list[str]) -> str:
-    cells = []
-    for group in groups:
-        figure = html.money(money.get(group, "0"))
-        down = figure.startswith("\u2212")
-        cells.append(f'<td class="down">{escape(figure)}</td>' if down else html.cell(figure, figure == "0"))
-    return html.row(html.text(words), *cells)
+    return html.row(html.text(words), *(html.signed(money.get(group, "0")) for group in groups))

@@ -115,8 +115,7 @@ def _words(answer: Guards) -> str:
 
 
 def _verdict(guard: Guard) -> str:
-    word = guard.verdict or "not judged"
-    return f'<td class="text"><span class="dot" style="--accent:{COLOURS[guard.verdict]}"></span>{word}</td>'
+    return html.dot(COLOURS[guard.verdict], guard.verdict or "not judged")
 
 
 def _verdicts(answer: Guards) -> str:

@@ -92,6 +92,21 @@ def money(number: str) -> str:
     return rounded(number).replace("-", "\u2212")
 
 
+def signed(number: str) -> str:
+    """Return a cell of money, a loss in its colour."""
+    figure = money(number)
+    return f'<td class="down">{figure}</td>' if figure.startswith("\u2212") else cell(figure, figure == "0")
+
+
+def cards(rows: Iterable[tuple[str, str, str]]) -> str:
+    """Return the headline figures of a page; a row is colour, figure, words."""
+    boxes = (
+        f'<div class="card" style="--accent:{colour}"><b>{escape(figure)}</b><span>{escape(words)}</span></div>'
+        for colour, figure, words in rows
+    )
+    return f'<div class="cards">{"".join(boxes)}</div>'
+
+
 def cell(figure: str, zero: bool = False) -> str:
     return f'<td class="zero">{figure}</td>' if zero else f"<td>{figure}</td>"
 
@@ -110,6 +125,11 @@ def row(*cells: str) -> str:
 
 def text(words: str) -> str:
     return f'<td class="text">{escape(words)}</td>'
+
+
+def dot(colour: str, words: str) -> str:
+    """Return a cell of words with a point of the colour that they have in the charts."""
+    return f'<td class="text"><span class="dot" style="--accent:{colour}"></span>{escape(words)}</td>'
 
 
 def heads(*names: str, left: int = 1) -> str:

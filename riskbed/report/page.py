@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 def render(done: Replay, series: dict[str, dict]) -> str:
     """Return report.html of a replay. Raises ValueError if it would exceed html.BYTES_MAX."""
-    fall = waterfall.figure(done)
-    figures = {"timeline": timeline.figure(done, series)} | ({"waterfall": fall} if fall else {}) | rounds.figures(done)
+    fall = done.answer.waterfall[0]
+    falls = {"waterfall": waterfall.figure(fall, done.answer.numeraire)} if fall.accounts else {}
+    figures = {"timeline": timeline.figure(done, series)} | falls | rounds.figures(done)
     return html.assemble(f"{done.answer.title}: replay", _body(done, figures), figures)
 
 
@@ -43,14 +44,14 @@ def _body(done: Replay, figures: dict[str, dict]) -> list[str]:
         '<div id="timeline" class="chart"></div>',
         *lanes.section(done),
         *rounds.section(done),
-        *waterfall.section(done, figures),
+        *waterfall.section(done.answer.waterfall, done.answer.numeraire, [name for name in figures if name == "waterfall"]),
         *flows.section(done),
         *guards_table.section(done),
         *make_whole.section(done),
         *provenance.unknown(done),
-        *twins.section(done),
+        *twins.section(done.answer.twins, done.answer.laws.events),
         *laws.section(done),
-        *provenance.section(done),
+        *provenance.section(done.answer, done.answer.inputs),
     ]
 
 
@@ -63,28 +64,20 @@ def _subtitle(done: Replay) -> str:
 
 
 def _cards(done: Replay) -> str:
-    answer, cards = done.answer, []
+    answer, rows = done.answer, []
     unit = answer.numeraire
-
-    def card(colour: str, figure: str, words: str) -> None:
-        cards.append(f'<div class="card" style="--accent:{colour}"><b>{escape(figure)}</b><span>{escape(words)}</span></div>')
-
     for label in (Label.ERRONEOUS, Label.PREMATURE, Label.ORGANIC):
         total = getattr(answer.labels, label.name.lower())
-        card(
-            charts.COLOURS[label],
-            f"{total.lots:,} lots",
-            f"{charts.WORDS[label]}: {html.money(total.notional)} {unit}, {total.accounts:,} accounts",
-        )
+        words = f"{charts.WORDS[label]}: {html.money(total.notional)} {unit}, {total.accounts:,} accounts"
+        rows.append((charts.COLOURS[label], f"{total.lots:,} lots", words))
     if answer.make_whole:
         paid = sorted(done.paid, key=lambda reading: reading.total)
         decimals = done.inputs.venue.decimals(unit)
         low, high = (html.money(units.int_to_decimal(reading.total, decimals)) for reading in (paid[0], paid[-1]))
-        card("#1b7f79", f"{high} {unit}", f"make-whole at most; {low} at least, by reading")
-    twins = answer.twins
-    words = "not compared" if twins.equal is None else f"on {twins.events:,} events with {twins.accounts:,} accounts"
-    figure, laws = {True: "twins equal", False: "twins differ", None: "one twin"}[twins.equal], answer.laws
+        rows.append(("#1b7f79", f"{high} {unit}", f"make-whole at most; {low} at least, by reading"))
+    figure, words = twins.headline(answer.twins)
+    laws = answer.laws
     if laws.of:
         words += f"; {len(laws.broken) or sum(row.events > 0 for row in laws.rows)} laws {'broken' if laws.broken else 'hold'}"
-    card("#c0392b" if laws.broken else "#5c6b7a", figure, words)
-    return f'<div class="cards">{"".join(cards)}</div>'
+    rows.append(("#c0392b" if laws.broken else twins.COLOUR, figure, words))
+    return html.cards(rows)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 from riskbed.report import html
 
 if TYPE_CHECKING:
+    from riskbed.guards import Done as Judged
+    from riskbed.pair import Done as Pair
+    from riskbed.pair_result import PairResult
     from riskbed.replay import Replay
+    from riskbed.result import Result
 
 
-def warning(done: Replay) -> str:
+def warning(done: Replay | Pair | Judged) -> str:
     """Return what stands at the top of a page whose series are not all recorded."""
     synthetic = [row.name for row in done.answer.series if row.provenance in ("synthetic", "assumed")]
     if not synthetic:
@@ -22,7 +26,7 @@ def warning(done: Replay) -> str:
     return f'<p class="warn">{escape(words)}</p>'
 
 
-def unknown(done: Replay) -> list[str]:
+def unknown(done: Replay | Pair | Judged) -> list[str]:
     """Return what the run does not know, and the values that are not public."""
     answer = done.answer
     parts = [
@@ -35,9 +39,8 @@ def unknown(done: Replay) -> list[str]:
     return parts
 
 
-def section(done: Replay) -> list[str]:
-    """Return the series and their provenance, the digests of inputs and runs, and the replay token."""
-    answer = done.answer
+def section(answer: Result | PairResult, inputs: dict[str, str]) -> list[str]:
+    """Return the series and their provenance, the digests of inputs and runs, and the replay token; inputs: name -> digest."""
     series = [html.row(html.text(row.name), html.text(row.provenance), html.text(row.note)) for row in answer.series]
     runs = [
         html.row(
@@ -48,13 +51,13 @@ def section(done: Replay) -> list[str]:
         )
         for run in answer.runs
     ]
-    inputs = [html.row(html.text(name), f'<td class="mono">{digest}</td>') for name, digest in answer.inputs.items()]
+    given = [html.row(html.text(name), f'<td class="mono">{digest}</td>') for name, digest in inputs.items()]
     versions = " · ".join(f"{name} {value}" for name, value in answer.versions.items())
     return [
         "<h2>Where the figures come from</h2>",
         html.table(html.heads("series", "provenance", "note", left=3), series) if series else "",
         "<h2>Inputs and runs</h2>",
-        html.table(html.heads("input", "digest"), inputs),
+        html.table(html.heads("input", "digest"), given),
         "<p></p>",
         html.table(html.heads("run", "outcomes", "forced lots", "digest"), runs),
         f'<p class="faint">{escape(versions)}</p>',

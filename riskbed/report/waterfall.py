@@ -6,10 +6,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from riskbed.report import charts, html
-from riskbed.waterfall import Cause
+from riskbed.waterfall import STAGES, Cause
 
 if TYPE_CHECKING:
-    from riskbed.replay import Replay
     from riskbed.result import Change, Waterfall
 
 WORDS = {
@@ -45,32 +44,31 @@ SHORT = {
     Cause.BAD_DEBT: "bad debt",
 }
 RUNS = {"broken": "broken run", "true_lower": "true run, lower edge", "true_upper": "true run, upper edge"}
-ALWAYS = (Cause.BOOK, Cause.TAKEOVER, Cause.TREASURY, Cause.FUND, Cause.ADL, Cause.BAD_DEBT)  # named even where they are nothing
 
 
-def figure(done: Replay) -> dict | None:
-    """Return the chart of the broken run; None where nobody was liquidated."""
-    fall = done.answer.waterfall[0]
-    if not fall.accounts:
-        return None
+def figure(fall: Waterfall, unit: str) -> dict:
+    """Return the chart of one run."""
     inside = _by_cause(fall.inside)
-    steps = [(SHORT[cause], inside.get(cause, "0")) for cause in Cause if cause in inside or cause in ALWAYS]
+    steps = [(SHORT[cause], inside.get(cause, "0")) for cause in Cause if cause in inside or cause in STAGES]
     return charts.waterfall_figure(
-        "From the margin at the trigger to what was kept, broken run",
-        done.answer.numeraire,
+        f"From the margin at the trigger to what was kept, {_run(fall)}",
+        unit,
         ("margin", fall.margin),
         steps,
         ("kept", fall.kept),
     )
 
 
+def _run(fall: Waterfall) -> str:
+    return RUNS.get(fall.run, f"run {fall.run}")
+
+
 def _by_cause(changes: list[Change]) -> dict[Cause, str]:
     return {Cause(row.cause): row.money for row in changes}
 
 
-def section(done: Replay, figures: dict[str, dict]) -> list[str]:
-    """Return the chart and the table of all runs."""
-    falls = done.answer.waterfall
+def section(falls: list[Waterfall], unit: str, drawn: list[str]) -> list[str]:
+    """Return the places of the charts that are drawn and the table of all runs."""
     parts = ["<h2>Where the loss of the liquidated accounts went</h2>"]
     if not any(fall.accounts for fall in falls):
         return [*parts, "<p>Nobody was liquidated, in no run.</p>"]
@@ -80,9 +78,7 @@ def section(done: Replay, figures: dict[str, dict]) -> list[str]:
         "equity by that cause, fills and sales against the mark or the index of that moment; the columns add up exactly, and "
         "to what the final state says.</p>"
     )
-    if "waterfall" in figures:
-        parts.append('<div id="waterfall" class="chart"></div>')
-    return [*parts, _table(falls, done.answer.numeraire)]
+    return [*parts, *(f'<div id="{name}" class="chart"></div>' for name in drawn), _table(falls, unit)]
 
 
 def _table(falls: list[Waterfall], unit: str) -> str:
@@ -93,7 +89,7 @@ def _table(falls: list[Waterfall], unit: str) -> str:
         ("after", "end", "equity at the end"),
     ):
         mine = [_by_cause(getattr(fall, period)) for fall in falls]
-        shown = [cause for cause in Cause if any(cause in row for row in mine) or (period == "inside" and cause in ALWAYS)]
+        shown = [cause for cause in Cause if any(cause in row for row in mine) or (period == "inside" and cause in STAGES)]
         for cause in shown:
             note = " since" if period == "after" else ", meanwhile" if period == "inside" and cause == Cause.PRICES else ""
             figures = [html.money(row.get(cause, "0")) for row in mine]
@@ -101,4 +97,4 @@ def _table(falls: list[Waterfall], unit: str) -> str:
         if shown:
             sums = [f"<th>{html.money(getattr(fall, total))}</th>" for fall in falls]
             rows.append(html.row(f'<th class="text">{escape(words)}</th>', *sums))
-    return html.table(html.heads(f"change of equity, {unit}", *(RUNS[fall.run] for fall in falls)), rows, "sums")
+    return html.table(html.heads(f"change of equity, {unit}", *map(_run, falls)), rows, "sums")

@@ -99,7 +99,7 @@ def _move(exchange, account: Account, other: Account, market: int, amount: int) 
 def auto_add(exchange, account: Account, e: Evaluation) -> bool:
     """Take margin from the parent, up to what brings the sub-account back to initial margin; return whether any came.
 
-    The parent keeps initial margin, and more than maintenance where the two are one: who gives is not liquidated for it.
+    The parent keeps initial margin: who gives is not liquidated for it.
     """
     if not account.auto_add or not e.open or e.permit >= Permit.DEFER:
         return False
@@ -107,9 +107,6 @@ def auto_add(exchange, account: Account, e: Evaluation) -> bool:
     if parent.status != Status.NORMAL or exchange.may_withdraw(parent):
         return False
     spare = min(exchange.free(parent, exchange.numeraire), exchange.spare_equity(parent) - exchange.requirements(parent))
-    own = exchange.evaluate(parent)
-    if own.open:
-        spare = min(spare, own.equity - own.maintenance - 1)
     amount = min(spare, exchange.requirements(account) - e.equity, units.BALANCE_MAX - account.balance[exchange.numeraire])
     if amount <= 0:
         return False

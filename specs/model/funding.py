@@ -3,6 +3,10 @@
 Per market one cumulative index F, in 10^-9 money per lot. An interval adds rate * value to it, and a position of q lots pays
 R(q * F_now) - R(q * F_then), R rounding up to whole money: while q stays, payments telescope, so that no rounding adds up over
 the intervals. All of it goes through the funding residue, which keeps the remainders.
+
+What many intervals come to has no bound of its own: lots change hands, rates change sign, and a backstop, or a user whose
+liquidation is suspended, goes on paying what it does not have. So no interval is paid while the balances of the settlement asset,
+their sizes summed over all accounts, are above FUNDING_BALANCES_MAX.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ class Funding:
             self.samples += 1
 
     def settle(self, exchange) -> None:
-        """Run one interval: every position pays or receives; at a grade or in a state that refuses it the interval is skipped."""
+        """Run one interval: every position pays or receives; where grade, state or limit refuse it the interval is skipped."""
         rate = self._rate()
         self.premium = self.samples = 0
         reason = Reason.NONE
@@ -45,6 +49,8 @@ class Funding:
             reason = Reason.GRADE_REFUSED
         elif exchange.state_permit(self.number, Action.FUNDING) >= Permit.DEFER:
             reason = Reason.MARKET_STATE
+        elif exchange.ledger.size(exchange.numeraire) > units.FUNDING_BALANCES_MAX:
+            reason = Reason.FUNDING_LIMIT
         before = self.index
         if not reason:
             self.index += seen * exchange.value[self.number]

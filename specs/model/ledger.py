@@ -45,6 +45,10 @@ class Ledger:
         self.touch(source)
         self.touch(target)
 
+    def size(self, asset: int) -> int:
+        """Return the sum of the sizes of all balances of an asset, what is owed counted as what is held."""
+        return sum(abs(account.balance[asset]) for account in self.accounts.values())
+
     def touch(self, number: int) -> None:
         if number >= USERS_FROM:
             self.touched.add(number)

@@ -22,6 +22,7 @@ class Brackets:
             (rules.whole(b.notional_max, decimals), b.leverage_max, b.maintenance_ppm, rules.whole(b.amount, decimals))
             for b in market.brackets
         ]
+        self.above = int(venue.liquidation.trigger == "maintenance_ge_equity")  # what keeps an account from its trigger
 
     def of(self, notional: int) -> tuple[int, int, int, int]:
         """Return the bracket of a notional: the first whose cap is not below it, else the last."""
@@ -36,8 +37,13 @@ class Brackets:
         return max(0, units.div_ceil(notional * rate_ppm, units.PPM) - amount)
 
     def initial(self, notional: int, leverage: int) -> int:
-        """Return notional / min(chosen leverage, the bracket's cap), rounded up."""
-        return units.div_ceil(notional, min(leverage, self.of(notional)[1]))
+        """Return notional / min(chosen leverage, the bracket's cap), rounded up; never so little that it is liquidated at once.
+
+        That is maintenance, and one unit more where equity at maintenance triggers: a cap may be all that maintenance admits.
+        """
+        if not notional:
+            return 0
+        return max(units.div_ceil(notional, min(leverage, self.of(notional)[1])), self.maintenance(notional) + self.above)
 
     def exceeded(self, notional: int) -> bool:
         """Return whether no bracket admits the notional."""
@@ -149,7 +155,8 @@ class Margins:
         """Return (initial margin of position and open orders on the worse side, whether no bracket admits it).
 
         A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would
-        lose at once: orders' value beyond the mark. `order` is counted as if it were open already.
+        lose at once: orders' value beyond the mark. `order` is counted as if it were open already; what it would lose is not
+        set off against what resting orders would gain: it may trade at once, and they may never.
         """
         if self.spot[market]:
             return 0, False
@@ -158,12 +165,11 @@ class Margins:
         needs, exceeded = [], False
         buy_lots, buy_priced, sell_lots, sell_priced = self._open(account, market)
         for side, sign, lots, priced in ((Side.BUY, 1, buy_lots, buy_priced), (Side.SELL, -1, sell_lots, sell_priced)):
-            cost = priced * self.multiplier[market]
+            loss = max(0, sign * (priced * self.multiplier[market] - lots * value))
             if order is not None and order.side == side:
                 lots += order.qty
-                cost += order.qty * (value if at_mark else order.price * self.multiplier[market])
+                loss += 0 if at_mark else max(0, sign * order.qty * (order.price * self.multiplier[market] - value))
             notional = abs(account.qty[market] + sign * lots) * value
-            loss = max(0, sign * (cost - lots * value))
             needs.append(self.brackets[market].initial(notional, leverage) + loss)
             exceeded |= self.brackets[market].exceeded(notional)
         return max(needs), exceeded

@@ -38,7 +38,7 @@ class Seams:
                 if kind == SeamKind.RAMP:
                     argument = units.PPM + argument * (end - now) // (end - start)
                 price = price * argument // units.PPM
-                if not -units.INT64_MAX <= price <= units.INT64_MAX:
+                if not units.INT64_MIN <= price <= units.INT64_MAX:
                     there, price = False, 0
         return there, price
 
