@@ -191,20 +191,16 @@ _FEES = [
 ]
 
 
-_SELF_TRADES = [
+_SELF_TRADES = [  # most markets have none, and no limits: else little trades
+    {},
+    {},
     {},
     {"mode": "cancel_taker"},
     {"mode": "cancel_maker", "by": "owner"},
     {"mode": "cancel_both", "by": "owner"},
     {"mode": "decrement"},
 ]
-_LIMITS = [
-    {},
-    {},
-    {"qty_max": 40, "notional_max": 1_500},
-    {"position_max": 60},
-    {"open_interest_max": 90},
-]
+_LIMITS = [{}] * 9 + [{"qty_max": 40, "notional_max": 1_500}, {"position_max": 60}, {"open_interest_max": 90}]
 
 
 def _trading(choices: Choices) -> dict:
@@ -427,6 +423,7 @@ class TapeMaker:
         self.now = START_NS
         self.prices = [10_000 if source.name.startswith("coin") else 100 for source in venue.sources]
         self.ids: list[tuple[int, int]] = []  # (account, order id), the latest last
+        self.sent: dict[int, tuple[int, int]] = {}  # market and side of an order
         self.children: list[tuple[int, int]] = []  # (sub-account, parent)
         self.worth: dict[int, int] = {}  # whole numeraire deposited by account
         self.traded = 0  # the market of the last pair
@@ -498,6 +495,7 @@ class TapeMaker:
     def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int, flags: int = 0, **more: int) -> None:
         order_id, self.next_id = self.next_id, self.next_id + 1
         self.ids.append((account, order_id))
+        self.sent[order_id] = market, side
         price = 0 if tif == Tif.MARKET else price
         fields = {"account": account, "market": market, "ref_id": order_id, "side": side, "tif": tif, "price": price, "qty": qty}
         self.put(kind=EventKind.ORDER, flags=flags, **fields | more)
@@ -542,8 +540,8 @@ class TapeMaker:
     def amend(self) -> None:
         """Change a recent order: fewer lots, more of them, another price, or nothing."""
         account, order_id = self.ids[-1 - self.choices.below(min(len(self.ids), 8))] if self.ids else (USERS_FROM, 1)
-        market, price, tick = self._market(self.traded)
-        side = pick(self.choices, (Side.BUY, Side.SELL))
+        market, side = self.sent.get(order_id, (self.traded, Side.BUY))
+        market, price, tick = self._market(market)
         price, qty = pick(
             self.choices, ((0, 1), (0, 3), (self._near(price, tick, side), 0), (0, self._lots(market, account)), (0, 0), (-1, 2))
         )
