@@ -35,6 +35,7 @@ cdef enum:
     POSITION_MAX = 1000000000000
     VALUE_MAX = 1000000000000000000
     TIMES_MAX_NS = 4611686018427387904  # 2^62
+    DISPLAY_PARTS_MAX = 100
 
 
 cdef inline int64_t _abs(int64_t x) noexcept nogil:
@@ -305,8 +306,9 @@ cdef inline int _ranges(State* s, const Ticket* t, const MarketRule* rule) noexc
             return WHY_BAD_EXPIRY
     elif t.tif == TIF_GTD:
         return WHY_BAD_EXPIRY
-    if t.display and (not _rests(t.tif) or t.reduce_only or t.display >= <uint64_t>t.qty):
-        return WHY_BAD_DISPLAY
+    if t.display:
+        if not _rests(t.tif) or t.reduce_only or t.display >= <uint64_t>t.qty or t.qty > <int64_t>t.display * DISPLAY_PARTS_MAX:
+            return WHY_BAD_DISPLAY
     if t.self_trade == SELF_ALLOW or not SELF_AS_MARKET <= t.self_trade <= SELF_DECREMENT:
         return WHY_BAD_SELF_TRADE
     return WHY_NONE

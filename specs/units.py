@@ -25,6 +25,7 @@ NS = 1_000_000_000
 
 PRICE_MAX = 10**15  # a published price is in (0, PRICE_MAX] (or negative where a payoff allows it)
 FILLS_KEPT_MAX = 1 << 20  # for a bust
+DISPLAY_PARTS_MAX = 100  # in how many parts an order that hides lots may show them: what one fill of it can cost
 BAND_MAX_PPM = 100 * PPM  # up
 QTY_MAX = 10**9  # lots in one order
 POSITION_MAX = 10**12  # lots in one position, open orders included

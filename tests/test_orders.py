@@ -174,13 +174,16 @@ def test_hidden_lots_lose_priority_when_they_show(twin):
         + """FILL 18 sell 2 @100 from 16 #1; REFRESHED 16 buy 1 @100 #1; FILL 18 sell 1 @100 from 16 #1
         1    buy 16 COINUSDT 2 @100 #6 show=2       | REJECT BAD_DISPLAY
         1    buy 16 COINUSDT 2 @100 #6 show=1 ioc   | REJECT BAD_DISPLAY
+        1    buy 16 COINUSDT 101 @1 #6 show=1       | REJECT BAD_DISPLAY
+        1    buy 16 COINUSDT 100 @1 #6 show=1       | ACCEPTED 16 buy 100 @1 #6 show 1
+        1    amend 16 #6 101                        | REJECT BAD_DISPLAY
         """,
     )
 
 
 def test_hidden_lots_are_margined(twin):
     """900 of equity carries 18,000 at 20 times, in the first bracket only 2,000: 120 lots are too many, shown or not."""
-    play(twin, small_venue(), QUIET + "1 buy 16 COINUSDT 120 @100 #1 show=1 | REJECT EXCEEDS_BRACKETS")
+    play(twin, small_venue(), QUIET + "1 buy 16 COINUSDT 120 @100 #1 show=2 | REJECT EXCEEDS_BRACKETS")
 
 
 def test_an_amendment_down_keeps_its_place(twin):

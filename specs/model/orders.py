@@ -232,8 +232,10 @@ class Orders:
             return Reason.BAD_EXPIRY
         if tif == Tif.GTD and not order.expiry_ns:
             return Reason.BAD_EXPIRY
-        if order.display and (tif not in RESTING or order.reduce_only or order.display >= order.qty):
-            return Reason.BAD_DISPLAY
+        if order.display:
+            in_parts = order.display < order.qty <= order.display * units.DISPLAY_PARTS_MAX
+            if tif not in RESTING or order.reduce_only or not in_parts:
+                return Reason.BAD_DISPLAY
         if order.self_trade == SelfTrade.ALLOW or order.self_trade not in SelfTrade._value2member_map_:
             return Reason.BAD_SELF_TRADE
         return Reason.NONE
