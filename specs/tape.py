@@ -34,7 +34,7 @@ class EventKind(IntEnum):
     WITHDRAW = 4  # account, asset, amount
     LEVERAGE = 5  # account, market, qty = chosen leverage
     ORDER = 6  # account, market, ref_id = order id, side, tif, price (0 for MARKET), qty, asset = SelfTrade;
-    #            amount_lo = lots shown at a time (0: all), amount_hi = when it expires, ns (0: never); REDUCE_ONLY, CLOSE_ONLY (qty 0)
+    #            amount_lo = lots shown at a time (0: all), amount_hi = expiry, ns (0: never); REDUCE_ONLY, CLOSE_ONLY (qty 0)
     CANCEL = 7  # account, ref_id = order id
     SOURCE = 8  # source, price; MISSING: the source says it has no price
     TRANSFER = 9  # account, qty = the other account of the same owner, asset, amount

@@ -174,8 +174,18 @@ def test_hidden_lots_lose_priority_when_they_show(twin):
         + """FILL 18 sell 2 @100 from 16 #1; REFRESHED 16 buy 1 @100 #1; FILL 18 sell 1 @100 from 16 #1
         1    buy 16 COINUSDT 2 @100 #6 show=2       | REJECT BAD_DISPLAY
         1    buy 16 COINUSDT 2 @100 #6 show=1 ioc   | REJECT BAD_DISPLAY
-        1    buy 16 COINUSDT 101 @1 #6 show=1       | REJECT BAD_DISPLAY
-        1    buy 16 COINUSDT 100 @1 #6 show=1       | ACCEPTED 16 buy 100 @1 #6 show 1
+        """,
+    )
+
+
+def test_lots_are_shown_in_at_most_a_hundred_parts(twin):
+    play(
+        twin,
+        small_venue(market={"brackets": [{"notional_max": 100_000, "leverage_max": 20, "maintenance_ppm": 25_000}]}),
+        QUIET
+        + """
+        1    buy 16 COINUSDT 101 @90 #6 show=1      | REJECT BAD_DISPLAY
+        1    buy 16 COINUSDT 100 @90 #6 show=1      | ACCEPTED 16 buy 100 @90 #6 show 1
         1    amend 16 #6 101                        | REJECT BAD_DISPLAY
         """,
     )
