@@ -98,6 +98,8 @@ def _kinds(names) -> list[int]:
 
 def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
     """Yield every movement of money in the order of the outcomes; of each outcome they sum to 0 over the closed chart."""
+    if venue.clearing == "none":
+        return
     numeraire = venue.number("assets", venue.numeraire)
     multipliers = [venue.multiplier(row) for row in venue.markets]
     quotes = [venue.number("assets", row.settles_in) for row in venue.markets]

@@ -253,7 +253,7 @@ def _touches(outcomes: np.ndarray, rows: list[int], venue: Venue) -> Iterator[_T
 
     for row, number, flow, asset, money in moves(outcomes, venue):
         yield _Touch(rows[row], number, asset, money, cause(row, number, Flow[flow]))
-    spot = [market for market, row in enumerate(venue.markets) if row.spot]
+    spot = [market for market, row in enumerate(venue.markets) if row.spot or venue.clearing == "none"]
     for name, sign in LOTS.items():
         for row in np.flatnonzero((outcomes["kind"] == OutcomeKind[name]) & ~np.isin(outcomes["market"], spot)).tolist():
             o = outcomes[row]

@@ -145,7 +145,7 @@ def fills_within_limits(case: Case) -> Breaches:
             yield f"fill at {o.price}, the maker {o.other_id} asks for {maker.price}"
         if not 0 < o.qty <= maker.shown:
             yield f"fill of {o.qty} lots, the maker {o.other_id} shows {maker.shown}"
-        if o.market in case.book.spot:
+        if o.market in case.book.spot and case.book.clears:
             yield from _delivers(case, scene, o)
         if o.stage == Stage.BOOK:
             limit = limits.setdefault(o.ref_id, scene.slice_limit(o.account, o.market, o.side))
@@ -194,7 +194,7 @@ def _without(scene: Scene, order_id: int) -> Iterator[None]:
 
 def opened_with_margin(case: Case) -> Breaches:
     for scene, o in case.walk():
-        if _is_sent(o):
+        if _is_sent(o) and case.book.clears:
             with _without(scene, o.ref_id):
                 yield from _order_with_margin(case, scene, o)
         elif o.kind == OutcomeKind.LEVERAGE_SET:
@@ -764,10 +764,11 @@ def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
     if not raised:
         return
     if limits.position_max is not None:
-        family = [account for account, owner in scene.owner.items() if owner == scene.owner[o.account]]
+        owner = scene.owner.get(o.account, o.account)
+        family = [account for account, other in scene.owner.items() if other == owner]
         total = sum(max(0, scene.reach(account, o.market, o.side)) for account in family) + raised
         if total > limits.position_max:
-            yield f"order {o.ref_id} lets owner {scene.owner[o.account]} reach {total} lots, at most {limits.position_max}"
+            yield f"order {o.ref_id} lets owner {owner} reach {total} lots, at most {limits.position_max}"
     if limits.open_interest_max is not None:
         open_interest = sum(max(0, lots) for (_, market), lots in scene.qty.items() if market == o.market)
         if open_interest + raised > limits.open_interest_max:
@@ -886,6 +887,9 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
 def _permitted_order(case: Case, scene: Scene, o: Outcome) -> Permit:
     """Return what grades and states say to an order that passed the gate, the order that it replaces left out."""
     account = o.account
+    if not case.book.clears:
+        amends = Action.AMEND if o.kind == OutcomeKind.AMENDED else Action.OPEN
+        return max(scene.state_permit(o.market, Action.OPEN), scene.state_permit(o.market, amends))
     _, at_market, need = _judged(case, scene, o)
     spot = o.market in case.book.spot
     action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
@@ -1120,7 +1124,7 @@ def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breach
     maker = scene.orders.get(o.other_id)
     if maker is None or maker.account != o.other:
         yield f"account {o.other} trades order {o.other_id}, which is not its own"
-    fee = 0 if forced else units.div_ceil(notional * fees.taker_ppm, units.PPM)
+    fee = 0 if forced or not case.book.clears else units.div_ceil(notional * fees.taker_ppm, units.PPM)
     if o.money != fee:
         yield f"account {o.account} pays a fee of {o.money} for a fill, due are {fee}"
 

@@ -58,6 +58,7 @@ class Book:
 
     def __init__(self, venue: rules.Venue) -> None:
         self.venue = venue
+        self.clears = venue.clearing == "full"
         self.numeraire = venue.number("assets", venue.numeraire)
         self.markets = range(len(venue.markets))
         self.brackets = [Brackets(venue, row) for row in venue.markets]
@@ -133,14 +134,8 @@ class Scene:
         if o.kind == OutcomeKind.FLOW:
             self._pay(o.account, o.other, o.asset, o.money)
         elif o.kind == OutcomeKind.FILL:
-            lots, paid_in = o.qty if o.side == Side.BUY else -o.qty, self.book.paid_in[o.market]
-            cash, spot = lots * o.price * self.book.multiplier[o.market], self.book.spot.get(o.market)
-            if spot:
-                self._pay(o.other, o.account, spot.base, lots * spot.units)
-                self._pay(o.account, o.other, paid_in, cash)
-            else:
-                self._trade(o.account, o.other, o.market, lots, cash)
-            self._pay(o.account, Chart.FEES, paid_in, o.money)
+            if self.book.clears:
+                self._settle(o)
             self._take(o.other_id, o.qty, from_shown=True)
             self._take(o.ref_id, o.qty)
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED):
@@ -171,6 +166,17 @@ class Scene:
             self.funding[o.market] = o.money
         elif o.kind in STATUS_AFTER:
             self.status[o.account] = STATUS_AFTER[o.kind]
+
+    def _settle(self, o: Outcome) -> None:
+        """Move what a fill moves: lots or the base asset, cash, the taker's fee."""
+        lots, paid_in = o.qty if o.side == Side.BUY else -o.qty, self.book.paid_in[o.market]
+        cash, spot = lots * o.price * self.book.multiplier[o.market], self.book.spot.get(o.market)
+        if spot:
+            self._pay(o.other, o.account, spot.base, lots * spot.units)
+            self._pay(o.account, o.other, paid_in, cash)
+        else:
+            self._trade(o.account, o.other, o.market, lots, cash)
+        self._pay(o.account, Chart.FEES, paid_in, o.money)
 
     def _pay(self, source: int, target: int, asset: int, money: int) -> None:
         self.balance[source, asset] -= money
