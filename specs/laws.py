@@ -734,18 +734,22 @@ def limits_are_not_silent(case: Case) -> Breaches:
 
 
 def _cancelled_all(case: Case) -> Breaches:
-    """Of a mass cancel: exactly the orders that it names are gone, and each is told."""
-    e, scene = case.event, Scene(case.book, case.before)
+    """Of a mass cancel: exactly the orders that it names when it begins are gone, and each is told."""
+    e, reason = case.event, _MANY[case.event.kind]
     everywhere = e.kind == EventKind.DISCONNECT or bool(e.flags & Flag.ALL_MARKETS)
-    named = {
-        order_id
-        for order_id, order in scene.orders.items()
-        if order.account == e.account and (everywhere or (order.market == e.market and e.side in (Side.NONE, order.side)))
-        and (e.kind == EventKind.DISCONNECT or e.side in (Side.NONE, order.side))
-    }
-    told = {o.ref_id for o in case.outcomes if o.kind == OutcomeKind.CANCELLED and o.reason == _MANY[e.kind]}
-    if told != named:
-        yield f"a {EventKind(e.kind).name} of account {e.account} cancels {sorted(told)}, it names {sorted(named)}"
+    sides = (Side.BUY, Side.SELL) if e.kind == EventKind.DISCONNECT or e.side == Side.NONE else (e.side,)
+    told = {o.ref_id for o in case.outcomes if o.kind == OutcomeKind.CANCELLED and o.reason == reason}
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.CANCELLED and o.reason == reason:
+            named = {
+                order_id
+                for order_id, order in scene.orders.items()
+                if order.account == e.account and order.side in sides and (everywhere or order.market == e.market)
+            }
+            if told != named:
+                yield f"a {EventKind(e.kind).name} of account {e.account} cancels {sorted(told)}, it names {sorted(named)}"
+            return
+    yield f"a {EventKind(e.kind).name} of account {e.account} has no answer"
 
 
 def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
