@@ -201,17 +201,18 @@ def broken_day(folder: Path, what: str) -> tuple[tuple[Path, Path], str]:
         "direction": (message, 2),
         "size": (message, 8),
         "first": (message, 1),
-        "book column": (orderbook, 6),
-        "book letters": (orderbook, 2),
+        "book-column": (orderbook, 6),
+        "book-letters": (orderbook, 2),
         "negative": (orderbook, 9),
+        "priceless": (orderbook, 4),
         "short": (orderbook, len(DAY)),
     }[what]
     cells = lines[path][line - 1].split(",")
-    if what in ("column", "book column", "first"):
+    if what in ("column", "book-column", "first"):
         cells.pop()
     elif what == "letters":
         cells[2] = "12x"
-    elif what == "book letters":
+    elif what == "book-letters":
         cells[1] = ""
     elif what == "back":
         cells[0] = "34199.9"
@@ -221,6 +222,8 @@ def broken_day(folder: Path, what: str) -> tuple[tuple[Path, Path], str]:
         cells[5] = "2"
     elif what == "size":
         cells[3] = "0"
+    elif what == "priceless":
+        cells[0] = "-5"
     elif what == "negative":
         cells[1] = "-1"
     lines[path][line - 1] = ",".join(cells)
@@ -230,7 +233,7 @@ def broken_day(folder: Path, what: str) -> tuple[tuple[Path, Path], str]:
     return (message, orderbook), f"{path}:{line}: "
 
 
-FAULTS = ["column", "letters", "back", "type", "direction", "size", "first", "book column", "book letters", "negative", "short"]
+FAULTS = "column letters back type direction size first book-column book-letters negative priceless short".split()
 
 
 @pytest.mark.parametrize("what", FAULTS)

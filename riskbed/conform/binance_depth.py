@@ -147,7 +147,10 @@ def _pairs(message: Message) -> list[Written]:
     if message.kind == "ticker":
         int(data["u"])
         return [(data["b"], data["B"]), (data["a"], data["A"])]
-    names = ("bids", "asks") if message.kind == "snapshot" else ("b", "a")
+    names = ("b", "a")
+    if message.kind == "snapshot":
+        names = ("bids", "asks")
+        int(data["lastUpdateId"])
     return [(at, lots) for name in names for at, lots, *_ in data[name]]
 
 

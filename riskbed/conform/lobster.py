@@ -31,6 +31,7 @@ import numpy as np
 from riskbed.conform import record
 from riskbed.conform.answer import Conformance, Findings, Lobster
 from riskbed.conform.driver import CHECK_EVERY, OPPOSITE, Driver
+from specs import units
 from specs.errors import SpecError, TapeError
 from specs.load import shown
 from specs.tape import EventKind, MarketState, OutcomeKind, Side, Tif
@@ -78,9 +79,10 @@ class Day:
             short, line = (message, self.first_line) if rows < books else (orderbook, first)
             problem = f"the file ends here after {min(rows, books):,} rows, the other has {max(rows, books):,}"
             raise record.bad(short, line + min(rows, books), problem, "a message for every row of the book")
-        if (self.books[:, 1::2] < 0).any():
-            row = int(np.argmax((self.books[:, 1::2] < 0).any(axis=1)))
-            raise record.bad(orderbook, first + row, "a level has a negative quantity")
+        prices, lots = self.books[:, 0::2], self.books[:, 1::2]
+        wrong = ((lots < 0) | ((lots > 0) & ((prices < 1) | (prices > units.PRICE_MAX)))).any(axis=1)
+        if wrong.any():
+            raise record.bad(orderbook, first + int(np.argmax(wrong)), "a level has a negative quantity, or no possible price")
 
     def _wrong(self) -> list[np.ndarray]:
         """Return, column by column, which rows cannot be."""
@@ -92,7 +94,7 @@ class Day:
             (self.type < NEW) | (self.type > HALT),
             visible & (self.order < 0),
             visible & (self.size < 1),
-            visible & (self.price < 1),
+            visible & ((self.price < 1) | (self.price > units.PRICE_MAX)),
             visible & (np.abs(self.direction) != 1),
         ]
 
