@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from riskbed.conform.answer import Conformance
     from riskbed.guards import Guards
     from riskbed.pair import Done as Pair
     from riskbed.replay import Replay
@@ -267,6 +269,62 @@ def vectors(
         answer = running.run(path, kind, progress)
     print(answer.model_dump_json(indent=2)) if json else running.show(answer)
     if answer.failed:
+        raise typer.Exit(1)
+
+
+conform = typer.Typer(help="Drive the engine with a recorded exchange and compare after every row; exit 1 if they differ.")
+app.add_typer(conform, name="conform", no_args_is_help=True)
+_TWIN = typer.Option(help="engine, model, or both in step.")
+
+
+@conform.command()
+def lobster(
+    message: Annotated[Path, typer.Argument(help="The message file, CSV or .zst.")],
+    orderbook: Annotated[Path, typer.Argument(help="The order book file beside it.")],
+    levels: Annotated[int | None, typer.Option(min=1, help="So many levels a side; all of the file if not given.")] = None,
+    twin: Annotated[str, _TWIN] = "engine",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """A LOBSTER day (NASDAQ): the book after every message, and which order every execution filled."""
+    from riskbed.conform import lobster as recorded
+
+    _conform(lambda progress: recorded.run(message, orderbook, levels, twin, progress), json)
+
+
+@conform.command("binance-depth")
+def binance_depth(
+    file: Annotated[Path, typer.Argument(help="Snapshot, depth diffs and bookTicker, a line each; plain or .zst.")],
+    twin: Annotated[str, _TWIN] = "engine",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """A Binance depth feed, spot or USD-M: best prices against bookTicker, gaps in the update ids."""
+    from riskbed.conform import binance_depth as recorded
+
+    _conform(lambda progress: recorded.run(file, twin, progress), json)
+
+
+@conform.command()
+def bitstamp(
+    file: Annotated[Path, typer.Argument(help="The order log with its snapshots; plain or .zst.")],
+    twin: Annotated[str, _TWIN] = "engine",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """A Bitstamp order log: the venue's own snapshots, and orders whose deletion never came."""
+    from riskbed.conform import bitstamp as recorded
+
+    _conform(lambda progress: recorded.run(file, twin, progress), json)
+
+
+def _conform(run: Callable[[_Progress], Conformance], json: bool) -> None:
+    with _Progress() as progress:
+        answer = run(progress)
+    if json:
+        print(answer.model_dump_json(indent=2))
+    else:
+        from riskbed.conform.show import show
+
+        show(answer)
+    if not answer.conforms:
         raise typer.Exit(1)
 
 
