@@ -761,8 +761,9 @@ def limits_are_not_silent(case: Case) -> Breaches:
 
 
 def _cancelled_all(case: Case) -> Breaches:
-    """Of a mass cancel: exactly the orders that it names are gone, and each is told."""
-    e, scene = case.event, Scene(case.book, case.before)
+    """Of a mass cancel: exactly the orders that it names are gone, and each is told. Timers ran before it."""
+    e = case.event
+    scene = next((scene for scene, o in case.walk() if o.kind == OutcomeKind.CANCELLED and o.reason == _MANY[e.kind]), case.end)
     everywhere = e.kind == EventKind.DISCONNECT or bool(e.flags & Flag.ALL_MARKETS)
     named = {
         order_id

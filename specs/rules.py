@@ -377,8 +377,8 @@ class Market(Row):
 
     market_bound_ticks: where it is given a MARKET order trades at most so many ticks beyond the best opposite price; else at most
     market_bound_ppm from the mark. trigger_protect_ppm: how far the price that fires a PROTECT order may be from the mark.
-    auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one (the last valid mark
-    or index price, or the last trade), then the higher; the highest while there is none.
+    auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one (the last valid
+    mark or index price, or the last trade), then the higher; the highest while there is none.
     """
 
     name: Name

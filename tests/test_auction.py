@@ -621,7 +621,7 @@ def shares(rows, side: int, lots: int) -> Counter:
 def test_made_tapes_reach_what_an_auction_can_do():
     """More than one fill, a surplus on either side, none, hidden lots, orders cut, a price anew; the twins agree under all laws."""
     reached: Counter = Counter()
-    for number, case in enumerate(sample(60, seed=3, bytes_each=400, kinds=KINDS | {"auction": 60})):
+    for number, case in enumerate(sample(150, seed=3, bytes_each=400, kinds=KINDS | {"auction": 60})):
         lockstep = Lockstep(case.venue, case.start_ns, case.seams)
         lockstep.run(case.events, laws=number < 15)
         reached.update(what_happened(outcomes_of(lockstep.right.outcomes().tobytes())))
