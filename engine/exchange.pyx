@@ -22,6 +22,7 @@ from libc.string cimport memcpy
 
 from engine import compile as rule_table
 from engine.bounds cimport bounds_scan, sort_numbers
+from engine.auction cimport auction_set_state
 from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_transfer, is_user
 from engine.book cimport book_rows
 from engine.funding cimport funding_next, funding_sample, funding_settle
@@ -36,7 +37,7 @@ from engine.quoter cimport quoter_refill
 from engine.records cimport (
     CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
     EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
-    GRADE_VALID, LEG_NET, MARKET_PAUSED, OUT_STATE_SET, WHY_BAD_STATE, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
+    GRADE_VALID, LEG_NET, MARKET_PAUSED, WHY_BAD_STATE, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
     WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
     WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_SOURCE, Event, Outcome,
 )
@@ -233,9 +234,7 @@ cdef int _post_state(State* s, const Event* e) noexcept nogil:
         return WHY_UNKNOWN_MARKET
     if not 0 <= e.qty <= <int64_t>MARKET_PAUSED:
         return WHY_BAD_STATE
-    s.market_states[e.market], s.due_state = <unsigned char>e.qty, True
-    o = emit(s, OUT_STATE_SET)
-    o.market, o.qty = e.market, e.qty
+    auction_set_state(s, e.market, <int>e.qty, WHY_NONE)
     return WHY_NONE
 
 

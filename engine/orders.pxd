@@ -8,6 +8,9 @@ from engine.state cimport Matched, Order, State, Ticket
 cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil  # the order that an event sends, or the Reason why none
 cdef int order_post(State* s, Ticket* t) noexcept nogil  # the Reason of a refusal, which changed nothing
 cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) noexcept nogil
+cdef bint order_delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil
+cdef void order_reduce(State* s, int32_t place, int64_t lots) noexcept nogil  # of the lots it shows; it may show more then
+cdef void order_traded(State* s, int market, int64_t price) noexcept nogil
 cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil  # reduce-only orders, to what is left of the position
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil
 cdef Outcome* order_say(State* s, int kind, const Order* order, int64_t qty) noexcept nogil

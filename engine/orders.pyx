@@ -433,7 +433,7 @@ cdef bint _owes(State* s, uint32_t account) noexcept nogil:
     return margin_requirements(s, account) > 0
 
 
-cdef bint _delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil:
+cdef bint order_delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil:
     """A side of a spot fill has what it gives, its fee included, and room for what it gets."""
     cdef int asset
     cdef money_t amount
@@ -568,10 +568,10 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
             continue
         lots = m.left if m.left < <int64_t>maker.shown else <int64_t>maker.shown
         if rule.spot:
-            if not _delivers(s, maker.account, opposite, t.market, lots, maker.price, rule.maker_ppm):
+            if not order_delivers(s, maker.account, opposite, t.market, lots, maker.price, rule.maker_ppm):
                 order_cancel(s, place, WHY_UNFUNDED, stage)
                 continue
-            if not _delivers(s, t.account, t.side, t.market, lots, maker.price, 0 if stage else rule.taker_ppm):
+            if not order_delivers(s, t.account, t.side, t.market, lots, maker.price, 0 if stage else rule.taker_ppm):
                 m.stopped = WHY_UNFUNDED
                 break
         m.notional += _fill(s, t.account, t.order_id, place, t.side, lots, stage)
@@ -603,14 +603,14 @@ cdef int64_t _prevent(State* s, int mode, const Ticket* t, int32_t place, int64_
         o.reason = WHY_SELF_TRADE
         o = order_say(s, OUT_CANCELLED, maker, lots)
         o.reason = WHY_SELF_TRADE
-        _reduce(s, place, lots)
+        order_reduce(s, place, lots)
         return left - lots
     if mode != SELF_CANCEL_TAKER:
         order_cancel(s, place, WHY_OWN_ORDER if stage else WHY_SELF_TRADE, stage)
     return left
 
 
-cdef inline void _reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
+cdef void order_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
     """Take lots from what an order shows, and say so when it shows more."""
     if book_reduce(s, place, lots):
         order_say(s, OUT_REFRESHED, &s.orders[place], s.orders[place].shown)
@@ -638,20 +638,26 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
         ledger_move(s, taker, CHART_FEES, rule.quote, fee)
         if PLANTED(s.planted, 2):
             s.balances[<size_t>CHART_FEES * s.assets + rule.quote] -= fee
-    s.marks[market].last_price, s.marks[market].traded = maker.price, True
-    s.due_index |= rule.heard_by
-    if rule.mark_median and rule.republish_on_fill:
-        s.due_mark |= <uint64_t>1 << market
+    order_traded(s, market, maker.price)
     o = emit(s, OUT_FILL)
     o.account, o.other, o.market, o.ref_id, o.other_id = taker, maker_account, market, order_id, maker.order_id
     o.side, o.price, o.qty, o.stage, o.flow = side, maker.price, lots, stage, FLOW_TRADE
     o.money_lo, o.money_hi = money_lo(fee), money_hi(fee)
     if maker_fee:
         ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, rule.quote, maker_fee)
-    _reduce(s, place, lots)
+    order_reduce(s, place, lots)
     order_trim(s, taker, market)
     order_trim(s, maker_account, market)
     return cash
+
+
+cdef void order_traded(State* s, int market, int64_t price) noexcept nogil:
+    """Keep the last price; what reads it, or reads the book on update, is due."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    s.marks[market].last_price, s.marks[market].traded = price, True
+    s.due_index |= rule.heard_by
+    if rule.mark_median and rule.republish_on_fill:
+        s.due_mark |= <uint64_t>1 << market
 
 
 cdef bint _closes(const Position* p, int side, int64_t qty, bint reduce_only) noexcept nogil:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from unittest import mock
 
 from specs import units
-from specs.model import adl, fund, liquidation, trigger
+from specs.model import adl, auction, fund, liquidation, trigger
 from specs.model.book import Book
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
@@ -261,12 +261,18 @@ def _queue_by_account(exchange, account, market, lots, share):
     return sorted(_queue(exchange, account, market, lots, share), key=lambda candidate: candidate.account.number)
 
 
+def _whatever_it_leaves(surplus):
+    """28: of the prices that trade most an auction takes the nearest to the reference, whatever it leaves."""
+    return list(surplus)
+
+
 _triggered, _queue, _settle = trigger.triggered, adl.queue, Funding.settle
 _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     7: [(trigger, "triggered", _trigger_at_twice_maintenance)],
     9: [(fund, "pay", _pay_all)],
     10: [(liquidation, "_convert", _convert_nothing), (liquidation, "_converted", _always_converted)],
     11: [(adl, "queue", _queue_by_account)],
+    28: [(auction, "_leaving_least", _whatever_it_leaves)],
 }
 
 

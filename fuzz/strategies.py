@@ -387,6 +387,7 @@ KINDS = {  # kind of step: its share of the tape
     "isolated": 5,
     "auto_add": 2,
     "state": 2,
+    "auction": 3,
     "wait": 1,
     "bad": 3,
     "edge": 2,
@@ -427,6 +428,7 @@ class TapeMaker:
         self.children: list[tuple[int, int]] = []  # (sub-account, parent)
         self.worth: dict[int, int] = {}  # whole numeraire deposited by account
         self.traded = 0  # the market of the last pair
+        self.pair = ((USERS_FROM, Side.BUY), (USERS_FROM, Side.SELL))  # its accounts, and what they did
         self.tenths = TENTHS
         self.next_id = 1
         self.rows: list[bytes] = []
@@ -581,8 +583,10 @@ class TapeMaker:
         maker += USERS_FROM
         side = pick(self.choices, (Side.BUY, Side.SELL))
         price, lots, self.traded = max(tick, price // tick * tick), self._lots(market, maker, taker), market
+        other_side = Side.SELL if side == Side.BUY else Side.BUY
+        self.pair = (maker, side), (taker, other_side)
         self._send(maker, market, side, Tif.GTC, price, lots)
-        self._send(taker, market, Side.SELL if side == Side.BUY else Side.BUY, Tif.GTC, price, lots)
+        self._send(taker, market, other_side, Tif.GTC, price, lots)
 
     def cushion(self) -> None:
         """The last account bids below the market and offers above it: somebody to be liquidated into."""
@@ -691,6 +695,41 @@ class TapeMaker:
     def state(self) -> None:
         market = self.choices.below(len(self.venue.markets))
         self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, (MarketState.HALTED, 1, 0, 0, 7, 3, 4, 0)))
+
+    def auction(self) -> None:
+        """A market collects orders that cross, of several accounts and kinds, and is left, mostly: at one price.
+
+        Some of those who traded last close all they have, twice: what fills first takes the lots of the other away.
+        """
+        market, price, tick = self._market(pick(self.choices, (self.traded, None)))
+        self.put(kind=EventKind.STATE, market=market, qty=MarketState.AUCTION)
+        closing = pick(self.choices, ((), self.pair[:1], self.pair[1:], self.pair)) if market == self.traded else ()
+        for account, side in closing:
+            for ticks in (6, 5):
+                away = ticks if side == Side.SELL else -ticks
+                self._send(account, market, 3 - side, Tif.GTC, max(tick, (price // tick + away) * tick), 0, Flag.CLOSE_ONLY)
+        for n in range(4 + self.choices.below(6)):
+            account, side = self._who(), (Side.BUY, Side.SELL)[n % 2]
+            lots = max(1, self._lots(market, account) // pick(self.choices, (2, 3, 1, 4)))
+            ticks = pick(self.choices, (1, 0, 2, 4, 6, -1, 3, -2)) * (1 if side == Side.BUY else -1)
+            tif, more = pick(
+                self.choices,
+                (
+                    (Tif.GTC, {}),
+                    (Tif.GTC, {"amount_lo": 1 + lots // 3}),
+                    (Tif.POST_ONLY, {}),
+                    (Tif.POST_REPRICE, {}),
+                    (Tif.GTC, {"asset": SelfTrade.CANCEL_BOTH}),
+                    (Tif.GTD, {"amount_hi": self.now + units.NS}),
+                    (Tif.IOC, {}),
+                ),
+            )
+            self._send(account, market, side, tif, max(tick, (price // tick + ticks) * tick), lots, **more)
+        if self.choices.below(4) == 3:
+            self.amend()
+        self.now += pick(self.choices, (0, units.NS))
+        left = (MarketState.OPEN, MarketState.OPEN, MarketState.HALTED, MarketState.REDUCE_ONLY, MarketState.AUCTION)
+        self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, left))
 
     def wait(self) -> None:
         """Let a minute pass, so that funding is due."""

@@ -29,6 +29,9 @@
     L24  an order does what its kind says: FOK trades all at once, post-only makes, IOC and MARKET do not rest, GTD leaves at its
          time, close-only takes the whole position, and nothing shows more than its display
     L25  nobody trades with himself where the market's row or the taker forbids it; who is spared a trade by it would have had one
+    L28  an auction trades at one price: the one that trades most, of those that which leaves least, of those the nearest to the
+         reference, then the higher; it trades all that was told, and cancels nothing that could have traded; afterwards the book
+         is not crossed. Who trades first is L4, that nobody trades beyond his limit L5
 
 The numbers are stable names. A law is a generator over a `Case`, one event with the state before and after it, and yields a
 sentence for each breach. It sees only what both twins show, at the values in force at that moment (specs/scene.py). L13, L14, L18
@@ -123,6 +126,8 @@ def price_then_time(case: Case) -> Breaches:
             first = scene.first(o.market, Side.SELL if o.side == Side.BUY else Side.BUY)
             if o.other_id != first:
                 yield f"order {o.other_id} of market {o.market} traded, order {first} was first"
+            if o.market in scene.auctions and o.ref_id != (first := scene.first(o.market, o.side)):
+                yield f"order {o.ref_id} of market {o.market} traded in an auction, order {first} was first"
     told = {(*at, place): order_id for at, queue in case.end.queues.items() for place, order_id in enumerate(queue)}
     queued = {tuple(row[:4]): row[4] for row in case.after["orders"]}
     for at in sorted({**told, **queued}):
@@ -141,7 +146,7 @@ def fills_within_limits(case: Case) -> Breaches:
         if maker is None or (maker.account, maker.market) != (o.other, o.market) or maker.side == o.side:
             yield f"fill against order {o.other_id}, which does not rest there"
             continue
-        if o.price != maker.price:
+        if o.price != maker.price and o.market not in scene.auctions:
             yield f"fill at {o.price}, the maker {o.other_id} asks for {maker.price}"
         if not 0 < o.qty <= maker.shown:
             yield f"fill of {o.qty} lots, the maker {o.other_id} shows {maker.shown}"
@@ -158,19 +163,38 @@ def fills_within_limits(case: Case) -> Breaches:
             if o.qty > taker.qty:
                 yield f"fill of {o.qty} lots, the taker {o.ref_id} wants {taker.qty}"
             limit = limits.get(o.ref_id, taker.price)
+            if o.market in scene.auctions:
+                yield from _both_rest(scene, o)
         if o.price > limit if o.side == Side.BUY else o.price < limit:
             yield f"fill at {o.price}, beyond the taker's limit {limit}"
+
+
+def _both_rest(scene: Scene, o: Outcome) -> Breaches:
+    """A fill of an auction is between two orders at rest, at no worse price than either asks for, and of what both show."""
+    buy, sell = scene.orders[o.ref_id], scene.orders[o.other_id]
+    if (buy.account, buy.market, buy.side, o.side) != (o.account, o.market, Side.BUY, Side.BUY):
+        yield f"fill of order {o.ref_id} in an auction, where account {o.account} does not buy with it"
+    if o.price < sell.price:
+        yield f"fill at {o.price} in an auction, order {o.other_id} asks for {sell.price}"
+    if o.qty > buy.shown:
+        yield f"fill of {o.qty} lots in an auction, order {o.ref_id} shows {buy.shown}"
 
 
 def _delivers(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """Both sides of a spot fill have what they give, fees included."""
     fees = case.book.venue.markets[o.market].fees
-    taker_ppm = 0 if o.stage else fees.taker_ppm
+    taker_ppm = 0 if o.stage else _taker_ppm(case, scene, o)
     other_side = Side.SELL if o.side == Side.BUY else Side.BUY
     for who, side, ppm in ((o.account, o.side, taker_ppm), (o.other, other_side, fees.maker_ppm)):
         asset, amount = scene.gives(o.market, side, o.qty, o.price, ppm)
         if scene.wallet(who, asset) < amount:
             yield f"account {who} gives {amount} of asset {asset} in a spot market and has {scene.wallet(who, asset)}"
+
+
+def _taker_ppm(case: Case, scene: Scene, o: Outcome) -> int:
+    """Return the rate of the fee in a fill of two orders: the taker's; in an auction nobody takes, and the buyer makes too."""
+    fees = case.book.venue.markets[o.market].fees
+    return fees.maker_ppm if o.market in scene.auctions else fees.taker_ppm
 
 
 def _sold_in(case: Case, market: int) -> Haircut:
@@ -493,6 +517,7 @@ def _could_sell(scene: Scene, account: int) -> bool:
             return True
         bid = scene.first(row.market, Side.BUY)
         open_market = scene.state_permit(row.market, Action.LIQUIDATE) < Permit.DEFER
+        open_market &= scene.states[row.market] != MarketState.AUCTION
         if bid is not None and open_market and scene.orders[bid].price >= scene.sale(account, row)[1]:
             return True
     return False
@@ -717,6 +742,8 @@ def limits_are_not_silent(case: Case) -> Breaches:
         if _is_sent(o):
             with _without(scene, o.ref_id):
                 yield from _within_market_limits(case, scene, o)
+        elif o.kind == OutcomeKind.FILL and o.market in scene.auctions:
+            yield from _auction_within_limits(case, scene, o)
     orders = Counter(row[5] for row in case.after["orders"])
     if len(case.after["orders"]) > limits.orders_max:
         yield f"{len(case.after['orders'])} orders rest, at most {limits.orders_max}"
@@ -777,6 +804,21 @@ def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
         open_interest = sum(max(0, lots) for (_, market), lots in scene.qty.items() if market == o.market)
         if open_interest + raised > limits.open_interest_max:
             yield f"order {o.ref_id} can raise the open interest to {open_interest + raised}, at most {limits.open_interest_max}"
+
+
+def _auction_within_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """Orders that only rest are beside each other in no limit: an auction looks again how far it raises the open interest."""
+    most, raised = case.book.venue.markets[o.market].limits.open_interest_max, _raised(case, scene, o, o.qty)
+    if most is not None and raised > 0 and scene.open_interest(o.market) + raised > most:
+        yield f"a fill of {o.qty} lots in an auction raises the open interest by {raised}, beyond {most}"
+
+
+def _raised(case: Case, scene: Scene, o: Outcome, lots: int) -> int:
+    """Return by how much lots from one account to another raise the open interest; negative: they close it."""
+    if o.account == o.other or o.market in case.book.spot or not case.book.clears:
+        return 0
+    held = (scene.qty[o.account, o.market], lots), (scene.qty[o.other, o.market], -lots)
+    return sum(max(0, before + change) - max(0, before) for before, change in held)
 
 
 def _bounds_are_told(case: Case) -> Breaches:
@@ -877,7 +919,7 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
         return scene.state_permit(o.market, Action.AMEND)
     if o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.USER, Reason.MASS_CANCEL):
         return scene.state_permit(o.market, Action.CANCEL)
-    if o.kind == OutcomeKind.FILL and not o.stage:
+    if o.kind == OutcomeKind.FILL and not o.stage and o.market not in scene.auctions:
         return scene.state_permit(o.market, Action.TAKE)
     if o.kind == OutcomeKind.MOVED:
         return max(scene.strictest(who, Action.WITHDRAW, o.market) for who in (account, o.other))
@@ -1121,14 +1163,16 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
 
 def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
     """Who takes has sent the order, or is in liquidation; who makes has an order there; the fee is the market's."""
-    forced, fees = o.stage in (Stage.BOOK, Stage.CONVERT), case.book.venue.markets[o.market].fees
+    forced = o.stage in (Stage.BOOK, Stage.CONVERT)
     asked = case.asks(o) and case.event.account == o.account
+    if o.market in scene.auctions:  # neither has asked in this event: both have an order there
+        asked = o.ref_id in scene.orders and scene.orders[o.ref_id].account == o.account
     if not (scene.status[o.account] == Status.LIQUIDATING if forced else asked):
         yield f"account {o.account} trades and has not asked for it, nor is it in liquidation"
     maker = scene.orders.get(o.other_id)
     if maker is None or maker.account != o.other:
         yield f"account {o.other} trades order {o.other_id}, which is not its own"
-    fee = 0 if forced or not case.book.clears else units.div_ceil(notional * fees.taker_ppm, units.PPM)
+    fee = 0 if forced or not case.book.clears else units.div_ceil(notional * _taker_ppm(case, scene, o), units.PPM)
     if o.money != fee:
         yield f"account {o.account} pays a fee of {o.money} for a fill, due are {fee}"
 
@@ -1194,7 +1238,8 @@ def orders_keep_their_kind(case: Case) -> Breaches:
         if o.kind == OutcomeKind.FILL:
             traded[o.ref_id] += o.qty
             order = scene.orders.get(o.ref_id)
-            if not o.stage and order is not None and order.tif in (Tif.POST_ONLY, Tif.POST_REPRICE):
+            takes = not o.stage and o.market not in scene.auctions
+            if takes and order is not None and order.tif in (Tif.POST_ONLY, Tif.POST_REPRICE):
                 yield f"order {o.ref_id}, which may only make, takes"
         elif o.kind == OutcomeKind.REFRESHED:
             yield from _refreshed(scene, o)
@@ -1248,7 +1293,8 @@ def _refreshed(scene: Scene, o: Outcome) -> Breaches:
 
 def nobody_trades_with_himself(case: Case) -> Breaches:
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.FILL and _prevented(case, scene, o.ref_id, o.account, o.other, o.market, o.stage):
+        met = o.kind == OutcomeKind.FILL and o.market not in scene.auctions  # there nobody takes, who would decide
+        if met and _prevented(case, scene, o.ref_id, o.account, o.other, o.market, o.stage):
             yield f"account {o.account} trades with account {o.other}, which a row or the order forbids"
         if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.SELF_TRADE:
             if not case.asks(o) and o.ref_id not in scene.orders:
@@ -1264,6 +1310,118 @@ def _prevented(case: Case, scene: Scene, order_id: int, taker: int, maker: int, 
         return False
     owners = bool(stage) or row.by == "owner"
     return taker == maker or (owners and scene.owner.get(taker) == scene.owner.get(maker))
+
+
+class Uncrossing(NamedTuple):
+    """What a price of an auction does: the lots that trade at it, and what it leaves; sells are negative."""
+
+    price: int
+    lots: int
+    surplus: int
+
+
+_TAKE_AWAY = (Reason.REDUCE_ONLY, Reason.UNFUNDED, Reason.OPEN_INTEREST_LIMIT)
+
+
+def auctions_trade_at_one_price(case: Case) -> Breaches:
+    traded: Counter[int] = Counter()  # lots at the price of a market's auction in force
+    less: set[int] = set()  # markets in whose auction something was taken away since it was priced
+    for scene, o in case.walk():
+        told = scene.auctions.get(o.market)
+        if o.kind in (OutcomeKind.UNCROSSED, OutcomeKind.STATE_SET):
+            yield from _traded_out(scene, told, traded.pop(o.market, 0), o.market in less) if told else ()
+            less.discard(o.market)
+        if o.kind == OutcomeKind.UNCROSSED:
+            yield from _priced(scene, o)
+        elif o.kind == OutcomeKind.STATE_SET:
+            yield from _not_crossed(scene, o)
+        elif o.kind == OutcomeKind.FILL and told:
+            traded[o.market] += o.qty
+            if o.price != told.price:
+                yield f"fill at {o.price} in an auction at {told.price}"
+        elif o.kind == OutcomeKind.FILL and scene.states[o.market] == MarketState.AUCTION:
+            yield f"fill at {o.price} while market {o.market} only collects orders"
+        elif o.kind == OutcomeKind.CANCELLED and told:
+            less.add(o.market)
+            yield from _taken_away(case, scene, o, told)
+
+
+def _priced(scene: Scene, o: Outcome) -> Breaches:
+    """The price, the lots and the surplus that are told are those of the book."""
+    if scene.states[o.market] != MarketState.AUCTION:
+        yield f"market {o.market} is uncrossed, and is {MarketState(scene.states[o.market]).name}"
+    due = _uncrossing(scene, o.market)
+    if due != (o.price, o.qty, o.money):
+        yield f"market {o.market} is uncrossed at {o.price} for {o.qty} lots, leaving {o.money}; due is {due}"
+
+
+def _uncrossing(scene: Scene, market: int) -> Uncrossing | None:
+    """Return what an auction does now, None if the book is not crossed: the best by the law of all prices that can be.
+
+    Between limits nothing changes, and nearer to the reference is better: limits, the ticks beside them and beside the reference.
+    """
+    orders = [order for order in scene.orders.values() if order.market == market]
+    bids, asks = ([(x.price, x.qty) for x in orders if x.side == side] for side in (Side.BUY, Side.SELL))
+    if not bids or not asks or max(bids)[0] < min(asks)[0]:
+        return None
+    tick, reference = scene.book.venue.markets[market].tick_size, scene.auction_reference(market)
+    near = {limit + away for limit, _ in bids + asks for away in (-tick, 0, tick)}
+    if reference is not None:
+        near |= {reference // tick * tick, -(-reference // tick) * tick}
+
+    def at(price: int) -> tuple[int, int]:
+        return sum(lots for limit, lots in bids if limit >= price), sum(lots for limit, lots in asks if limit <= price)
+
+    def worth(price: int) -> tuple[int, int, int, int]:
+        bought, sold = at(price)
+        return min(bought, sold), -abs(bought - sold), -abs(price - (price if reference is None else reference)), price
+
+    price = max(near, key=worth)
+    bought, sold = at(price)
+    return Uncrossing(price, min(bought, sold), bought - sold)
+
+
+def _traded_out(scene: Scene, told: Outcome, traded: int, less: bool) -> Breaches:
+    """All lots have traded that were told; where some were taken away, all that still reach the price on both sides."""
+    if traded != told.qty and not less:
+        yield f"{traded} lots trade in an auction of market {told.market} for {told.qty}"
+    bid, ask = (scene.first(told.market, side) for side in (Side.BUY, Side.SELL))
+    if bid is not None and ask is not None and scene.orders[bid].price >= told.price >= scene.orders[ask].price:
+        yield f"orders {bid} and {ask} of market {told.market} could trade in its auction at {told.price}"
+
+
+def _not_crossed(scene: Scene, o: Outcome) -> Breaches:
+    if scene.states[o.market] == MarketState.AUCTION and o.qty != MarketState.AUCTION:
+        bid, ask = (scene.first(o.market, side) for side in (Side.BUY, Side.SELL))
+        if bid is not None and ask is not None and scene.orders[bid].price >= scene.orders[ask].price:
+            yield f"market {o.market} leaves its auction with order {bid} across order {ask}"
+
+
+def _taken_away(case: Case, scene: Scene, o: Outcome, told: Outcome) -> Breaches:
+    """An order leaves an auction only where a rule forbids its trade; that reduce-only is cut in time is L22."""
+    first = {side: scene.first(o.market, side) for side in (Side.BUY, Side.SELL)}
+    what = f"order {o.ref_id} is cancelled in an auction"
+    if o.reason not in _TAKE_AWAY:
+        yield f"{what}: {Reason(o.reason).name}"
+    elif o.reason != Reason.REDUCE_ONLY and o.ref_id != first[o.side]:
+        yield f"{what}, order {first[o.side]} was first"
+    elif o.reason == Reason.UNFUNDED and o.market not in case.book.spot:
+        yield f"{what} for want of an asset, in a market that delivers none"
+    elif o.reason == Reason.UNFUNDED:
+        lots = min(scene.orders[x].shown for x in first.values())
+        ppm = case.book.venue.markets[o.market].fees.maker_ppm
+        asset, amount = scene.gives(o.market, o.side, lots, told.price, ppm)
+        gets, brings = scene.gives(o.market, Side.SELL if o.side == Side.BUY else Side.BUY, lots, told.price, 0)
+        room = gets == case.book.numeraire or scene.balance[o.account, gets] + brings <= units.BALANCE_MAX
+        if scene.wallet(o.account, asset) >= amount and room:
+            yield f"{what}, account {o.account} has what it gives: {amount} of asset {asset}"
+    elif o.reason == Reason.OPEN_INTEREST_LIMIT:
+        pair = o._replace(account=scene.orders[first[Side.BUY]].account, other=scene.orders[first[Side.SELL]].account)
+        most = case.book.venue.markets[o.market].limits.open_interest_max
+        if most is None or scene.open_interest(o.market) + _raised(case, scene, pair, 1) <= most:
+            yield f"{what}, a lot of it could trade within the limit of the open interest"
+        if o.side != (Side.SELL if told.money < 0 else Side.BUY):
+            yield f"{what} on the side that leaves nothing over"
 
 
 # ---- laws of whole runs
@@ -1392,6 +1550,7 @@ LAWS: dict[str, Law] = {
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
         Law("L24", "an order does what its kind says", orders_keep_their_kind),
         Law("L25", "nobody trades with himself where it is forbidden", nobody_trades_with_himself),
+        Law("L28", "an auction trades at one price that trades most and leaves least", auctions_trade_at_one_price),
     )
 }
 CHECKED = tuple(name for name, law in LAWS.items() if law.check)

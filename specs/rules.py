@@ -262,7 +262,10 @@ class Lot(Row):
 
 
 class Fees(Row):
-    """Of the notional, rounded up. liquidation_ppm goes to the fund, never more than what is left to the account."""
+    """Of the notional, rounded up. liquidation_ppm goes to the fund, never more than what is left to the account.
+
+    In an auction both sides of a fill pay maker_ppm: nobody takes.
+    """
 
     maker_ppm: Ppm = 0
     taker_ppm: Ppm = 0
@@ -354,7 +357,8 @@ class MarketLimits(Row):
 
     position_max: lots that the accounts of one owner could hold together on a side, each with all its open orders of that side
     filled; an order that raises this is refused beyond it. open_interest_max: lots; an order is refused that could raise the open
-    interest beyond it: no fill raises that by more than its taker's own position grows. None of these binds the liquidation.
+    interest beyond it: no fill raises that by more than its taker's own position grows. In an auction, where two orders at rest
+    meet, one of them is cancelled instead of passing it. None of these binds the liquidation.
     """
 
     qty_max: Annotated[StrictInt, Field(ge=1, le=units.QTY_MAX)] | None = None
@@ -373,7 +377,8 @@ class Market(Row):
 
     market_bound_ticks: where it is given a MARKET order trades at most so many ticks beyond the best opposite price; else at most
     market_bound_ppm from the mark. trigger_protect_ppm: how far the price that fires a PROTECT order may be from the mark.
-    auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one, then the higher.
+    auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one (the last valid
+    mark or index price, or the last trade), then the higher; the highest while there is none.
     """
 
     name: Name

@@ -122,6 +122,9 @@ class Scene:
         self.orders: dict[int, Order] = {}
         self.queues: dict[tuple[int, int, int], list[int]] = defaultdict(list)  # (market, side, price) -> order ids, oldest first
         self.states = dict(tables["states"])
+        self.auctions: dict[int, Outcome] = {}  # by market: how it is being uncrossed, until its new state is told
+        self.last = {row[0]: row[7] for row in tables["marks"] if row[6]}
+        self.indices = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["indices"]}
         self.auto_add = {row[0]: bool(row[5]) for row in tables["accounts"]}
         self.parent = {row[0]: row[3] for row in tables["accounts"] if row[2]}
         for market, side, price, _, order_id, account, qty, reduce_only, shown, display, tif, _, self_trade in tables["orders"]:
@@ -137,7 +140,8 @@ class Scene:
             if self.book.clears:
                 self._settle(o)
             self._take(o.other_id, o.qty, from_shown=True)
-            self._take(o.ref_id, o.qty)
+            self._take(o.ref_id, o.qty, from_shown=o.market in self.auctions)
+            self.last[o.market] = o.price
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED):
             self._trade(o.account, o.other, o.market, -o.qty if o.side == Side.BUY else o.qty, -o.money)
         elif o.kind == OutcomeKind.CONVERT:
@@ -162,6 +166,11 @@ class Scene:
             self.auto_add[o.account] = bool(o.qty)
         elif o.kind == OutcomeKind.STATE_SET:
             self.states[o.market] = o.qty
+            self.auctions.pop(o.market, None)
+        elif o.kind == OutcomeKind.UNCROSSED:
+            self.auctions[o.market] = o
+        elif o.kind == OutcomeKind.INDEX:
+            self.indices[o.ref_id].put(o.grade, o.price)
         elif o.kind == OutcomeKind.FUNDING:
             self.funding[o.market] = o.money
         elif o.kind in STATUS_AFTER:
@@ -252,6 +261,19 @@ class Scene:
         if not prices:
             return None
         return self.queues[market, side, max(prices) if side == Side.BUY else min(prices)][0]
+
+    def open_interest(self, market: int) -> int:
+        return sum(max(0, lots) for (_, at), lots in self.qty.items() if at == market)
+
+    def auction_reference(self, market: int) -> int | None:
+        """Return the price that the market's row names for its auctions; None: there is none yet."""
+        row = self.book.venue.markets[market]
+        if row.auction_reference == "last":
+            return self.last.get(market)
+        published = self.marks[market]
+        if row.auction_reference == "index":
+            published = self.indices[self.book.venue.number("indices", row.index)]
+        return published.last_valid if published.valid else None
 
     def reach(self, account: int, market: int, side: int) -> int:
         """Return the lots an account holds on a side with all its open orders of that side filled; negative: the other side."""
@@ -482,7 +504,8 @@ class Case:
             order = scene.orders[o.ref_id]
             order.reduce_only = bool(self.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY))
             order.tif, order.self_trade = self.event.tif, self.event.asset
-        if o.kind in (OutcomeKind.FILL, OutcomeKind.CANCELLED) and self.asks(o) and o.ref_id in scene.orders:
+        on_its_way = self.asks(o) and o.ref_id in scene.orders and o.market not in scene.auctions
+        if o.kind in (OutcomeKind.FILL, OutcomeKind.CANCELLED) and on_its_way:
             order = scene.orders[o.ref_id]  # still on its way: it shows when it rests
             order.shown = min(order.qty, order.display or order.qty)
 

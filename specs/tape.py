@@ -132,6 +132,7 @@ class OutcomeKind(IntEnum):
     REJECT = 1  # account, reason, and what the event named
     ACCEPTED = 2  # account, market, ref_id, side, price, qty; other_id = lots shown at a time, 0: all
     FILL = 3  # account = taker, other = maker, ref_id, other_id, market, side = taker's, price, qty, money = taker's fee; stage
+    #           in an auction the buyer stands for the taker, and pays as a maker does
     CANCELLED = 4  # account, market, ref_id, side, price, qty = what was left, reason
     FLOW = 5  # flow, account = from, other = to, asset, money
     INDEX = 6  # ref_id = index, price, grade, qty = sources used

@@ -13,15 +13,16 @@ import pytest
 
 from fuzz.twin import start
 from specs import laws
-from specs.model import accounts, adl, exchange, fund, liquidation
+from specs.model import accounts, adl, auction, exchange, fund, liquidation
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.rules import Venue
-from specs.tape import Flow, OutcomeKind, Permit, Reason, Seam, SeamKind, Status
+from specs.tape import Flow, OutcomeKind, Permit, Reason, Seam, SeamKind, Side, Status
 from tests.test_laws import FUNDED, TRADED, apart_venue, breaches
 from tests.twins import START_NS, rows_of, seam_row, small_venue, stages, tape
 
 _auto_add, _queue, _state_permit, _emit = accounts.auto_add, adl.queue, Exchange.state_permit, Exchange.emit
+_clearing, _meet, _fill_at, _flow = Exchange.clearing, Exchange._meet, Exchange._fill_at, Exchange.flow
 
 
 # ---- the bugs
@@ -90,8 +91,57 @@ def _cash_only(exchange):
     return exchange.ledger.accounts[1].balance[exchange.numeraire]
 
 
+def _one_tick_more(self, market):
+    cleared = _clearing(self, market)
+    return cleared and cleared._replace(price=cleared.price + self.venue.markets[market].tick_size)
+
+
+def _shown_lots_only(self, market):
+    """An auction is priced as if no order hid lots."""
+    hidden = {order_id: order.hidden for order_id, order in self.orders.items()}
+    for order in self.orders.values():
+        order.hidden = 0
+    cleared = _clearing(self, market)
+    for order_id, order in self.orders.items():
+        order.hidden = hidden[order_id]
+    return cleared
+
+
+def _first_price_only(self, market):
+    """What is taken away in an auction is not followed by another price."""
+    already = getattr(self, "priced", False)
+    self.priced = True
+    return None if already else _clearing(self, market)
+
+
+def _youngest_first(self, buy, sell, cleared):
+    *_, youngest = next(self.books[buy.market].queue(Side.BUY, buy.price))
+    _meet(self, youngest, sell, cleared)
+
+
+def _at_the_sellers_price(self, buy, sell, lots, price):
+    _fill_at(self, buy, sell, lots, sell.price)
+
+
+def _whole_orders(self, buy, sell, cleared):
+    """The smaller order of two goes instead of trading."""
+    self.cancel_order(min(buy, sell, key=lambda order: order.qty), Reason.UNFUNDED)
+
+
+def _seller_pays_as_taker(self, kind, source, target, asset, money):
+    _flow(self, kind, source, target, asset, 5 * money if kind == Flow.FEE else money)
+
+
 # ---- the tapes
 
+AUCTION = (
+    FUNDED
+    + """
+    0    account 18                     |
+    0    deposit 18 USDT 120            |
+    1    state COINUSDT auction         |
+"""
+)
 SUB = """
     0    source coin 100                |
     0    source usd 1                   |
@@ -397,6 +447,178 @@ CLAUSES = [
                 for name in ("COIN", "USD")
             ],
         ),  # fmt: skip
+    ),
+    Clause(
+        "L28",
+        "an auction trades a tick above the best price",
+        Exchange,
+        "clearing",
+        _one_tick_more,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 4 @98 #2      |
+        2    state COINUSDT open            | L28
+        """,
+    ),
+    Clause(
+        "L28",
+        "of the prices that trade most an auction takes one that leaves 5 lots, where another leaves none",
+        auction,
+        "_leaving_least",
+        list,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 4 @96 #2      |
+        1    sell 18 COINUSDT 5 @99 #3      |
+        2    state COINUSDT open            | L28
+        """,
+    ),
+    Clause(
+        "L28",
+        "the mark is 100, and an auction takes the highest of the prices that do",
+        Exchange,
+        "reference",
+        lambda self, market: None,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 4 @96 #2      |
+        2    state COINUSDT open            | L28
+        """,
+    ),
+    Clause(
+        "L28",
+        "hidden lots do not count for the price",
+        Exchange,
+        "clearing",
+        _shown_lots_only,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 6 @104 #1      |
+        1    raw kind=6 account=17 side=2 tif=1 qty=6 price=9600 ref_id=2 amount_lo=2 |
+        2    state COINUSDT open            | L28
+        """,
+    ),
+    Clause(
+        "L28",
+        "17 closes 4 lots twice; when the second order is cut, 18's bid and 16's offer are left crossed",
+        Exchange,
+        "clearing",
+        _first_price_only,
+        FUNDED
+        + """
+        0    account 18                     |
+        0    deposit 18 USDT 500            |
+        1    buy 17 COINUSDT 4 @100 #1      |
+        1    sell 16 COINUSDT 4 @100 #2     |
+        1    state COINUSDT auction         |
+        1    sell 17 COINUSDT 4 @95 reduce #3 |
+        1    sell 17 COINUSDT 4 @96 reduce #4 |
+        1    buy 18 COINUSDT 6 @105 #5      |
+        1    buy 18 COINUSDT 3 @97 #6       |
+        1    sell 16 COINUSDT 2 @101 #7     |
+        2    state COINUSDT open            | L28
+        """,
+    ),
+    Clause(
+        "L28",
+        "orders that could trade are cancelled",
+        Exchange,
+        "_meet",
+        _whole_orders,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 5 @96 #2      |
+        2    state COINUSDT open            | L28
+        """,
+        small_venue(market={"fees": {"maker_ppm": 100}}),
+    ),
+    Clause(
+        "L28",
+        "each fill of an auction is at the seller's own price",
+        Exchange,
+        "_fill_at",
+        _at_the_sellers_price,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 4 @96 #2      |
+        2    state COINUSDT open            | L28
+        """,
+    ),
+    Clause(
+        "L28",
+        "a market leaves its auction as if nothing had been collected",
+        Exchange,
+        "uncross",
+        _nothing,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 4 @96 #2      |
+        2    state COINUSDT halted          | L28
+        """,
+    ),
+    Clause(
+        "L4",
+        "of two bids at a price an auction takes the younger first",
+        Exchange,
+        "_meet",
+        _youngest_first,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    buy 18 COINUSDT 4 @104 #2      |
+        1    sell 17 COINUSDT 4 @96 #3      |
+        2    state COINUSDT open            | L4
+        """,
+    ),
+    Clause(
+        "L15",
+        "an auction opens 6 lots where 5 may be open",
+        Exchange,
+        "_admitted",
+        lambda self, buyer, seller, market: 10**9,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    buy 18 COINUSDT 2 @104 #2      |
+        1    sell 17 COINUSDT 5 @96 #3      |
+        1    sell 17 COINUSDT 1 @96 #4      |
+        2    state COINUSDT open            | L15
+        """,
+        small_venue(market={"limits": {"open_interest_max": 5}}),
+    ),
+    Clause(
+        "L28",
+        "an order makes way for the limit of the open interest while lots of it could close",
+        Exchange,
+        "_admitted",
+        lambda self, buyer, seller, market: 0,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 5 @96 #2      |
+        2    state COINUSDT open            | L28
+        """,
+        small_venue(market={"limits": {"open_interest_max": 5}}),
+    ),
+    Clause(
+        "L23",
+        "a seller in an auction pays as a taker does",
+        Exchange,
+        "flow",
+        _seller_pays_as_taker,
+        AUCTION
+        + """
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    sell 17 COINUSDT 4 @96 #2      |
+        2    state COINUSDT open            | L23
+        """,
+        small_venue(market={"fees": {"maker_ppm": 100, "taker_ppm": 500}}),
     ),
 ]
 

@@ -302,6 +302,18 @@ CASES = [
         """,
         small_venue(market={"self_trade": {"mode": "cancel_taker"}}),
     ),
+    Broken(
+        "L28",
+        "4 lots trade from 100 to 104, and at 100, the mark, 5 more are left over; above 101 none is",
+        FUNDED
+        + """
+        1    state COINUSDT auction         |
+        1    buy 16 COINUSDT 4 @104 #1      |
+        1    buy 16 COINUSDT 5 @101 #2      |
+        1    sell 17 COINUSDT 4 @99 #3      |
+        2    state COINUSDT open            | L28
+        """,
+    ),
 ]
 
 

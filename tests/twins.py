@@ -299,7 +299,10 @@ def say(venue: rules.Venue, o: Outcome) -> str:
             skipped = f" {Reason(o.reason).name}" if o.reason else ""
             return f"FUNDING {venue.markets[o.market].name} {_short(o.price, 9)} sum {_short(o.money, 13)}{skipped}"
         case OutcomeKind.STATE_SET:
-            return f"STATE_SET {venue.markets[o.market].name} {MarketState(o.qty).name}"
+            why = f" {Reason(o.reason).name}" if o.reason else ""
+            return f"STATE_SET {venue.markets[o.market].name} {MarketState(o.qty).name}{why}"
+        case OutcomeKind.UNCROSSED:
+            return f"UNCROSSED {venue.markets[o.market].name} {o.qty} @{price} left {o.money}"
         case OutcomeKind.AUTO_ADD_SET:
             return f"AUTO_ADD_SET {o.account} {'on' if o.qty else 'off'}"
         case OutcomeKind.BOUND:

@@ -26,6 +26,7 @@ import numpy as np
 
 from specs import rules, units
 from specs.model import accounts, liquidation
+from specs.model.auction import Auctions
 from specs.model.book import Book, Order
 from specs.model.funding import Funding
 from specs.model.index import Index, Published, Source, grade_of
@@ -77,7 +78,7 @@ def venue_digest(venue: rules.Venue) -> bytes:
     return hashlib.blake2b(venue.model_dump_json().encode(), digest_size=16).digest()
 
 
-class Exchange(Orders, Margins):
+class Exchange(Orders, Auctions, Margins):
     """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file."""
 
     def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:
@@ -415,9 +416,7 @@ class Exchange(Orders, Margins):
             return Reason.UNKNOWN_MARKET
         if e.qty not in MarketState._value2member_map_:
             return Reason.BAD_STATE
-        self.states[e.market] = MarketState(e.qty)
-        self.emit(OutcomeKind.STATE_SET, market=e.market, qty=e.qty)
-        self.due_state = True
+        self.set_state(e.market, MarketState(e.qty))
         return Reason.NONE
 
     _POST = {

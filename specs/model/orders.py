@@ -468,10 +468,7 @@ class Orders:
                 self.ledger.exchange(buyer, seller, market, lots, cash)
         if fee:
             self.ledger.flow(taker.number, Chart.FEES, quote, fee)
-        self.last_price[market] = maker.price
-        self.due_index |= {index.number for index in self.indices if index.row.publish.kind == "update" and market in index.books}
-        if self.venue.markets[market].mark.kind == "median" and self.venue.markets[market].mark.republish_on_fill:
-            self.due_mark.add(market)
+        self.traded(market, maker.price)
         self.emit(
             OutcomeKind.FILL,
             account=taker.number,
@@ -492,6 +489,13 @@ class Orders:
         self.trim(taker, market)
         self.trim(self.ledger.accounts[maker.account], market)
         return cash
+
+    def traded(self, market: int, price: int) -> None:
+        """Keep the last price; what reads it, or reads the book on update, is due."""
+        self.last_price[market] = price
+        self.due_index |= {index.number for index in self.indices if index.row.publish.kind == "update" and market in index.books}
+        if self.venue.markets[market].mark.kind == "median" and self.venue.markets[market].mark.republish_on_fill:
+            self.due_mark.add(market)
 
     def _reduce(self, maker: Order, lots: int) -> None:
         """Take lots from what an order shows; when that is gone it shows more, at the back of its level, or it is done."""
