@@ -73,7 +73,7 @@ assert MONEY_IN_MAX * PPM < INT128_MAX
 # cumulative funding, and what a position pays of it
 assert FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) < INT128_MAX
 assert POSITION_MAX * FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) // PPB < INT128_MAX
-assert PRICE_MAX * (PPM + BAND_MAX_PPM) < INT128_MAX
+assert PRICE_MAX * (PPM + BAND_MAX_PPM) < INT128_MAX  # a bound, and alpha x a premium
 assert PRICE_MAX * PPB * TIMERS_MAX < INT128_MAX  # the sum of premium samples of one interval
 assert SCORE_MAX_PPB < INT64_MAX
 
