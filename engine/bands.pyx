@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t
 from engine.book cimport book_mid
 from engine.money cimport div_ceil, div_floor, money_max, money_min, money_mul, money_scale, money_t
 from engine.records cimport (
-    GRADE_VALID, MARKET_AUCTION, SIDE_BUY, TIF_MARKET, TIF_POST_ONLY, TIF_POST_REPRICE, WHY_NONE, WHY_PRICE_BAND,
+    GRADE_VALID, MARKET_AUCTION, PLANTED, SIDE_BUY, SIDE_SELL, TIF_MARKET, TIF_POST_ONLY, TIF_POST_REPRICE, WHY_NONE, WHY_PRICE_BAND,
 )
 from engine.state cimport (
     ANCHOR_MARK, BAND_CLIP, BAND_MARK, BAND_NONE, BAND_PERCENT, BAND_REJECT, Mark, MarketRule, Published, State, Ticket, ring_push,
@@ -107,16 +107,17 @@ cdef int bands_judge(State* s, Ticket* t) noexcept nogil:
     return WHY_NONE
 
 
-cdef bint bands_limit(State* s, int market, int side, int64_t* limit) noexcept nogil:
-    """The limit up for buyers, the limit down for sellers; False: there is none now."""
+cdef bint bands_limits(State* s, int market, int64_t* down, int64_t* up) noexcept nogil:
+    """The lowest and the highest price at which there may be trades; False: there are no limits now."""
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef const Published* anchor
-    if not rule.limit_ppm:
+    if not rule.limit_ppm or PLANTED(s.planted, 27):
         return False
     anchor = &s.marks[market].published if rule.limit_anchor == ANCHOR_MARK else &s.index_states[rule.index]
     if not anchor.valid:
         return False
-    limit[0] = _inward(side, _percent(side, anchor.last_valid, rule.limit_ppm, rule.limit_ppm), rule.tick_size)
+    down[0] = _inward(SIDE_SELL, _percent(SIDE_SELL, anchor.last_valid, rule.limit_ppm, rule.limit_ppm), rule.tick_size)
+    up[0] = _inward(SIDE_BUY, _percent(SIDE_BUY, anchor.last_valid, rule.limit_ppm, rule.limit_ppm), rule.tick_size)
     return True
 
 

@@ -5,7 +5,7 @@ The same steps as specs/model/orders.py.
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from engine.accounts cimport is_user
-from engine.bands cimport bands_judge, bands_limit, bands_narrow
+from engine.bands cimport bands_judge, bands_limits, bands_narrow
 from engine.book cimport book_after, book_best, book_cut, book_find, book_reduce, book_remove, book_rest, book_withhold
 from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
@@ -487,18 +487,20 @@ cdef int64_t _available(State* s, const Ticket* t, int64_t limit) noexcept nogil
     """The lots that an order would trade at once, at most its own: the queue as it would be met, order by order.
 
     Hidden lots count; those of the order's own account do as its self-trade mode lets them; a reduce-only order counts for
-    what its account can still close when it is met. Nothing counts beyond the limit up or down.
+    what its account can still close when it is met. What stands beyond a limit up or down, and behind it, does not.
     """
     cdef int opposite = _opposite(t.side)
-    cdef int64_t stop = limit
+    cdef int64_t down = 0
+    cdef int64_t up = 0
+    cdef bint limited = bands_limits(s, t.market, &down, &up)
     cdef int32_t head = book_best(s, t.market, opposite)
     cdef int32_t last = 0
     cdef int32_t place
     cdef int64_t found = 0
     cdef bint more = True
-    if bands_limit(s, t.market, t.side, &stop) and not order_reaches(s, t.side, stop, limit):
-        limit = stop
     while head and more and order_reaches(s, t.side, limit, s.orders[head].price):
+        if limited and not down <= s.orders[head].price <= up:
+            break
         more = _level_available(s, t, head, &found)
         last, head = head, book_after(s, t.market, opposite, s.orders[head].price)
     head = book_best(s, t.market, opposite) if last else 0
@@ -556,13 +558,14 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
     In a liquidation a resting order of the same owner is cancelled, not met; else the taker's self-trade mode decides. A taker of
     a spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill by fill.
     Only the shown lots of an order are met; then it shows more, at the back of its level. In an auction nobody is met.
-    A taker that comes to a price beyond the limit up or down stops there, and the market pauses.
+    A taker that comes to a price beyond a limit up or down stops there, and the market pauses.
     """
     cdef const MarketRule* rule = &s.market_rules[t.market]
     cdef int opposite = _opposite(t.side)
     cdef int mode = SELF_CANCEL_MAKER if stage else _self_trade(s, t)
-    cdef int64_t stop = 0
-    cdef bint limited = bands_limit(s, t.market, t.side, &stop) and not PLANTED(s.planted, 27)
+    cdef int64_t down = 0
+    cdef int64_t up = 0
+    cdef bint limited = bands_limits(s, t.market, &down, &up)
     cdef int64_t lots
     cdef int32_t place
     cdef Order* maker
@@ -575,7 +578,7 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
         if not place or not order_reaches(s, t.side, limit, s.orders[place].price):
             break
         maker = &s.orders[place]
-        if limited and (maker.price > stop if t.side == SIDE_BUY else maker.price < stop):
+        if limited and not down <= maker.price <= up:
             states_pause(s, t.market)
             m.stopped = WHY_LIMIT_UP_DOWN
             break

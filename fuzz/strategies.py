@@ -202,30 +202,31 @@ _LIMITS = [
 ]
 
 
-_BANDS = [None] * 12 + [  # most markets have none
-    {"kind": "percent", "up_ppm": 20_000, "down_ppm": 20_000, "policy": "clip"},
-    {"kind": "index_anchored", "inner_ppm": 8_000, "outer_ppm": 30_000, "policy": "reprice"},
-    {"kind": "percent", "anchor": "index", "up_ppm": 30_000, "down_ppm": 10_000, "liquidation": True},
-    {"kind": "index_anchored", "form": "index", "inner_ppm": 10_000, "outer_ppm": 25_000, "policy": "reprice"}
-    | {"premium": {"samples": 2}, "liquidation": True},
-    {"kind": "index_anchored", "inner_ppm": 5_000, "outer_ppm": 40_000, "policy": "clip", "premium": {"samples": 3}}
-    | {"liquidation": True},
-    {"kind": "percent", "up_ppm": 6_000, "down_ppm": 6_000},
-]
-_PAUSES = [
-    None,
-    None,
-    {"ppm": 10_000, "pause_ns": units.NS},
-    {"ppm": 20_000, "pause_ns": 5 * units.NS, "anchor": "index"},
-    None,
+_PERCENT, _ANCHORED = {"kind": "percent"}, {"kind": "index_anchored"}
+_BOUNDS: list[dict] = [{}] * 20 + [  # most markets have neither a band nor limits up and down
+    {"band": _PERCENT | {"up_ppm": 20_000, "down_ppm": 20_000, "policy": "clip"}},
+    {"limit_up_down": {"ppm": 15_000, "pause_ns": units.NS}},
+    {"band": _ANCHORED | {"inner_ppm": 8_000, "outer_ppm": 30_000, "policy": "reprice"}},
+    {"limit_up_down": {"ppm": 40_000, "pause_ns": 5 * units.NS, "anchor": "index"}},
+    {"band": _PERCENT | {"anchor": "index", "up_ppm": 30_000, "down_ppm": 10_000, "liquidation": True}},
+    {
+        "band": _ANCHORED
+        | {"form": "index", "inner_ppm": 10_000, "outer_ppm": 25_000, "premium": {"samples": 2}}
+        | {"policy": "reprice", "liquidation": True}
+    },
+    {"band": _PERCENT | {"up_ppm": 6_000, "down_ppm": 6_000}, "limit_up_down": {"ppm": 5_000, "pause_ns": units.NS}},
+    {
+        "band": _ANCHORED
+        | {"inner_ppm": 5_000, "outer_ppm": 40_000, "premium": {"samples": 3}}
+        | {"policy": "clip", "liquidation": True}
+    },
 ]
 
 
 def _trading(choices: Choices) -> dict:
     """Return the rows of a market that say how orders trade."""
     return {
-        "band": pick(choices, _BANDS),
-        "limit_up_down": pick(choices, _PAUSES),
+        **pick(choices, _BOUNDS),
         "market_bound_ppm": pick(choices, (300_000, 20_000)),
         "market_bound_ticks": pick(choices, (None, None, 40, 3)),
         "self_trade": pick(choices, _SELF_TRADES),
@@ -410,7 +411,7 @@ KINDS = {  # kind of step: its share of the tape
     "state": 2,
     "wait": 1,
     "bust": 2,
-    "stray": 3,
+    "stray": 2,
     "bad": 3,
     "edge": 2,
     "account": 2,

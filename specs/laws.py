@@ -498,8 +498,8 @@ def _could_sell(scene: Scene, account: int) -> bool:
         open_market = scene.state_permit(row.market, Action.LIQUIDATE) < Permit.DEFER and scene.band_is_known(row.market)
         if bid is None or not open_market:
             continue
-        price, stop = scene.orders[bid].price, scene.limit(row.market, Side.SELL)
-        if price >= scene.sale(account, row)[1] and (stop is None or price >= stop):
+        price, inside = scene.orders[bid].price, scene.limits(row.market)
+        if price >= scene.sale(account, row)[1] and (inside is None or price in inside):
             return True
     return False
 
@@ -1358,11 +1358,11 @@ def _is_clipped(case: Case, scene: Scene, o: Outcome) -> bool:
 
 def _inside(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """A fill is inside the taker's band, where it has one, and inside the limits."""
-    row, bound, stop = case.book.venue.markets[o.market].band, scene.band(o.market, o.side), scene.limit(o.market, o.side)
+    row, bound, inside = case.book.venue.markets[o.market].band, scene.band(o.market, o.side), scene.limits(o.market)
     if bound is not None and (not o.stage or row.liquidation) and beyond(o.side, o.price, bound):
         yield f"order {o.ref_id} trades at {o.price}, its band ends at {bound}"
-    if stop is not None and beyond(o.side, o.price, stop):
-        yield f"order {o.ref_id} trades at {o.price}, beyond the limit of market {o.market} at {stop}"
+    if inside is not None and o.price not in inside:
+        yield f"order {o.ref_id} trades at {o.price}, the limits of market {o.market} are {inside}"
 
 
 def _refused_beyond(case: Case, scene: Scene, o: Outcome) -> Breaches:
@@ -1380,19 +1380,19 @@ def _first(scene: Scene, market: int, side: int) -> Order | None:
 
 
 def _asked_beyond(scene: Scene, market: int) -> bool:
-    """Return whether the first order of a side stands beyond the limit."""
+    """Return whether the first order of a side stands beyond a limit."""
     for side in (Side.BUY, Side.SELL):
-        maker, stop = _first(scene, market, side), scene.limit(market, side)
-        if maker is not None and stop is not None and beyond(side, maker.price, stop):
+        maker, inside = _first(scene, market, side), scene.limits(market)
+        if maker is not None and inside is not None and maker.price not in inside:
             return True
     return False
 
 
 def _stopped_there(scene: Scene, o: Outcome) -> Breaches:
     """What is cancelled for the limit has come to it, and the market has paused; what is cancelled otherwise met nobody."""
-    maker, stop = _first(scene, o.market, o.side), scene.limit(o.market, o.side)
+    maker, inside = _first(scene, o.market, o.side), scene.limits(o.market)
     if o.reason == Reason.LIMIT_UP_DOWN:
-        if maker is None or stop is None or not beyond(o.side, maker.price, stop):
+        if maker is None or inside is None or maker.price in inside:
             yield f"order {o.ref_id} is stopped at the limit of market {o.market}, which it had not come to"
         if scene.states[o.market] == MarketState.OPEN:
             yield f"order {o.ref_id} is stopped at the limit of market {o.market}, which does not pause"

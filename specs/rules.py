@@ -339,10 +339,10 @@ class LimitUpDown(Row):
     """No trade beyond anchor x (1 +- ppm), rounded inward to a tick; an order that would trade there pauses the market.
 
     Whatever its kind, it trades up to the limit and its rest is cancelled; a slice of the liquidation stops, and its account goes
-    on with its stages. FOK counts what stands inside, and is refused without a pause. Orders at rest stay, also beyond the limit.
-    The market is PAUSED for pause_ns, then open again or, with resume: auction, collects orders for auction_ns and is uncrossed.
-    A STATE event in between stands and ends the pause. Only an open market pauses: in another state the order just stops there.
-    anchor: as in PercentBand. What an auction trades is not limited.
+    on with its stages. FOK counts what stands inside, and is refused without a pause. Orders at rest stay, also beyond a limit:
+    they stop whoever comes to them, from either side. The market is PAUSED for pause_ns, then open again, or (resume: auction)
+    collects orders for auction_ns and is uncrossed. A STATE event in between stands and ends the pause. Only an open market
+    pauses: in another state the order just stops there. anchor: as in PercentBand. What an auction trades is not limited.
     """
 
     anchor: Literal["mark", "index"] = "mark"

@@ -442,13 +442,13 @@ class Scene:
         samples = self.premiums.get(market)
         return bands.bound_of(row.band, side, mark, index, sum(samples) // len(samples) if samples else 0, row.tick_size)
 
-    def limit(self, market: int, side: int) -> int | None:
-        """Return the limit up for buyers, the limit down for sellers; None: there is none now."""
+    def limits(self, market: int) -> range | None:
+        """Return the prices at which there may be trades, between the limits down and up; None: there are no limits now."""
         row, (mark, index) = self.book.venue.markets[market], self._anchors(market)
         if row.limit_up_down is None:
             return None
         anchor = mark if row.limit_up_down.anchor == "mark" else index
-        return None if anchor is None else bands.limit_of(row.limit_up_down, side, anchor, row.tick_size)
+        return None if anchor is None else bands.limits_of(row.limit_up_down, anchor, row.tick_size)
 
     def _in_band(self, market: int, side: int, limit: int, forced: bool = False) -> int:
         """Return a limit not beyond the band; of the liquidation where the band binds it."""

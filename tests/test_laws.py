@@ -302,6 +302,17 @@ CASES = [
         """,
         small_venue(market={"self_trade": {"mode": "cancel_taker"}}),
     ),
+    Broken(
+        "L27",
+        "nobody buys above 105, a lot is offered at 105.05",
+        FUNDED
+        + """
+        1    sell 17 COINUSDT 1 @105 #1     |
+        1    sell 17 COINUSDT 1 @105.05 #2  |
+        1    buy 16 COINUSDT 2 @106 #3      | L27
+        """,
+        small_venue(market={"limit_up_down": {"ppm": 50_000, "pause_ns": 10**10}}),
+    ),
 ]
 
 

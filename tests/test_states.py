@@ -23,7 +23,7 @@ def test_a_state_is_set_by_name_and_told(twin):
         PRICED
         + """
     1    state 7 halted                 | REJECT UNKNOWN_MARKET
-    1    raw kind=12 market=0 qty=3     | REJECT BAD_STATE
+    1    raw kind=12 market=0 qty=7     | REJECT BAD_STATE
     1    raw kind=12 market=0 qty=-1    | REJECT BAD_STATE
     1    state COINUSDT reduce_only     | STATE_SET COINUSDT REDUCE_ONLY
     1    state COINUSDT halted          | STATE_SET COINUSDT HALTED

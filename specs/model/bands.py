@@ -128,15 +128,16 @@ def judge(exchange, order) -> Reason:
     return Reason.NONE
 
 
-def limit_of(row: rules.LimitUpDown, side: int, anchor: int, tick: int) -> int:
-    """Return the worst price at which a taker of that side may trade."""
-    return inward(side, percent(side, anchor, row.ppm, row.ppm), tick)
+def limits_of(row: rules.LimitUpDown, anchor: int, tick: int) -> range:
+    """Return the prices at which there may be trades."""
+    down, up = (inward(side, percent(side, anchor, row.ppm, row.ppm), tick) for side in (Side.SELL, Side.BUY))
+    return range(down, up + 1)
 
 
-def limit(exchange, market: int, side: int) -> int | None:
-    """Return the limit up for buyers, the limit down for sellers; None: there is none now."""
+def limits(exchange, market: int) -> range | None:
+    """Return the prices between the limits down and up, both included; None: there are no limits now."""
     row = exchange.venue.markets[market]
     if row.limit_up_down is None:
         return None
     anchor = _anchors(exchange, market)[row.limit_up_down.anchor]
-    return None if anchor is None else limit_of(row.limit_up_down, side, anchor, row.tick_size)
+    return None if anchor is None else limits_of(row.limit_up_down, anchor, row.tick_size)

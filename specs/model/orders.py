@@ -356,15 +356,15 @@ class Orders:
         """Return the lots that an order would trade at once, at most its own: the queue as it would be met, order by order.
 
         Hidden lots count; those of the order's own account do as its self-trade mode lets them; a reduce-only order counts for
-        what its account can still close when it is met. Nothing counts beyond the limit up or down.
+        what its account can still close when it is met. What stands beyond a limit up or down, and behind it, does not.
         """
-        stop = bands.limit(self, order.market, order.side)
-        if stop is not None:
-            limit = min(limit, stop) if order.side == Side.BUY else max(limit, stop)
+        inside = bands.limits(self, order.market)
         mode, taker = self._self_trade(order), self.ledger.accounts[order.account]
         opposite = Side.SELL if order.side == Side.BUY else Side.BUY
         found, traded = 0, {}
         for level in self.books[order.market].queue(opposite, limit):
+            if inside is not None and level[0].price not in inside:
+                return found
             queue = [(maker, maker.shown, maker.hidden) for maker in level]
             while queue:
                 maker, shown, hidden = queue.pop(0)
@@ -408,19 +408,19 @@ class Orders:
         In a liquidation a resting order of the same owner is cancelled, not met; else the taker's self-trade mode decides. A
         taker of a spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill
         by fill. Only the shown lots of an order are met; then it shows more, at the back of its level. An auction meets nobody.
-        A taker that comes to a price beyond the limit up or down stops there, and the market pauses.
+        A taker that comes to a price beyond a limit up or down stops there, and the market pauses.
         """
         market, side = order.market, order.side
         fees = self.venue.markets[market].fees
         book, taker = self.books[market], self.ledger.accounts[order.account]
         opposite = Side.SELL if side == Side.BUY else Side.BUY
         mode = SelfTrade.CANCEL_MAKER if stage else self._self_trade(order)
-        left, notional, stop = qty, 0, bands.limit(self, market, side)
+        left, notional, inside = qty, 0, bands.limits(self, market)
         while left and self.states[market] != MarketState.AUCTION:
             maker = book.best(opposite)
             if maker is None or not self._reaches(side, limit, maker.price):
                 break
-            if stop is not None and not self._reaches(side, stop, maker.price):
+            if inside is not None and maker.price not in inside:
                 self.pause(market)
                 return Matched(left, notional, Reason.LIMIT_UP_DOWN)
             if mode != SelfTrade.ALLOW and self._same(maker, taker, stage):
