@@ -740,18 +740,25 @@ def limits_are_not_silent(case: Case) -> Breaches:
 
 
 def _cancelled_all(case: Case) -> Breaches:
-    """Of a mass cancel: exactly the orders that it names are gone, and each is told."""
-    e, scene = case.event, Scene(case.book, case.before)
-    everywhere = e.kind == EventKind.DISCONNECT or bool(e.flags & Flag.ALL_MARKETS)
-    named = {
-        order_id
-        for order_id, order in scene.orders.items()
-        if order.account == e.account and (everywhere or (order.market == e.market and e.side in (Side.NONE, order.side)))
-        and (e.kind == EventKind.DISCONNECT or e.side in (Side.NONE, order.side))
-    }
-    told = {o.ref_id for o in case.outcomes if o.kind == OutcomeKind.CANCELLED and o.reason == _MANY[e.kind]}
+    """Of a mass cancel: exactly the orders that it names are gone, and each is told. What timers did before it is not its own."""
+    e, named, told = case.event, None, set()
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.CANCELLED and o.reason == _MANY[e.kind]:
+            named = _named(e, scene) if named is None else named
+            told.add(o.ref_id)
+    named = _named(e, case.end) if named is None else named
     if told != named:
         yield f"a {EventKind(e.kind).name} of account {e.account} cancels {sorted(told)}, it names {sorted(named)}"
+
+
+def _named(e, scene: Scene) -> set[int]:
+    """Return the orders that an event cancels all together."""
+    mine = {order_id: order for order_id, order in scene.orders.items() if order.account == e.account}
+    if e.kind == EventKind.DISCONNECT:
+        return {*mine}
+    everywhere = bool(e.flags & Flag.ALL_MARKETS)
+    on_side = {i: order for i, order in mine.items() if e.side in (Side.NONE, order.side)}
+    return {i for i, order in on_side.items() if everywhere or order.market == e.market}
 
 
 def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
