@@ -1,4 +1,4 @@
-"""Auctions: states of a market, and the one price at which it is uncrossed. See auction.pyx."""
+"""Auctions: the one price at which a market that leaves one is uncrossed. See auction.pyx."""
 from libc.stdint cimport int32_t, int64_t
 
 from engine.state cimport State
@@ -13,5 +13,4 @@ cdef struct Depth:  # where a walk through the levels of a side stands
     int64_t lots  # of this level that are not matched yet, hidden ones too
     int32_t head  # first order of the level; 0: behind the last
 
-cdef void auction_set_state(State* s, int market, int state, int why) noexcept nogil  # every change of a state goes through it
 cdef void auction_uncross(State* s, int market) noexcept nogil

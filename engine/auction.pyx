@@ -5,14 +5,15 @@ best ask, by price, then by time; both pay the maker fee, nobody is a taker. Wha
 order that cannot deliver, the limit of the open interest) leaves the rest at the price while both sides reach it; if the book is
 crossed then, it is priced anew. The same steps as specs/model/auction.py, but for the price, which is found without trying any.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from engine.book cimport book_after, book_best
+from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.money cimport div_ceil, money_hi, money_lo, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_delivers, order_reduce, order_traded, order_trim
 from engine.records cimport (
-    CHART_FEES, FLOW_FEE, FLOW_TRADE, MARKET_AUCTION, OUT_FILL, OUT_STATE_SET, OUT_UNCROSSED, PLANTED, SIDE_BUY, SIDE_SELL, STAGE_NONE,
+    CHART_FEES, FLOW_FEE, FLOW_TRADE, OUT_FILL, OUT_UNCROSSED, PLANTED, SIDE_BUY, SIDE_SELL, STAGE_NONE,
     WHY_OPEN_INTEREST_LIMIT, WHY_UNFUNDED,
 )
 from engine.state cimport ANCHOR_INDEX, ANCHOR_LAST, MarketRule, Published, State, emit
@@ -20,15 +21,6 @@ from engine.state cimport ANCHOR_INDEX, ANCHOR_LAST, MarketRule, Published, Stat
 cdef enum:
     PPM = 1000000
     QTY_MAX = 1000000000
-
-
-cdef void auction_set_state(State* s, int market, int state, int why) noexcept nogil:
-    """Every change of a market's state, asked for by an event or made by a timer, goes through here."""
-    if s.market_states[market] == <uint8_t>MARKET_AUCTION and state != MARKET_AUCTION:
-        auction_uncross(s, market)
-    s.market_states[market], s.due_state = <uint8_t>state, True
-    o = emit(s, OUT_STATE_SET)
-    o.market, o.qty, o.reason = market, state, why
 
 
 cdef void auction_uncross(State* s, int market) noexcept nogil:
@@ -200,6 +192,7 @@ cdef void _fill(State* s, int32_t buy, int32_t sell, int64_t lots, int64_t price
     o.money_lo, o.money_hi = money_lo(fee), money_hi(fee)
     if fee:
         ledger_flow(s, FLOW_FEE, seller, CHART_FEES, rule.quote, fee)
+    bust_keep(s, buyer, seller, market, SIDE_BUY, price, lots, fee, fee)
     order_reduce(s, buy, lots)
     order_reduce(s, sell, lots)
     order_trim(s, buyer, market)

@@ -62,11 +62,13 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         index_rows.append(
             (index.publish.every_ns or 0, _scale(index.price_decimals, index.name), first, len(nodes) - first, index.sources_min)
         )
-    basis_from, markets, brackets = [], [], []
+    basis_from, premium_from, markets, brackets = [], [], [], []
     for number, market in enumerate(venue.markets):
         median = market.mark.kind == "median"
         basis_from.append(samples)
         samples += market.mark.basis_samples if median else 0
+        premium_from.append(samples)
+        samples += _premium(market.band)[0]
         decimals = venue.decimals(market.settles_in)
         markets.append(
             (
@@ -140,6 +142,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "state_permits": [[int(venue.states.permit(state, action)) for action in tape.Action] for state in tape.MarketState],
         "markets": markets,
         "basis_from": basis_from,
+        "premium_from": premium_from,
         "brackets": brackets,
         "sources": [
             (row.stale_after_ns is not None, row.stale_after_ns or 0, heard_by[i]) for i, row in enumerate(venue.sources)
@@ -208,6 +211,12 @@ def _funding(row: rules.Funding | None) -> tuple[int, ...]:
     return (row.every_ns, row.interest_ppb, row.damp_ppb, row.cap_ppb) if row else (0, 0, 0, 0)
 
 
+def _premium(band) -> tuple[int, int]:
+    """Return (samples, alpha in ppm) of a band; 0 without a premium."""
+    row = getattr(band, "premium", None)
+    return (row.samples, row.alpha_ppm) if row else (0, 0)
+
+
 _REFERENCES = ["mark", "index", "last"]
 _POLICIES = ["reject", "reprice", "clip"]
 
@@ -219,8 +228,9 @@ def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
     if band is not None:
         inside = band.kind == "percent"
         rates = (band.up_ppm, band.down_ppm) if inside else (band.inner_ppm, band.outer_ppm)
+        kind = 1 if inside else 2 + ["mark", "index"].index(band.form)
         anchor = _REFERENCES.index(band.anchor) if inside else 0
-        banded = (1 if inside else 2, anchor, *rates, _POLICIES.index(band.policy), band.liquidation)
+        banded = (kind, anchor, *rates, _POLICIES.index(band.policy), band.liquidation)
     limited = (lud.ppm, _REFERENCES.index(lud.anchor), lud.pause_ns, lud.resume == "auction", lud.auction_ns) if lud else (0,) * 5
     notional = limits.notional_max
     return (
@@ -230,6 +240,7 @@ def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
         int(tape.SelfTrade[market.self_trade.mode.upper()]),
         market.self_trade.by == "owner",
         *banded,
+        *_premium(band),
         *limited,
         limits.qty_max or units.QTY_MAX,
         notional is not None,

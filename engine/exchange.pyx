@@ -4,7 +4,7 @@
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
     2 post     order -> match -> fills -> ledger; amend, cancel; account, deposit, withdraw, leverage, transfer, mode, auto-add,
-               state
+               state, bust
     3 price    sources -> index -> mark -> published {price, grade}; collateral
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
@@ -22,9 +22,10 @@ from libc.string cimport memcpy
 
 from engine import compile as rule_table
 from engine.bounds cimport bounds_scan, sort_numbers
-from engine.auction cimport auction_set_state
 from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_transfer, is_user
+from engine.bands cimport bands_sample
 from engine.book cimport book_rows
+from engine.bust cimport bust_post, bust_rows
 from engine.funding cimport funding_next, funding_sample, funding_settle
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
@@ -35,16 +36,17 @@ from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money
 from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_disconnect, orders_mass_cancel, orders_new
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
-    CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
+    CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
     EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
-    GRADE_VALID, LEG_NET, MARKET_PAUSED, WHY_BAD_STATE, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
+    GRADE_VALID, LEG_NET, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
     WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
     WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_SOURCE, Event, Outcome,
 )
 from engine.seams cimport seam_price
 from engine.state cimport (
-    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
+    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
 )
+from engine.states cimport states_post, states_resume
 
 from engine.compile import EVENT, OUTCOME, Seam, Stage
 from engine.records import BUILD
@@ -107,6 +109,8 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
     elif timer.kind == TIMER_QUOTE:
         timer.time_ns = due + s.quoter_rules[timer.number].refill_ns
         quoter_refill(s, timer.number)
+    elif timer.kind == TIMER_RESUME:
+        states_resume(s, timer.number)
     else:
         timer.time_ns = funding_next(s, timer.number, due)
         funding_settle(s, timer.number)
@@ -146,7 +150,9 @@ cdef int _post(State* s, const Event* e) noexcept nogil:
     if e.kind == EV_AUTO_ADD:
         return accounts_auto_add_set(s, e)
     if e.kind == EV_STATE:
-        return _post_state(s, e)
+        return states_post(s, e)
+    if e.kind == EV_BUST:
+        return bust_post(s, e)
     if e.kind == EV_AMEND:
         return orders_amend(s, e)
     if e.kind == EV_MASS_CANCEL:
@@ -229,15 +235,6 @@ cdef int _post_leverage(State* s, const Event* e) noexcept nogil:
     return WHY_NONE
 
 
-cdef int _post_state(State* s, const Event* e) noexcept nogil:
-    if e.market >= s.markets:
-        return WHY_UNKNOWN_MARKET
-    if not 0 <= e.qty <= <int64_t>MARKET_PAUSED:
-        return WHY_BAD_STATE
-    auction_set_state(s, e.market, <int>e.qty, WHY_NONE)
-    return WHY_NONE
-
-
 cdef int _post_source(State* s, const Event* e) noexcept nogil:
     if e.source >= s.sources:
         return WHY_UNKNOWN_SOURCE
@@ -317,10 +314,14 @@ cdef bint _publish(State* s) noexcept nogil:
         due = sampled >> s.market_rules[i].index & 1
         if due and s.market_rules[i].funding_every_ns:
             funding_sample(s, i)
-        if (due or s.due_mark >> i & 1) and mark_publish(s, i, due):
+        if not due and not s.due_mark >> i & 1:
+            continue
+        if mark_publish(s, i, due):
             changed = True
             o = emit(s, OUT_MARK)
             o.market, o.price, o.grade = i, s.marks[i].published.price, s.marks[i].published.grade
+        if s.market_rules[i].premium_samples:
+            bands_sample(s, i)
     s.due_mark = 0
     for i in range(s.collaterals):
         if sampled >> s.collateral_rules[i].index & 1 and _publish_collateral(s, i):
@@ -473,9 +474,9 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages states funding"
+            "quoters seams touched due stages states funding premiums fills"
         ).split()}
-        tables["clock"].append((s.now, s.events, s.engine_orders))
+        tables["clock"].append((s.now, s.events, s.engine_orders, s.fills))
         for a in range(s.accounts_high):
             account = &s.accounts[a]
             if not account.opened:
@@ -509,6 +510,10 @@ cdef class Exchange:
             tables["marks"].append((i, *_published(&mark.published), int(mark.traded), mark.last_price))
             for k, value in enumerate(self._ring(mark.basis_from, mark.basis.count, mark.basis.head, s.market_rules[i].basis_samples)):
                 tables["basis"].append((i, k, value))
+            for k, value in enumerate(
+                self._ring(mark.premium_from, mark.premium.count, mark.premium.head, s.market_rules[i].premium_samples)
+            ):
+                tables["premiums"].append((i, k, value))
         tables["collateral"] = sorted((s.collateral_rules[i].asset, *_published(&s.collateral_states[i])) for i in range(s.collaterals))
         for i in range(s.markets):
             tables["states"].append((i, s.market_states[i]))
@@ -530,6 +535,7 @@ cdef class Exchange:
         tables["due"] = [(0, i) for i in range(s.indices) if s.due_index >> i & 1] + [(1, i) for i in range(s.markets) if s.due_mark >> i & 1]
         if s.due_state:
             tables["due"].append((2, 0))
+        tables["fills"] = bust_rows(s)
         tables["stages"] = [(int(stage), s.stages_visited[<int>int(stage)]) for stage in Stage if stage]
         return tables
 

@@ -8,6 +8,7 @@ from libc.stdlib cimport qsort
 
 from engine.accounts cimport accounts_auto_add
 from engine.adl cimport adl_run
+from engine.bands cimport bands_narrow
 from engine.fund cimport fund_measure, fund_pay
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
@@ -157,7 +158,10 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
 
 
 cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluation* e) noexcept nogil:
-    """One bounded IOC slice of the position with the largest maintenance; then the fee on what was filled."""
+    """One bounded IOC slice of the position with the largest maintenance; then the fee on what was filled.
+
+    None in a market that another slice of this round has paused.
+    """
     cdef money_t need = -1
     cdef money_t notional, candidate, fee
     cdef int market = 0
@@ -168,6 +172,8 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
             candidate = margin_position(s, account, i)
             if candidate > need:
                 need, market = candidate, i
+    if margin_state_permit(s, market, ACT_LIQUIDATE) >= PERMIT_DEFER:
+        return
     held = s.positions[<size_t>account * s.markets + market].qty
     qty = held if held > 0 else -held
     if rule.restore:
@@ -301,8 +307,10 @@ cdef void _convert(State* s, uint32_t account, const StageRule* stage) noexcept 
 
 
 cdef money_t _trade(State* s, uint32_t account, int market, int side, int64_t limit, int64_t qty, int stage) noexcept nogil:
-    """Send an IOC order of the venue's own; return the notional of its fills."""
+    """Send an IOC order of the venue's own, inside the market's band where that binds it; return the notional of its fills."""
     cdef Ticket t
+    if s.market_rules[market].band_liquidation:
+        limit = bands_narrow(s, market, side, limit)
     t.order_id, t.account, t.market, t.side, t.tif, t.price, t.qty = order_next_id(s), account, market, side, TIF_IOC, limit, qty
     t.display, t.expiry_ns, t.self_trade, t.before, t.reduce_only, t.close_only = 0, 0, SELF_AS_MARKET, 0, False, False
     return order_match(s, &t, limit, stage).notional

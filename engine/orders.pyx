@@ -5,7 +5,9 @@ The same steps as specs/model/orders.py.
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from engine.accounts cimport is_user
+from engine.bands cimport bands_judge, bands_limits, bands_narrow
 from engine.book cimport book_after, book_best, book_cut, book_find, book_reduce, book_remove, book_rest, book_withhold
+from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
     margin_free, margin_given, margin_grade_permit, margin_requirement, margin_requirements, margin_spare_equity, margin_state_permit,
@@ -19,14 +21,15 @@ from engine.records cimport (
     SIDE_SELL, STAGE_NONE, STATUS_LIQUIDATING, TIF_FOK, TIF_GTC, TIF_GTD, TIF_MARKET, TIF_POST_ONLY, TIF_POST_REPRICE, USERS_FROM,
     WHY_BAD_AMEND, WHY_BAD_DISPLAY, WHY_BAD_EXPIRY, WHY_BAD_LEG, WHY_BAD_ORDER_ID, WHY_BAD_PRICE, WHY_BAD_QTY, WHY_BAD_SELF_TRADE,
     WHY_BAD_SIDE, WHY_BAD_TIF, WHY_BOOK_FULL, WHY_CANNOT_FILL, WHY_DISCONNECTED, WHY_DUPLICATE_ORDER_ID, WHY_EXCEEDS_BRACKETS,
-    WHY_GRADE_REFUSED, WHY_INSUFFICIENT_BALANCE, WHY_INSUFFICIENT_MARGIN, WHY_IN_LIQUIDATION, WHY_IOC_REMAINDER, WHY_MARKET_STATE,
-    WHY_MASS_CANCEL, WHY_NONE, WHY_NOTIONAL_LIMIT, WHY_NOT_OWNER, WHY_NOT_REDUCING, WHY_OFF_TICK, WHY_OPEN_INTEREST_LIMIT,
-    WHY_OWNER_LIMIT, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_QTY_LIMIT, WHY_REDUCE_ONLY, WHY_SELF_TRADE, WHY_TOO_MANY_ORDERS,
+    WHY_GRADE_REFUSED, WHY_INSUFFICIENT_BALANCE, WHY_INSUFFICIENT_MARGIN, WHY_IN_LIQUIDATION, WHY_IOC_REMAINDER,
+    WHY_LIMIT_UP_DOWN, WHY_MARKET_STATE, WHY_MASS_CANCEL, WHY_NONE, WHY_NOTIONAL_LIMIT, WHY_NOT_OWNER, WHY_NOT_REDUCING, WHY_OFF_TICK, WHY_OPEN_INTEREST_LIMIT,
+    WHY_OWNER_LIMIT, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_PRICE_BAND, WHY_QTY_LIMIT, WHY_REDUCE_ONLY, WHY_SELF_TRADE, WHY_TOO_MANY_ORDERS,
     WHY_UNFUNDED, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_ORDER, WHY_USER, WHY_WOULD_CROSS, Event, Outcome,
 )
 from engine.state cimport (
     ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, MarketRule, Matched, Order, Position, State, Ticket, emit,
 )
+from engine.states cimport states_pause
 
 cdef enum:
     PPM = 1000000
@@ -226,7 +229,7 @@ cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) n
     cdef Matched m = order_match(s, t, limit, STAGE_NONE)
     if not m.left:
         return
-    if _rests(t.tif) and not m.stopped:
+    if _rests(t.tif) and not m.stopped and not t.clipped:
         draft.expiry_ns, draft.display, draft.tif = t.expiry_ns, <uint32_t>t.display, t.tif
         draft.flags = (ORDER_REDUCE_ONLY if t.reduce_only else 0) | t.self_trade * ORDER_SELF_TRADE
         draft.shown = <uint32_t>(m.left if not t.display or m.left < <int64_t>t.display else <int64_t>t.display)
@@ -235,7 +238,7 @@ cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) n
         s.reduce_only_seen = s.reduce_only_seen or t.reduce_only
     else:
         o = order_say(s, OUT_CANCELLED, draft, m.left)
-        o.reason = m.stopped if m.stopped else WHY_IOC_REMAINDER
+        o.reason = m.stopped if m.stopped else WHY_PRICE_BAND if t.clipped else WHY_IOC_REMAINDER
 
 
 cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
@@ -245,6 +248,7 @@ cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
     cdef int32_t opposite
     cdef bint collects
     cdef int why = _ranges(s, t, rule)
+    t.clipped = False
     if not why:
         why = _counts(s, t)
     if why:
@@ -254,7 +258,9 @@ cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
         t.qty = closable if closable < rule.qty_max else rule.qty_max
         if not t.qty:
             return WHY_NOT_REDUCING
-    why = _limits(s, t, rule)
+    why = bands_judge(s, t)
+    if not why:
+        why = _limits(s, t, rule)
     if why:
         return why
     if t.reduce_only and t.qty > _closable(s.positions[<size_t>t.account * s.markets + t.market].qty, t.side):
@@ -451,7 +457,12 @@ cdef bint _has_room(State* s, uint32_t account, int side, int market, int64_t lo
 
 
 cdef int64_t _market_limit(State* s, int market, int side) noexcept nogil:
-    """The worst price a MARKET order takes, on tick: so far from the mark, or from the best opposite price.
+    """The worst price a MARKET order takes: its own bound, not beyond the market's band."""
+    return bands_narrow(s, market, side, _market_bound(s, market, side))
+
+
+cdef int64_t _market_bound(State* s, int market, int side) noexcept nogil:
+    """The bound of a MARKET order, on tick: so far from the mark, or from the best opposite price.
 
     Of an empty opposite side: the price that reaches nothing.
     """
@@ -478,15 +489,20 @@ cdef int64_t _available(State* s, const Ticket* t, int64_t limit) noexcept nogil
     """The lots that an order would trade at once, at most its own: the queue as it would be met, order by order.
 
     Hidden lots count; those of the order's own account do as its self-trade mode lets them; a reduce-only order counts for
-    what its account can still close when it is met.
+    what its account can still close when it is met. What stands beyond a limit up or down, and behind it, does not.
     """
     cdef int opposite = _opposite(t.side)
+    cdef int64_t down = 0
+    cdef int64_t up = 0
+    cdef bint limited = bands_limits(s, t.market, &down, &up)
     cdef int32_t head = book_best(s, t.market, opposite)
     cdef int32_t last = 0
     cdef int32_t place
     cdef int64_t found = 0
     cdef bint more = True
     while head and more and order_reaches(s, t.side, limit, s.orders[head].price):
+        if limited and not down <= s.orders[head].price <= up:
+            break
         more = _level_available(s, t, head, &found)
         last, head = head, book_after(s, t.market, opposite, s.orders[head].price)
     head = book_best(s, t.market, opposite) if last else 0
@@ -544,10 +560,14 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
     In a liquidation a resting order of the same owner is cancelled, not met; else the taker's self-trade mode decides. A taker of
     a spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill by fill.
     Only the shown lots of an order are met; then it shows more, at the back of its level. In an auction nobody is met.
+    A taker that comes to a price beyond a limit up or down stops there, and the market pauses.
     """
     cdef const MarketRule* rule = &s.market_rules[t.market]
     cdef int opposite = _opposite(t.side)
     cdef int mode = SELF_CANCEL_MAKER if stage else _self_trade(s, t)
+    cdef int64_t down = 0
+    cdef int64_t up = 0
+    cdef bint limited = bands_limits(s, t.market, &down, &up)
     cdef int64_t lots
     cdef int32_t place
     cdef Order* maker
@@ -560,6 +580,10 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
         if not place or not order_reaches(s, t.side, limit, s.orders[place].price):
             break
         maker = &s.orders[place]
+        if limited and not down <= maker.price <= up:
+            states_pause(s, t.market)
+            m.stopped = WHY_LIMIT_UP_DOWN
+            break
         if mode != SELF_ALLOW and _same(s, maker, t.account, stage):
             m.left = _prevent(s, mode, t, place, m.left, stage)
             if mode == SELF_CANCEL_TAKER or mode == SELF_CANCEL_BOTH:
@@ -645,6 +669,7 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
     o.money_lo, o.money_hi = money_lo(fee), money_hi(fee)
     if maker_fee:
         ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, rule.quote, maker_fee)
+    bust_keep(s, taker, maker_account, market, side, maker.price, lots, fee, maker_fee)
     order_reduce(s, place, lots)
     order_trim(s, taker, market)
     order_trim(s, maker_account, market)

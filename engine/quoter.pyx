@@ -68,7 +68,7 @@ cdef void _quote(State* s, const QuoterRule* rule, int side, int64_t price) noex
     why = order_post(s, &t)
     if why:
         o = emit(s, OUT_REJECT)
-        o.account, o.market, o.ref_id, o.side, o.price, o.qty, o.reason = t.account, t.market, t.order_id, side, price, t.qty, why
+        o.account, o.market, o.ref_id, o.side, o.price, o.qty, o.reason = t.account, t.market, t.order_id, side, t.price, t.qty, why
 
 
 cdef void _say(State* s, const QuoterRule* rule, int why, int64_t price) noexcept nogil:

@@ -19,7 +19,7 @@ cdef enum TimerKind:
     TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE
 
 cdef enum BandKind:
-    BAND_NONE, BAND_PERCENT, BAND_INDEX
+    BAND_NONE, BAND_PERCENT, BAND_MARK, BAND_INDEX  # the last two: an IndexBand by its form
 
 cdef enum Anchor:
     ANCHOR_MARK, ANCHOR_INDEX, ANCHOR_LAST
@@ -74,6 +74,8 @@ cdef struct MarketRule:
     int64_t band_down_ppm  # or the outer rate
     int32_t band_policy  # BandPolicy
     bint band_liquidation
+    int32_t premium_samples  # of an IndexBand; 0: it has no premium
+    int64_t premium_alpha_ppm
     int64_t limit_ppm  # up and down; 0: none
     int32_t limit_anchor  # Anchor
     bint resume_by_auction
@@ -209,6 +211,7 @@ cdef struct Ticket:  # an order on its way in: every field as wide as an event h
     int32_t before  # place of the order that it changes; 0: none
     bint reduce_only
     bint close_only
+    bint clipped  # a band gave it its price, and none of it rests
 
 cdef struct Matched:
     money_t notional  # of the fills
@@ -255,11 +258,24 @@ cdef struct Mark:
     bint traded
     Ring basis
     int64_t basis_from
+    Ring premium  # of the band: mid of the own book - mark, or index
+    int64_t premium_from
 
 cdef struct Funding:
     money_t index  # cumulative, 10^-9 money per lot
     money_t premium  # sum of the interval's samples, ppb
     int64_t samples
+
+cdef struct Fill:  # one that may be busted
+    money_t fee  # taker's
+    money_t maker_fee
+    int64_t price
+    int64_t qty  # lots
+    uint32_t taker
+    uint32_t maker
+    int32_t market
+    int32_t side  # the taker's
+    bint busted
 
 cdef struct Candidate:  # a counterparty of ADL
     int64_t score  # ppb
@@ -365,7 +381,9 @@ cdef struct State:
     uint64_t due_index  # bit per index
     uint64_t due_mark  # bit per market
     bint due_state  # a market changed its state: everybody is looked at
+    Fill* kept  # fill n of the latest fills_kept is at n % fills_kept
     # the run
+    int64_t fills  # FILL outcomes so far: the number of the next
     int64_t now
     int64_t events
     int64_t event

@@ -55,6 +55,7 @@ cdef int _rules(State* s, table) except -1:
          r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb,
          r.bound_in_ticks, r.bound_ticks, r.trigger_protect_ppm, r.self_trade, r.self_trade_by_owner,
          r.band_kind, r.band_anchor, r.band_up_ppm, r.band_down_ppm, r.band_policy, r.band_liquidation,
+         r.premium_samples, r.premium_alpha_ppm,
          r.limit_ppm, r.limit_anchor, r.pause_ns, r.resume_by_auction, r.auction_ns,
          r.qty_max, r.notional_limited, r.notional_max, r.position_max, r.open_interest_max, r.auction_reference) = row
         s.spots = s.spots or r.spot
@@ -128,6 +129,7 @@ cdef int _memory(State* s, table) except -1:
     s.accounts_high = USERS_FROM
     for i in range(<int32_t>USERS_FROM):
         s.accounts[i].owner, s.accounts[i].opened = i, 1
+    s.kept = <Fill*>_take(s, s.fills_kept, sizeof(Fill))
     s.met = <int64_t*>_take(s, slots, sizeof(int64_t))
     s.open_interest = <int64_t*>_take(s, s.markets, sizeof(int64_t))
     s.orders = <Order*>_take(s, s.orders_max + 1, sizeof(Order))
@@ -154,7 +156,7 @@ cdef int _memory(State* s, table) except -1:
         s.index_states[i].grade = 2  # TOO_FEW_SOURCES until the first publication
     for i in range(s.markets):
         s.marks[i].published.grade = 2
-        s.marks[i].basis_from = table["basis_from"][i]
+        s.marks[i].basis_from, s.marks[i].premium_from = table["basis_from"][i], table["premium_from"][i]
     for i in range(s.collaterals):
         s.collateral_states[i].grade = 2
     s.now = table["start_ns"]
@@ -165,9 +167,9 @@ cdef int _memory(State* s, table) except -1:
 
 
 cdef int _timers(State* s) except -1:
-    """One timer slot per source, index, quoter and market, in the order (kind, number)."""
+    """One timer slot per source, index and quoter, two per market, in the order (kind, number)."""
     cdef int i, n = 0
-    s.timers_count = s.sources + s.indices + s.quoters + s.markets
+    s.timers_count = s.sources + s.indices + s.quoters + 2 * s.markets
     s.timers = <Timer*>_take(s, s.timers_count, sizeof(Timer))
     s.next_due = INT64_MAX
     for i in range(s.sources):
@@ -187,6 +189,9 @@ cdef int _timers(State* s) except -1:
         if s.market_rules[i].funding_every_ns:
             s.timers[n].armed, s.timers[n].time_ns = True, funding_next(s, i, s.now)
         n += 1
+    for i in range(s.markets):
+        s.timers[n].kind, s.timers[n].number = TIMER_RESUME, i
+        n += 1
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < s.next_due:
             s.next_due = s.timers[i].time_ns
@@ -204,7 +209,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map_keys, <size_t>s.map_orders, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
-        <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries,
+        <size_t>s.kept, <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries,
         <size_t>s.candidates, <size_t>s.funding_states, <size_t>s.market_states,
         <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
         <size_t>s.outcomes,
@@ -286,6 +291,7 @@ cdef list _blocks(State* s):
         (<size_t>s.funding_states, s.markets * sizeof(Funding)),
         (<size_t>s.market_states, s.markets * sizeof(uint8_t)),
         (<size_t>s.timers, s.timers_count * sizeof(Timer)),
+        (<size_t>s.kept, min(s.fills, <int64_t>s.fills_kept) * sizeof(Fill)),
         (<size_t>s.touched, s.touched_count * sizeof(uint32_t)),
         (<size_t>s.outcomes, s.outcomes_count * sizeof(Outcome)),
     ]
@@ -312,7 +318,7 @@ cdef int state_load(State* s, bytes blob) except -1:
     s.next_due, s.due_index, s.due_mark, s.due_state = saved.next_due, saved.due_index, saved.due_mark, saved.due_state
     s.now, s.events, s.event, s.engine_orders = saved.now, saved.events, saved.event, saved.engine_orders
     memcpy(s.stages_visited, saved.stages_visited, sizeof(saved.stages_visited))
-    s.reduce_only_seen = saved.reduce_only_seen
+    s.reduce_only_seen, s.fills = saved.reduce_only_seen, saved.fills
     s.round, s.stage, s.touched_count, s.armed = saved.round, saved.stage, saved.touched_count, saved.armed
     s.outcomes_count = saved.outcomes_count
     if s.outcomes_room < saved.outcomes_count:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from unittest import mock
 
 from specs import units
-from specs.model import adl, auction, fund, liquidation, trigger
+from specs.model import adl, auction, bands, fund, liquidation, trigger
 from specs.model.book import Book
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
@@ -266,12 +266,17 @@ def _whatever_it_leaves(surplus):
     return list(surplus)
 
 
+def _no_limits(exchange, market):
+    """27: takers do not know of the limits up and down."""
+
+
 _triggered, _queue, _settle = trigger.triggered, adl.queue, Funding.settle
 _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     7: [(trigger, "triggered", _trigger_at_twice_maintenance)],
     9: [(fund, "pay", _pay_all)],
     10: [(liquidation, "_convert", _convert_nothing), (liquidation, "_converted", _always_converted)],
     11: [(adl, "queue", _queue_by_account)],
+    27: [(bands, "limits", _no_limits)],
     28: [(auction, "_leaving_least", _whatever_it_leaves)],
 }
 

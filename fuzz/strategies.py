@@ -203,9 +203,31 @@ _SELF_TRADES = [  # most markets have none, and no limits: else little trades
 _LIMITS = [{}] * 9 + [{"qty_max": 40, "notional_max": 1_500}, {"position_max": 60}, {"open_interest_max": 90}]
 
 
+_PERCENT, _ANCHORED = {"kind": "percent"}, {"kind": "index_anchored"}
+_BOUNDS: list[dict] = [{}] * 20 + [  # most markets have neither a band nor limits up and down
+    {"band": _PERCENT | {"up_ppm": 20_000, "down_ppm": 20_000, "policy": "clip"}},
+    {"limit_up_down": {"ppm": 15_000, "pause_ns": units.NS}},
+    {"band": _ANCHORED | {"inner_ppm": 8_000, "outer_ppm": 30_000, "policy": "reprice"}},
+    {"limit_up_down": {"ppm": 40_000, "pause_ns": 5 * units.NS, "anchor": "index"}},
+    {"band": _PERCENT | {"anchor": "index", "up_ppm": 30_000, "down_ppm": 10_000, "liquidation": True}},
+    {
+        "band": _ANCHORED
+        | {"form": "index", "inner_ppm": 10_000, "outer_ppm": 25_000, "premium": {"samples": 2}}
+        | {"policy": "reprice", "liquidation": True}
+    },
+    {"band": _PERCENT | {"up_ppm": 6_000, "down_ppm": 6_000}, "limit_up_down": {"ppm": 5_000, "pause_ns": units.NS}},
+    {
+        "band": _ANCHORED
+        | {"inner_ppm": 5_000, "outer_ppm": 40_000, "premium": {"samples": 3}}
+        | {"policy": "clip", "liquidation": True}
+    },
+]
+
+
 def _trading(choices: Choices) -> dict:
     """Return the rows of a market that say how orders trade."""
     return {
+        **pick(choices, _BOUNDS),
         "market_bound_ppm": pick(choices, (300_000, 20_000)),
         "market_bound_ticks": pick(choices, (None, None, 40, 3)),
         "self_trade": pick(choices, _SELF_TRADES),
@@ -300,6 +322,7 @@ def make_venue(choices: Choices) -> rules.Venue:
             "orders_max": pick(choices, (10_000, 10_000, 10_000, 10_000, 10_000, 6)),
             "orders_per_account_max": pick(choices, (200, 200, 200, 3)),
             "rounds_max": pick(choices, (16, 2, 1)),
+            "fills_kept": pick(choices, (0, 1_000, 0, 3)),
         },
         "assets": [{"name": name, "decimals": DECIMALS} for name in ("USDT", "USD", "COIN")],
         "sources": [
@@ -389,6 +412,8 @@ KINDS = {  # kind of step: its share of the tape
     "state": 2,
     "auction": 3,
     "wait": 1,
+    "bust": 2,
+    "stray": 2,
     "bad": 3,
     "edge": 2,
     "account": 2,
@@ -694,7 +719,22 @@ class TapeMaker:
 
     def state(self) -> None:
         market = self.choices.below(len(self.venue.markets))
-        self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, (MarketState.HALTED, 1, 0, 0, 7, 3, 4, 0)))
+        self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, (MarketState.HALTED, 1, 0, 0, 7, 3, 4, 0, 6)))
+
+    def bust(self) -> None:
+        """The venue undoes a fill, sometimes twice: mostly one of the first, for many orders trade nothing."""
+        number = pick(self.choices, (0, 1, 2, 3, 4, 5, 7, 9, 12, 15, 2**63))
+        for _ in range(1 + (self.choices.below(4) == 3)):
+            self.put(kind=EventKind.BUST, ref_id=number)
+
+    def stray(self) -> None:
+        """An order far from the market, where bands and limits are: what it meets there was left by others, or by nobody."""
+        account, (market, price, tick) = self._who(), self._market()
+        side = pick(self.choices, (Side.BUY, Side.SELL))
+        away_ppm = pick(self.choices, (15_000, 8_000, 25_000, 60_000))
+        far = price * (units.PPM + (away_ppm if side == Side.BUY else -away_ppm)) // units.PPM // tick * tick
+        tif = pick(self.choices, (Tif.GTC, Tif.IOC, Tif.FOK, Tif.MARKET, Tif.POST_ONLY, Tif.POST_REPRICE))
+        self._send(account, market, side, tif, max(tick, far), max(1, self._lots(market, account) // 4))
 
     def auction(self) -> None:
         """A market collects orders that cross, of several accounts and kinds, and is left, mostly: at one price.
@@ -861,6 +901,8 @@ class TapeMaker:
                     {"kind": EventKind.MODE, "account": USERS_FROM, "qty": USERS_FROM + 1, "market": 9},
                     {"kind": EventKind.MODE, "account": USERS_FROM, "qty": 2**40},
                     {"kind": EventKind.MODE, "account": USERS_FROM, "qty": USERS_FROM + self.accounts, "amount": -1},
+                    {"kind": EventKind.BUST, "ref_id": 2**64 - 1},
+                    {"kind": EventKind.BUST, "ref_id": 2**32, "account": 2**32 - 1, "market": 255},
                     {"kind": EventKind.STATE, "market": 9},
                     {"kind": EventKind.STATE, "qty": -1},
                 ),

@@ -20,7 +20,7 @@ from specs.tape import EVENT, OUTCOME, OUTCOME_STRUCT
 
 # Every table of state(): its columns in order, and how many of the first ones name a row.
 COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
-    "clock": (("now", "events", "engine_orders"), 0),
+    "clock": (("now", "events", "engine_orders", "fills"), 0),
     "accounts": (("account", "owner", "has_parent", "parent", "status", "auto_add"), 1),
     "leverage": (("account", "market", "leverage"), 2),
     "balances": (("account", "asset", "balance"), 2),
@@ -36,6 +36,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "samples": (("index", "node", "place", "price"), 3),
     "marks": (("market", "grade", "price", "time_ns", "valid", "last_valid", "has_last_price", "last_price"), 1),
     "basis": (("market", "place", "basis"), 2),
+    "premiums": (("market", "place", "premium"), 2),
     "collateral": (("asset", "grade", "price", "time_ns", "valid", "last_valid"), 1),
     "states": (("market", "state"), 1),
     "funding": (("market", "index", "premium", "samples"), 1),
@@ -44,6 +45,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "seams": (("row", "held", "held_there", "held_price", "fired"), 1),
     "touched": (("account",), 1),
     "due": (("kind", "number"), 2),
+    "fills": (("number", "taker", "maker", "market", "side", "price", "qty", "fee", "maker_fee", "busted"), 1),
     "stages": (("stage", "visits"), 1),
 }
 State = dict[str, list[tuple[int, ...]]]

@@ -58,7 +58,7 @@ COUNTED = ("episodes", "lots", "notional", "adl_lots", "adl_notional")
 # the name of its Flow. A fill is apart: its money is the taker's fee, its cash follows from price and lots.
 CASH = {"FLOW": (-1, ""), "CONVERT": (-1, ""), "TAKEOVER": (1, "TAKEOVER"), "ADL": (1, "ADL"), "MOVED": (1, "MODE")}
 # Whose lots move: a fill's side is the taker's, the others' is that of the position that is closed.
-LOTS = {"FILL": 1, "TAKEOVER": -1, "ADL": -1, "MOVED": -1}
+LOTS = {"FILL": 1, "BUSTED": -1, "TAKEOVER": -1, "ADL": -1, "MOVED": -1}
 
 
 class Move(NamedTuple):
@@ -107,23 +107,25 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
     delivered = {i: (venue.number("assets", row.base), venue.lot_units(row)) for i, row in spot}
     flow_names = {int(flow): flow.name for flow in Flow}
     signs = {int(OutcomeKind[name]): row for name, row in CASH.items() if name in OutcomeKind.__members__}
-    rows = np.flatnonzero(np.isin(outcomes["kind"], [*signs, int(OutcomeKind.FILL)]))
+    rows = np.flatnonzero(np.isin(outcomes["kind"], [*signs, int(OutcomeKind.FILL), int(OutcomeKind.BUSTED)]))
     fields = ("kind", "account", "other", "asset", "flow", "market", "side", "price", "qty", "money_lo", "money_hi")
     columns = (outcomes[name][rows].tolist() for name in fields)
     for row, kind, account, other, asset, flow, market, side, price, qty, lo, hi in zip(rows.tolist(), *columns, strict=True):
         money = money_join(lo, hi)
-        if kind == OutcomeKind.FILL:
-            cash = qty * price * multipliers[market] * (-1 if side == Side.BUY else 1)
+        if kind in (OutcomeKind.FILL, OutcomeKind.BUSTED):
+            taken = 1 if (side == Side.BUY) == (kind == OutcomeKind.FILL) else -1  # what is busted goes the other way
+            fee = money if kind == OutcomeKind.FILL else -money
+            cash = -taken * qty * price * multipliers[market]
             yield Move(row, account, "TRADE", quotes[market], cash)
             yield Move(row, other, "TRADE", quotes[market], -cash)
             if market in delivered:
                 base, units_of_base = delivered[market]
-                got = qty * units_of_base * (1 if side == Side.BUY else -1)
+                got = taken * qty * units_of_base
                 yield Move(row, account, "TRADE", base, got)
                 yield Move(row, other, "TRADE", base, -got)
-            if money:
-                yield Move(row, account, "FEE", quotes[market], -money)
-                yield Move(row, Chart.FEES, "FEE", quotes[market], money)
+            if fee:
+                yield Move(row, account, "FEE", quotes[market], -fee)
+                yield Move(row, Chart.FEES, "FEE", quotes[market], fee)
         else:
             sign, name = signs[kind]
             of = asset if not name else numeraire

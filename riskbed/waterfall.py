@@ -63,6 +63,7 @@ CAUSE_OF: dict[Flow, Cause] = {
     Flow.MODE: Cause.PUT_IN,
     Flow.TRADE: Cause.TRADES,  # of a liquidation order: BOOK or SPOT_BOOK
     Flow.FEE: Cause.FEES,
+    Flow.FEE_RETURNED: Cause.FEES,
     Flow.FUNDING_PAID: Cause.FUNDING,
     Flow.FUNDING_RECEIVED: Cause.FUNDING,
     Flow.LIQUIDATION_FEE: Cause.LIQUIDATION_FEE,

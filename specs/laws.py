@@ -25,10 +25,12 @@
     L20  gains = losses between two runs
     L21  nothing happens at a grade or in a market state whose table refuses it
     L22  no reduce-only order above the position, no order without its reservation
-    L23  who owes nothing is charged nothing, unless a row names the charge
+    L23  who owes nothing is charged nothing, unless a row names the charge; a fill that is busted goes back whole, once
     L24  an order does what its kind says: FOK trades all at once, post-only makes, IOC and MARKET do not rest, GTD leaves at its
          time, close-only takes the whole position, and nothing shows more than its display
     L25  nobody trades with himself where the market's row or the taker forbids it; who is spared a trade by it would have had one
+    L27  no order stands or trades beyond its band, and none inside it is refused for it; no fill beyond the limits up and down; a
+         market pauses when one was asked for, and resumes in time
     L28  an auction trades at one price: the one that trades most, of those that which leaves least, of those the nearest to the
          reference, then the higher; it trades all that was told, and cancels nothing that could have traded; afterwards the book
          is not crossed. Who trades first is L4, that nobody trades beyond his limit L5
@@ -52,7 +54,8 @@ import numpy as np
 
 from specs import rules, units
 from specs.errors import LawBroken
-from specs.model.exchange import PUBLISH, STALE
+from specs.model.bands import beyond
+from specs.model.exchange import PUBLISH, RESUME, STALE
 from specs.model.margin import Haircut
 from specs.scene import STATUS_AFTER, Book, Case, Order, Outcome, Scene, Tables, event_of, outcomes_of
 from specs.tape import (
@@ -347,7 +350,7 @@ def forced_closing_reduces(case: Case) -> Breaches:
             forced.add((account, o.market))
         if o.kind == OutcomeKind.FILL:
             free |= {(o.other, o.market)} | ({(o.account, o.market)} if o.stage == Stage.NONE else set())
-        elif o.kind == OutcomeKind.MOVED:
+        elif o.kind in (OutcomeKind.MOVED, OutcomeKind.BUSTED):
             free |= {(o.account, o.market), (o.other, o.market)}
     before = Scene(case.book, case.before)
     for account, market in sorted(forced - free):
@@ -516,9 +519,11 @@ def _could_sell(scene: Scene, account: int) -> bool:
         ):
             return True
         bid = scene.first(row.market, Side.BUY)
-        open_market = scene.state_permit(row.market, Action.LIQUIDATE) < Permit.DEFER
-        open_market &= scene.states[row.market] != MarketState.AUCTION
-        if bid is not None and open_market and scene.orders[bid].price >= scene.sale(account, row)[1]:
+        open_market = scene.state_permit(row.market, Action.LIQUIDATE) < Permit.DEFER and scene.band_is_known(row.market)
+        if bid is None or not open_market or scene.states[row.market] == MarketState.AUCTION:
+            continue
+        price, inside = scene.orders[bid].price, scene.limits(row.market)
+        if price >= scene.sale(account, row)[1] and (inside is None or price in inside):
             return True
     return False
 
@@ -694,7 +699,7 @@ def longs_are_shorts(case: Case) -> Breaches:
     for key in sorted({**case.end.qty, **case.final.qty}):
         told, is_now = case.end.qty[key], case.final.qty[key]
         if told != is_now:
-            yield f"account {key[0]} holds {is_now} lots of market {key[1]}, fills, takeovers, ADL and moves say {told}"
+            yield f"account {key[0]} holds {is_now} lots of market {key[1]}, fills, takeovers, ADL, moves and busts say {told}"
         told, is_now = case.end.entry[key], case.final.entry[key]
         if told != is_now and key[0] >= USERS_FROM:
             yield f"account {key[0]} entered market {key[1]} for {is_now}, fills, takeovers, ADL and moves say {told}"
@@ -719,7 +724,7 @@ _ANSWERS = {
         or (o.flow == Flow.TRANSFER and (o.account, o.other, o.money) == (e.account, e.qty, e.amount))
     ),
     EventKind.AUTO_ADD: lambda e, o: o.kind == OutcomeKind.AUTO_ADD_SET and (o.account, o.qty) == (e.account, e.qty),
-    EventKind.STATE: lambda e, o: o.kind == OutcomeKind.STATE_SET and (o.market, o.qty) == (e.market, e.qty),
+    EventKind.STATE: lambda e, o: o.kind == OutcomeKind.STATE_SET and (o.market, o.qty, o.reason) == (e.market, e.qty, 0),
     EventKind.AMEND: lambda e, o: o.kind == OutcomeKind.AMENDED and (o.account, o.ref_id) == (e.account, e.ref_id),
     EventKind.BUST: lambda e, o: o.kind == OutcomeKind.BUSTED and o.ref_id == e.ref_id,
 } | dict.fromkeys(
@@ -761,22 +766,25 @@ def limits_are_not_silent(case: Case) -> Breaches:
 
 
 def _cancelled_all(case: Case) -> Breaches:
-    """Of a mass cancel: exactly the orders that it names when it begins are gone, and each is told."""
-    e, reason = case.event, _MANY[case.event.kind]
-    everywhere = e.kind == EventKind.DISCONNECT or bool(e.flags & Flag.ALL_MARKETS)
-    sides = (Side.BUY, Side.SELL) if e.kind == EventKind.DISCONNECT or e.side == Side.NONE else (e.side,)
-    told = {o.ref_id for o in case.outcomes if o.kind == OutcomeKind.CANCELLED and o.reason == reason}
+    """Of a mass cancel: exactly the orders that it names are gone, and each is told. What timers did before it is not its own."""
+    e, named, told = case.event, None, set()
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.CANCELLED and o.reason == reason:
-            named = {
-                order_id
-                for order_id, order in scene.orders.items()
-                if order.account == e.account and order.side in sides and (everywhere or order.market == e.market)
-            }
-            if told != named:
-                yield f"a {EventKind(e.kind).name} of account {e.account} cancels {sorted(told)}, it names {sorted(named)}"
-            return
-    yield f"a {EventKind(e.kind).name} of account {e.account} has no answer"
+        if o.kind == OutcomeKind.CANCELLED and o.reason == _MANY[e.kind]:
+            named = _named(e, scene) if named is None else named
+            told.add(o.ref_id)
+    named = _named(e, case.end) if named is None else named
+    if told != named:
+        yield f"a {EventKind(e.kind).name} of account {e.account} cancels {sorted(told)}, it names {sorted(named)}"
+
+
+def _named(e, scene: Scene) -> set[int]:
+    """Return the orders that an event cancels all together."""
+    mine = {order_id: order for order_id, order in scene.orders.items() if order.account == e.account}
+    if e.kind == EventKind.DISCONNECT:
+        return {*mine}
+    everywhere = bool(e.flags & Flag.ALL_MARKETS)
+    on_side = {i: order for i, order in mine.items() if e.side in (Side.NONE, order.side)}
+    return {i for i, order in on_side.items() if everywhere or order.market == e.market}
 
 
 def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
@@ -847,7 +855,11 @@ def _bounds_are_told(case: Case) -> Breaches:
         yield f"the cascade stopped after round {number} with accounts {_due(case.end, touched)} to liquidate, no BOUND says so"
 
 
-_MOVE_VALUE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED, OutcomeKind.CONVERT}
+_MOVE_VALUE = {OutcomeKind.FILL, OutcomeKind.BUSTED, OutcomeKind.TAKEOVER} | {
+    OutcomeKind.ADL,
+    OutcomeKind.MOVED,
+    OutcomeKind.CONVERT,
+}
 
 
 def _changes(scene: Scene, o: Outcome) -> set[int]:
@@ -1140,7 +1152,9 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
     """Every outcome that takes something from a user: for its own request, its own fill, or by a row that names the charge."""
     last: Outcome | None = None  # the fill or the funding interval that charges belong to
     paid = 0  # notional of the liquidation slice that the last fill belongs to
+    fills = _Fills(case)
     for scene, o in case.walk():
+        yield from fills.see(o)
         if o.kind == OutcomeKind.FILL:
             notional = o.qty * o.price * case.book.multiplier[o.market]
             paid = notional + (paid if last and last.ref_id == o.ref_id else 0)
@@ -1159,6 +1173,57 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
                 yield from _flow_is_owed(case, scene, o, last, paid)
         if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING):
             last = o
+    yield from fills.end()
+
+
+class _Fills:
+    """The fills that may be busted, replayed: rows as the table has them."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.count = case, case.before["clock"][0][3]
+        self.kept = {row[0]: row for row in case.before["fills"]}
+        self.due: tuple[int, int] | None = None  # (maker, fee) of a bust whose FEE_RETURNED comes next
+
+    def told(self, o: Outcome) -> None:
+        """Count a fill, and forget the one that is now too old."""
+        book, most = self.case.book, self.case.book.venue.limits.fills_kept
+        cash, fees = o.qty * o.price * book.multiplier[o.market], book.venue.markets[o.market].fees
+        maker_fee = units.div_ceil(cash * fees.maker_ppm, units.PPM) if book.venue.clearing == "full" else 0
+        self.kept[self.count] = (self.count, o.account, o.other, o.market, o.side, o.price, o.qty, o.money, maker_fee, 0)
+        self.kept.pop(self.count - most, None)
+        self.count += 1
+
+    def see(self, o: Outcome) -> Breaches:
+        if self.due and (o.flow, o.other, o.money) != (Flow.FEE_RETURNED, *self.due):
+            yield f"a fill is busted and {self.due} (maker, fee) is not returned"
+        elif not self.due and o.flow == Flow.FEE_RETURNED:
+            yield f"a fee of {o.money} is returned to account {o.other}, none of its fills is busted"
+        self.due = None
+        if o.kind == OutcomeKind.FILL:
+            self.told(o)
+        elif o.kind == OutcomeKind.BUSTED:
+            yield from self._busted(o)
+        elif o.kind == OutcomeKind.REJECT and self.case.event.kind == EventKind.BUST:
+            busted = self.kept[o.ref_id][-1] if o.ref_id in self.kept else None
+            if (o.reason == Reason.UNKNOWN_FILL and busted is not None) or (o.reason == Reason.BUSTED_ALREADY and not busted):
+                yield f"fill {o.ref_id} is not busted for {Reason(o.reason).name}, and that is not so"
+
+    def _busted(self, o: Outcome) -> Breaches:
+        row, e = self.kept.get(o.ref_id), self.case.event
+        if (e.kind, e.ref_id) != (EventKind.BUST, o.ref_id) or row is None or row[-1]:
+            yield f"fill {o.ref_id} is busted: nobody asked for it, it is not kept, or it was busted before"
+            return
+        if (o.account, o.other, o.market, o.side, o.price, o.qty, o.money) != row[1:8]:
+            yield f"fill {o.ref_id} is busted as {o.qty} lots at {o.price} and a fee of {o.money}, it was {row}"
+        self.kept[o.ref_id] = (*row[:-1], 1)
+        self.due = (row[2], row[8]) if row[8] else None
+
+    def end(self) -> Breaches:
+        if self.due:
+            yield f"a fill is busted and {self.due} (maker, fee) is not returned"
+        now = self.case.after["clock"][0][3], self.case.after["fills"]
+        if now != (self.count, [self.kept[number] for number in sorted(self.kept)]):
+            yield f"{now[0]} fills are counted and {now[1]} kept, the outcomes say {self.count} and {self.kept}"
 
 
 def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
@@ -1268,10 +1333,13 @@ def orders_keep_their_kind(case: Case) -> Breaches:
 
 def _as_asked(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """An accepted order is the one that was sent: its price may be another only where its kind or a row gives it one."""
-    e = case.event
-    if o.price != e.price and e.tif != Tif.POST_REPRICE:
-        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}"
-    if e.tif == Tif.POST_REPRICE and (o.price > e.price if e.side == Side.BUY else o.price < e.price):
+    e, bound, row = case.event, scene.band(o.market, o.side), case.book.venue.markets[o.market].band
+    banded = bound is not None and row.policy != "reject" and e.tif != Tif.MARKET
+    asked = bound if banded and beyond(o.side, e.price, bound) else e.price
+    better = e.tif == Tif.POST_REPRICE or (banded and not scene.band_is_known(o.market))
+    if o.price != asked and not better:
+        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}, not {asked}"
+    if better and beyond(o.side, o.price, asked):
         yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}, which is worse"
     if e.flags & Flag.CLOSE_ONLY:
         lots = scene.qty[o.account, o.market]
@@ -1310,6 +1378,104 @@ def _prevented(case: Case, scene: Scene, order_id: int, taker: int, maker: int, 
         return False
     owners = bool(stage) or row.by == "owner"
     return taker == maker or (owners and scene.owner.get(taker) == scene.owner.get(maker))
+
+
+def bands_and_limits_hold(case: Case) -> Breaches:
+    clipped = set()
+    for scene, o in case.walk():
+        if _is_sent(o) and not (case.asks(o) and case.event.tif == Tif.MARKET):
+            bound = scene.band(o.market, o.side)
+            if bound is not None and beyond(o.side, o.price, bound):
+                yield f"order {o.ref_id} stands at {o.price}, its band ends at {bound}"
+            if case.asks(o) and _is_clipped(case, scene, o):
+                clipped.add(o.ref_id)
+        elif o.kind == OutcomeKind.FILL and scene.states[o.market] != MarketState.AUCTION:
+            yield from _inside(case, scene, o)
+        elif o.kind == OutcomeKind.REJECT and o.reason == Reason.PRICE_BAND:
+            yield from _refused_beyond(case, scene, o)
+        elif o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.LIMIT_UP_DOWN, Reason.IOC_REMAINDER, Reason.PRICE_BAND):
+            yield from _stopped_there(scene, o)
+        elif o.kind == OutcomeKind.STATE_SET and o.reason == Reason.LIMIT_UP_DOWN:
+            if o.qty != MarketState.PAUSED or scene.states[o.market] != MarketState.OPEN or not _asked_beyond(scene, o.market):
+                yield f"market {o.market} pauses, and no trade beyond its limits was asked for"
+    for row in case.after["orders"]:
+        if row[4] in clipped:
+            yield f"order {row[4]} rests, its band was to clip it"
+    yield from _pauses(case)
+
+
+def _is_clipped(case: Case, scene: Scene, o: Outcome) -> bool:
+    """Return whether a band that clips gave the event's order its price. Where it is not known now: not said."""
+    e, row = case.event, case.book.venue.markets[o.market].band
+    if row is None or row.policy != "clip" or not scene.band_is_known(o.market):
+        return False
+    price = e.price or (scene.orders[o.ref_id].price if o.ref_id in scene.orders else 0)
+    bound = scene.band(o.market, o.side)
+    return bound is not None and beyond(o.side, price, bound)
+
+
+def _inside(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """A fill is inside the taker's band, where it has one, and inside the limits."""
+    row, bound, inside = case.book.venue.markets[o.market].band, scene.band(o.market, o.side), scene.limits(o.market)
+    if bound is not None and (not o.stage or row.liquidation) and beyond(o.side, o.price, bound):
+        yield f"order {o.ref_id} trades at {o.price}, its band ends at {bound}"
+    if inside is not None and o.price not in inside:
+        yield f"order {o.ref_id} trades at {o.price}, the limits of market {o.market} are {inside}"
+
+
+def _refused_beyond(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """Who is refused for the band asked for a price beyond it."""
+    before = scene.orders.get(o.ref_id) if case.event.kind == EventKind.AMEND else None
+    market, side = (before.market, before.side) if before else (o.market, o.side)
+    price, bound = o.price or (before.price if before else 0), scene.band(market, side)
+    if bound is None or (scene.band_is_known(market) and not beyond(side, price, bound)):
+        yield f"order {o.ref_id} at {price} is refused for a band that ends at {bound}"
+
+
+def _first(scene: Scene, market: int, side: int) -> Order | None:
+    """Return the order that a taker of a side meets first."""
+    return scene.orders.get(scene.first(market, Side.SELL if side == Side.BUY else Side.BUY))
+
+
+def _asked_beyond(scene: Scene, market: int) -> bool:
+    """Return whether the first order of a side stands beyond a limit."""
+    for side in (Side.BUY, Side.SELL):
+        maker, inside = _first(scene, market, side), scene.limits(market)
+        if maker is not None and inside is not None and maker.price not in inside:
+            return True
+    return False
+
+
+def _stopped_there(scene: Scene, o: Outcome) -> Breaches:
+    """What is cancelled for the limit has come to it, and the market has paused; what is cancelled otherwise met nobody."""
+    maker, inside = _first(scene, o.market, o.side), scene.limits(o.market)
+    if o.reason == Reason.LIMIT_UP_DOWN:
+        if maker is None or inside is None or maker.price in inside:
+            yield f"order {o.ref_id} is stopped at the limit of market {o.market}, which it had not come to"
+        if scene.states[o.market] == MarketState.OPEN:
+            yield f"order {o.ref_id} is stopped at the limit of market {o.market}, which does not pause"
+    elif maker is not None and o.price and not beyond(o.side, maker.price, o.price):
+        yield f"order {o.ref_id} stops short of an order at {maker.price}"
+
+
+def _pauses(case: Case) -> Breaches:
+    """Each pause, and the auction after it, ends at its time, unless a STATE event ends it before."""
+    due = {number: time for kind, number, time in case.before["timers"] if kind == RESUME}
+    for scene, o in case.walk():
+        if o.kind != OutcomeKind.STATE_SET:
+            continue
+        row, time = case.book.venue.markets[o.market].limit_up_down, due.pop(o.market, None)
+        if o.reason == Reason.LIMIT_UP_DOWN:
+            due[o.market] = o.time_ns + row.pause_ns
+        elif o.reason == Reason.PAUSE_ENDED:
+            auction = scene.states[o.market] == MarketState.PAUSED and row.resume == "auction"
+            if time != o.time_ns or o.qty != (MarketState.AUCTION if auction else MarketState.OPEN):
+                yield f"the pause of market {o.market} ends at {o.time_ns} in state {o.qty}, it was to end at {time}"
+            if auction:
+                due[o.market] = o.time_ns + row.auction_ns
+    timers = {number: time for kind, number, time in case.after["timers"] if kind == RESUME}
+    if timers != due or any(time <= case.after["clock"][0][0] for time in due.values()):
+        yield f"pauses end at {timers} (by market), due is {due}"
 
 
 class Uncrossing(NamedTuple):
@@ -1550,6 +1716,7 @@ LAWS: dict[str, Law] = {
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
         Law("L24", "an order does what its kind says", orders_keep_their_kind),
         Law("L25", "nobody trades with himself where it is forbidden", nobody_trades_with_himself),
+        Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands_and_limits_hold),
         Law("L28", "an auction trades at one price that trades most and leaves least", auctions_trade_at_one_price),
     )
 }

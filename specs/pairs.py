@@ -194,18 +194,26 @@ def _alone(outcomes: Iterable[Outcome]) -> None:
             raise Unfit(f"{what} in event {o.event}: a cap that everybody shares")
 
 
+def _uncounted(outcomes: Iterable[Outcome]) -> None:
+    """Raise Unfit if a fill was named: its number counts everybody's fills."""
+    for o in outcomes:
+        if o.kind == OutcomeKind.BUSTED or (o.kind == OutcomeKind.REJECT and o.reason == Reason.BUSTED_ALREADY):
+            raise Unfit(f"event {o.event} names a fill by its number, which counts everybody's fills")
+
+
 # ---- L18
 
 
 def fault_stays_apart(run: Run, venue: rules.Venue, events: np.ndarray, rows: Sequence[tuple]) -> set[Thing]:
     """L18. Run a tape without and with a fault schedule; return what shares nothing with the faults and had outcomes to compare.
 
-    Precondition: something shares nothing with them, and no cap that everybody shares (rounds, orders) was reached. Raises Unfit,
-    or LawBroken at the first outcome of such a thing that differs.
+    Precondition: something shares nothing with them, no cap that everybody shares (rounds, orders) was reached, and no fill was
+    busted. Raises Unfit, or LawBroken at the first outcome of such a thing that differs.
     """
     true, broken = run(venue, events, ()), run(venue, events, rows)
     ours, theirs = _outcomes(true), _outcomes(broken)
     _alone([*ours, *theirs])
+    _uncounted([*ours, *theirs])
     # Who is liquidated in the true run, or by the fault, meets at the fund. Whom only the broken run liquidates the fund did not
     # bring there: that is a breach, and no excuse.
     shared, things = Shared(venue, events, ours), faulted(venue, events, rows)
@@ -371,8 +379,8 @@ def unrelated_market_does_not_matter(
     prices: (number of the event behind which the source says so, price in price units). deposit: to each, in units of the
     numeraire. Return the number of outcomes of the new market. Precondition: the ids are free; the first price is good enough to
     trade at; no event that is put in is refused, and neither is liquidated (they would share the fund); no cap that everybody
-    shares was reached; nobody is carried, for whoever is, is tried again when any price changes; the tape names nothing by a
-    number that the new rows get. Raises Unfit, or LawBroken.
+    shares was reached; no fill is busted; nobody is carried, for whoever is, is tried again when any price changes; the tape
+    names nothing by a number that the new rows get. Raises Unfit, or LawBroken.
     """
     wide = with_unrelated_market(venue)
     source, index, market = len(venue.sources), len(venue.indices), len(venue.markets)
@@ -398,6 +406,7 @@ def unrelated_market_does_not_matter(
     plain, apart = run(venue, events, ()), run(wide, more, ())
     ours, theirs = _outcomes(plain), _outcomes(apart)
     _alone([*ours, *theirs])
+    _uncounted([*ours, *theirs])
     for o in ours:
         if o.kind == OutcomeKind.CARRIED:
             raise Unfit(f"account {o.account} is carried after event {o.event}: any price is a reason to try again")

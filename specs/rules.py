@@ -309,8 +309,12 @@ class PercentBand(Row):
     """Orders buy up to anchor x (1 + up), rounded down to a tick, and sell down to anchor x (1 - down), rounded up.
 
     anchor: the mark or the index, its last valid price; without one nothing is refused. An order beyond its bound is refused
-    (reject), takes the bound as its price (reprice), or trades up to the bound and loses the rest (clip: a limit IOC at the
-    bound). MARKET orders are never refused: their own bound is narrowed. liquidation: orders of the liquidation stay inside too.
+    (reject), takes the bound as its price (reprice), or takes it and loses what does not trade at once (clip: a limit IOC at the
+    bound, whatever its kind; post-only, and in an auction, it is refused). MARKET orders are never refused: their own bound is
+    narrowed. It is judged when an order passes the gate, reduce-only and close-only ones too, before what its price decides:
+    margin, limits, crossing. FOK then trades all of it inside the bound or is refused; post-only rests at the bound, or crosses
+    there; an amendment that keeps its place has its old price, any other is a new order. What rests stays when the band moves.
+    liquidation: slices of the liquidation, and collateral sold in this book, stay inside too.
     """
 
     kind: Literal["percent"]
@@ -321,16 +325,31 @@ class PercentBand(Row):
     liquidation: StrictBool = False
 
 
-class IndexBand(Row):
-    """Bounds around mark M and index I, with inner and outer rates x < y. Otherwise as PercentBand.
+class BandPremium(Row):
+    """a P of an IndexBand: a is alpha, P the mean of the last samples of mid of the book - M (form index: - I), rounded down.
 
-    highest = min(M (1 + y), max(I, M (1 + x))), lowest = max(M (1 - y), min(I, M (1 - x))), rounded inward to a tick.
-    Source: Bybit's price limit of futures without its premium term (alpha = 0).
+    One at each publication of the mark, none while a side of the book is empty or M (or I) is not VALID. Without any P is 0.
+    """
+
+    samples: Annotated[StrictInt, Field(ge=1, le=units.SAMPLES_MAX)]
+    alpha_ppm: Annotated[StrictInt, Field(ge=0, le=units.BAND_MAX_PPM)] = units.PPM
+
+
+class IndexBand(Row):
+    """Bounds around mark M and index I, with inner and outer rates x < y and a premium P. Otherwise as PercentBand.
+
+    mark:  highest = min(M (1 + y), max(I, M (1 + x) + a max(0, P))), lowest = max(M (1 - y), min(I, M (1 - x) + a min(0, P)))
+    index: highest = min(I (1 + y), max(I, I (1 + x) + a P)),         lowest = max(I (1 - y), min(I, I (1 - x) + a P))
+
+    rounded inward to a tick; without a last valid I, or M where the form reads it, there is no band. Sources: mark, Bybit's
+    price limit of futures (docs/v5/account/set-price-limit.mdx); index, OKX's after a listing (okx.com/help/6974388462605).
     """
 
     kind: Literal["index_anchored"]
+    form: Literal["mark", "index"] = "mark"
     inner_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
     outer_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    premium: BandPremium | None = None
     policy: BandPolicy = "reject"
     liquidation: StrictBool = False
 
@@ -341,8 +360,11 @@ Band = Annotated[Union[PercentBand, IndexBand], Field(discriminator="kind")]
 class LimitUpDown(Row):
     """No trade beyond anchor x (1 +- ppm), rounded inward to a tick; an order that would trade there pauses the market.
 
-    Its rest is cancelled, the market is PAUSED for pause_ns, then open again or, with resume: auction, collects orders for
-    auction_ns and is uncrossed. A STATE event in between stands and ends the pause. anchor: as in PercentBand.
+    Whatever its kind, it trades up to the limit and its rest is cancelled; a slice of the liquidation stops, and its account goes
+    on with its stages. FOK counts what stands inside, and is refused without a pause. Orders at rest stay, also beyond a limit:
+    they stop whoever comes to them, from either side. The market is PAUSED for pause_ns, then open again, or (resume: auction)
+    collects orders for auction_ns and is uncrossed. A STATE event in between stands and ends the pause. Only an open market
+    pauses: in another state the order just stops there. anchor: as in PercentBand. What an auction trades is not limited.
     """
 
     anchor: Literal["mark", "index"] = "mark"
@@ -914,6 +936,11 @@ class Venue(Row):
         intervals += [(("quoters", i, "refill_ns"), row.refill_ns) for i, row in enumerate(self.quoters)]
         intervals += [
             (("markets", i, "funding", "every_ns"), row.funding.every_ns) for i, row in enumerate(self.markets) if row.funding
+        ]
+        intervals += [
+            (("markets", i, "limit_up_down", "pause_ns"), row.limit_up_down.pause_ns)
+            for i, row in enumerate(self.markets)
+            if row.limit_up_down
         ]
         for path, every_ns in intervals:
             if self.clock.gap_max_ns // every_ns > units.TIMERS_MAX:

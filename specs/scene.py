@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from specs import rules, units
+from specs.model import bands
 from specs.model.margin import Brackets, Evaluation, Haircut, Spot
 from specs.tape import (
     EVENT,
@@ -66,6 +67,7 @@ class Book:
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
         self.spot = {market: Spot(venue, row) for market, row in enumerate(venue.markets) if row.spot}
+        self.index = [venue.number("indices", row.index) for row in venue.markets]
         self.stages = {Stage[row.kind.upper()]: row for row in venue.liquidation.stages}
         self.ranks = {stage: rank for rank, stage in enumerate(self.stages)}
 
@@ -119,6 +121,11 @@ class Scene:
         self.status = {row[0]: row[4] for row in tables["accounts"]}
         self.marks = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["marks"]}
         self.collateral = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["collateral"]}
+        self.indices = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["indices"]}
+        self.premiums: dict[int, list[int]] = defaultdict(list)  # samples of bands, by market
+        for market, _, premium in tables["premiums"]:
+            self.premiums[market].append(premium)
+        self.sampled = False  # a premium may have been sampled since: what it is now no outcome tells
         self.orders: dict[int, Order] = {}
         self.queues: dict[tuple[int, int, int], list[int]] = defaultdict(list)  # (market, side, price) -> order ids, oldest first
         self.states = dict(tables["states"])
@@ -142,6 +149,9 @@ class Scene:
             self._take(o.other_id, o.qty, from_shown=True)
             self._take(o.ref_id, o.qty, from_shown=o.market in self.auctions)
             self.last[o.market] = o.price
+        elif o.kind == OutcomeKind.BUSTED:
+            if self.book.clears:
+                self._undo(o)
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED):
             self._trade(o.account, o.other, o.market, -o.qty if o.side == Side.BUY else o.qty, -o.money)
         elif o.kind == OutcomeKind.CONVERT:
@@ -156,6 +166,10 @@ class Scene:
             self._refresh(o.ref_id, o.qty)
         elif o.kind == OutcomeKind.MARK:
             self.marks[o.market].put(o.grade, o.price)
+            self.sampled = True
+        elif o.kind == OutcomeKind.INDEX:
+            self.indices[o.ref_id].put(o.grade, o.price)
+            self.sampled = True
         elif o.kind == OutcomeKind.COLLATERAL:
             self.collateral[o.asset].put(o.grade, o.price)
         elif o.kind == OutcomeKind.OPENED:
@@ -186,6 +200,17 @@ class Scene:
         else:
             self._trade(o.account, o.other, o.market, lots, cash)
         self._pay(o.account, Chart.FEES, paid_in, o.money)
+
+    def _undo(self, o: Outcome) -> None:
+        """A fill that is busted: lots, or the base asset, and cash go back; so does the taker's fee."""
+        lots, paid_in = o.qty if o.side == Side.BUY else -o.qty, self.book.paid_in[o.market]
+        cash, spot = lots * o.price * self.book.multiplier[o.market], self.book.spot.get(o.market)
+        if spot:
+            self._pay(o.account, o.other, spot.base, lots * spot.units)
+            self._pay(o.other, o.account, paid_in, cash)
+        else:
+            self._trade(o.account, o.other, o.market, -lots, -cash)
+        self._pay(Chart.FEES, o.account, paid_in, o.money)
 
     def _pay(self, source: int, target: int, asset: int, money: int) -> None:
         self.balance[source, asset] -= money
@@ -428,10 +453,50 @@ class Scene:
         permits = [self.permit(price, action) for price in prices] + [self.state_permit(m, action) for m in states]
         return max(permits, default=Permit.ALLOW)
 
-    # -- limits of orders without a price of their own
+    # -- bands, limits up and down, and limits of orders without a price of their own
+
+    def _anchors(self, market: int) -> tuple[int | None, int | None]:
+        """Return the last valid mark and index of a market."""
+        mark, index = self.marks[market], self.indices[self.book.index[market]]
+        return mark.last_valid if mark.valid else None, index.last_valid if index.valid else None
+
+    def band_is_known(self, market: int) -> bool:
+        """Return whether what the outcomes tell makes the band's bounds: not once its premium can have been sampled."""
+        return not (self.sampled and getattr(self.book.venue.markets[market].band, "premium", None))
+
+    def band(self, market: int, side: int) -> int | None:
+        """Return the worst price that the market's band allows a side; None: any. Where it is not known: its outer bound."""
+        row = self.book.venue.markets[market]
+        if row.band is None:
+            return None
+        mark, index = self._anchors(market)
+        if not self.band_is_known(market):
+            outer, anchor = row.band.outer_ppm, mark if row.band.form == "mark" else index
+            there = mark is not None and index is not None if row.band.form == "mark" else index is not None
+            return bands.inward(side, bands.percent(side, anchor, outer, outer), row.tick_size) if there else None
+        samples = self.premiums.get(market)
+        return bands.bound_of(row.band, side, mark, index, sum(samples) // len(samples) if samples else 0, row.tick_size)
+
+    def limits(self, market: int) -> range | None:
+        """Return the prices at which there may be trades, between the limits down and up; None: there are no limits now."""
+        row, (mark, index) = self.book.venue.markets[market], self._anchors(market)
+        if row.limit_up_down is None:
+            return None
+        anchor = mark if row.limit_up_down.anchor == "mark" else index
+        return None if anchor is None else bands.limits_of(row.limit_up_down, anchor, row.tick_size)
+
+    def _in_band(self, market: int, side: int, limit: int, forced: bool = False) -> int:
+        """Return a limit not beyond the band; of the liquidation where the band binds it."""
+        row, bound = self.book.venue.markets[market].band, self.band(market, side)
+        if bound is None or (forced and not row.liquidation):
+            return limit
+        return min(limit, bound) if side == Side.BUY else max(limit, bound)
 
     def market_limit(self, market: int, side: int) -> int:
-        """Return the worst price of a MARKET order, on tick: so far from the mark, or from the best opposite price now."""
+        """Return the worst price of a MARKET order: so far from the mark, or from the best opposite price; inside the band."""
+        return self._in_band(market, side, self._market_bound(market, side))
+
+    def _market_bound(self, market: int, side: int) -> int:
         row = self.book.venue.markets[market]
         if row.market_bound_ticks is not None:
             first = self.first(market, Side.SELL if side == Side.BUY else Side.BUY)
@@ -455,10 +520,17 @@ class Scene:
         sold = balance if haircut.conversion_value(balance, price) <= need else haircut.conversion_qty(need, price)
         tick, bound = self.book.venue.markets[haircut.market].tick_size, self.book.stages[Stage.CONVERT].bound_ppm
         limit = max(units.div_ceil(price * (units.PPM - bound), units.PPM * tick) * tick, tick)
+        limit = self._in_band(haircut.market, Side.SELL, limit, forced=True)
         return min(balance // lot, units.div_ceil(sold, lot), units.QTY_MAX), limit
 
     def slice_limit(self, account: int, market: int, side: int) -> int:
-        """Return the worst price of a slice: ppm from the mark, or where the position's share of the margin is used up."""
+        """Return the worst price of a slice: ppm from the mark, or where the position's share of the margin is used up.
+
+        Inside the band where that binds the liquidation.
+        """
+        return self._in_band(market, side, self._slice_bound(account, market, side), forced=True)
+
+    def _slice_bound(self, account: int, market: int, side: int) -> int:
         bound = self.book.stages[Stage.BOOK].bound
         if bound.kind == "mark":
             return self._away(market, side, bound.ppm)
@@ -493,9 +565,16 @@ class Case:
     def walk(self) -> Iterator[tuple[Scene, Outcome]]:
         """Yield each outcome with the scene just before it."""
         scene = Scene(self.book, self.before)
+        scene.sampled = self._publishes_first
         for o in self.outcomes:
+            scene.sampled |= o.round > 0
             yield scene, o
             self._forward(scene, o)
+
+    @cached_property
+    def _publishes_first(self) -> bool:
+        """Whether something may have been published before the event itself was posted: a timer was due, or a batch is open."""
+        return bool(self.before["due"]) or any(time <= self.event.time_ns for _, _, time in self.before["timers"])
 
     def _forward(self, scene: Scene, o: Outcome) -> None:
         """Apply an outcome; whether an accepted order is reduce-only, and how it stays, stands in its event."""

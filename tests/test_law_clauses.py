@@ -13,16 +13,18 @@ import pytest
 
 from fuzz.twin import start
 from specs import laws
-from specs.model import accounts, adl, auction, exchange, fund, liquidation
+from specs.model import accounts, adl, auction, bands, bust, exchange, fund, liquidation
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.rules import Venue
-from specs.tape import Flow, OutcomeKind, Permit, Reason, Seam, SeamKind, Side, Status
+from specs.tape import EventKind, Flow, MarketState, OutcomeKind, Permit, Reason, Seam, SeamKind, Side, Status
 from tests.test_laws import FUNDED, TRADED, apart_venue, breaches
 from tests.twins import START_NS, rows_of, seam_row, small_venue, stages, tape
 
 _auto_add, _queue, _state_permit, _emit = accounts.auto_add, adl.queue, Exchange.state_permit, Exchange.emit
-_clearing, _meet, _fill_at, _flow = Exchange.clearing, Exchange._meet, Exchange._fill_at, Exchange.flow
+_clearing, _meet, _fill_at = Exchange.clearing, Exchange._meet, Exchange._fill_at
+_flow, _post_bust, _give_back = Exchange.flow, bust.post_bust, bust._give_back
+_judge, _limits, _resume_at = bands.judge, bands.limits, Exchange.resume_at
 
 
 # ---- the bugs
@@ -77,6 +79,77 @@ def _all_it_has(exchange, account, e):
         return False
     exchange.flow(Flow.AUTO_ADD, parent.number, account.number, exchange.numeraire, exchange.wallet(parent, exchange.numeraire))
     return True
+
+
+def _without_flow(kind):
+    def flow(self, said, source, target, asset, money):
+        if said != kind:
+            _flow(self, said, source, target, asset, money)
+
+    return flow
+
+
+def _twice_the_fee(self, kind, source, target, asset, money):
+    _flow(self, kind, source, target, asset, money * (2 if kind == Flow.FEE_RETURNED else 1))
+
+
+def _again_and_again(exchange, e):
+    for fill in exchange.kept:
+        fill.busted = False
+    return _post_bust(exchange, e)
+
+
+def _without_taker_fee(exchange, fill):
+    fee, fill.fee = fill.fee, 0
+    _give_back(exchange, fill)
+    fill.fee = fee
+
+
+def _no_trim_after_a_bust(exchange, e):
+    with mock.patch.object(Exchange, "trim", _nothing):
+        return _post_bust(exchange, e)
+
+
+def _only_counted(exchange, *fill):
+    exchange.fills += 1
+
+
+def _busting(post):
+    return Exchange._POST | {EventKind.BUST: post}
+
+
+def _unknown(exchange, e):
+    return Reason.UNKNOWN_FILL
+
+
+def _accepts(exchange, order):
+    return Reason.NONE
+
+
+def _refuses(exchange, order):
+    return Reason.PRICE_BAND
+
+
+def _as_it_is(exchange, market, side, limit):
+    return limit
+
+
+def _never_clips(exchange, order):
+    reason, order.clipped = _judge(exchange, order), False
+    return reason
+
+
+def _one_tick_less(exchange, market):
+    inside = _limits(exchange, market)
+    return range(inside.start + 5, inside.stop - 5)
+
+
+def _ends_halted(self, market):
+    self.set_state(market, MarketState.HALTED, Reason.PAUSE_ENDED)
+
+
+def _a_second_late(self, market, time_ns):
+    _resume_at(self, market, time_ns + 10**9)
 
 
 def _silent(kind):
@@ -178,6 +251,32 @@ HALT = {
     "states": {"halted": {"open": "refuse", "cancel": "refuse", "withdraw": "refuse", "liquidate": "defer", "funding": "refuse"}}
 }
 ADL = {"liquidation": {"stages": stages("takeover", adl={})}}
+FEES = {"taker_ppm": 1_000, "maker_ppm": 500}
+KEEPING = small_venue(limits={"fills_kept": 9}, market={"fees": FEES})
+FILLED = (
+    FUNDED
+    + """
+    1    buy 16 COINUSDT 10 @100 #1     |
+    1    sell 17 COINUSDT 10 @100 #2    |
+"""
+)
+FIVE = {"kind": "percent", "up_ppm": 50_000, "down_ppm": 50_000}
+TEN = {"ppm": 50_000, "pause_ns": 10**10}
+BEYOND = (
+    FUNDED
+    + """
+    1    sell 17 COINUSDT 1 @105 #1     |
+    1    sell 17 COINUSDT 1 @105.05 #2  |
+"""
+)
+
+
+def banded(**fields) -> Venue:
+    return small_venue(market={"band": FIVE | fields})
+
+
+def paused(**fields) -> Venue:
+    return small_venue(market={"limit_up_down": TEN | fields})
 
 
 @dataclass(frozen=True)
@@ -418,6 +517,61 @@ CLAUSES = [
             """,
             "who holds a position in a halted market withdraws": "2 state COINUSDT halted |\n 3 withdraw 16 USDT 5 | L21",
         }.items()
+    ),
+    *(
+        Clause("L23", story, where, name, bug, FILLED + rows, KEEPING)
+        for story, where, name, bug, rows in (
+            ("a busted maker's fee is kept", Exchange, "flow", _without_flow(Flow.FEE_RETURNED), "2 bust 0 | L23"),
+            ("a busted maker's fee comes back twice", Exchange, "flow", _twice_the_fee, "2 bust 0 | L23"),
+            ("a fill is busted again", Exchange, "_POST", _busting(_again_and_again), "2 bust 0 |\n 3 bust 0 | L23"),
+            ("a fill that is kept is unknown", Exchange, "_POST", _busting(_unknown), "2 bust 0 | L23"),
+        )
+    ),
+    Clause("L23", "a fill is not kept", bust, "keep", _only_counted, FILLED.replace("#2    |", "#2 | L23"), KEEPING),
+    Clause("L12", "a busted fill keeps its lots", bust, "_give_back", _nothing, FILLED + "2 bust 0 | L12", KEEPING),
+    Clause("L2", "a busted taker's fee is kept", bust, "_give_back", _without_taker_fee, FILLED + "2 bust 0 | L2", KEEPING),
+    Clause(
+        "L22",
+        "an order to close what a bust has taken away",
+        Exchange,
+        "_POST",
+        _busting(_no_trim_after_a_bust),
+        FILLED + "2 sell 16 COINUSDT 10 @105 reduce #3 |\n 3 bust 0 | L22",
+        KEEPING,
+    ),
+    *(
+        Clause("L27", story, bands, name, bug, rows, venue)
+        for story, name, bug, rows, venue in (
+            ("a bid beyond its band", "judge", _accepts, FUNDED + "1 buy 16 COINUSDT 1 @105.05 #1 | L27", banded()),
+            ("a bid inside its band is refused", "judge", _refuses, FUNDED + "1 buy 16 COINUSDT 1 @105 #1 | L27", banded()),
+            ("a clipped bid stands", "judge", _never_clips, FUNDED + "1 buy 16 COINUSDT 1 @106 #1 | L27", banded(policy="clip")),
+            ("a MARKET order goes beyond", "narrow", _as_it_is, BEYOND + "2 buy 16 COINUSDT 2 market #3 | L27", banded()),
+            ("a pause at the limit itself", "limits", _one_tick_less, BEYOND + "2 buy 16 COINUSDT 1 @105 #3 | L27", paused()),
+        )
+    ),
+    Clause(
+        "L27",
+        "a slice of the liquidation goes beyond the band that binds it",
+        liquidation,
+        "_in_band",
+        _as_it_is,
+        TRADED
+        + """
+        1    account 18                     |
+        1    deposit 18 USDT 500            |
+        1    buy 18 COINUSDT 16 @93.05 #3   |
+        2    source coin 94                 | L27
+        """,
+        banded(down_ppm=10_000, liquidation=True),
+    ),
+    *(
+        Clause("L27", story, Exchange, name, bug, BEYOND + "2 buy 16 COINUSDT 2 @106 #3 | " + rows, paused())
+        for story, name, bug, rows in (
+            ("no pause although one is due", "pause", _nothing, "L27"),
+            ("a pause lasts a second more", "resume_at", _a_second_late, "L27"),
+            ("a pause ends in another state", "resume", _ends_halted, "\n 12 clock | L27"),
+            ("a STATE event leaves the timer of the pause", "resume_never", _nothing, "\n 3 state COINUSDT open | L27"),
+        )
     ),
     Clause(
         "L17",

@@ -303,6 +303,17 @@ CASES = [
         small_venue(market={"self_trade": {"mode": "cancel_taker"}}),
     ),
     Broken(
+        "L27",
+        "nobody buys above 105, a lot is offered at 105.05",
+        FUNDED
+        + """
+        1    sell 17 COINUSDT 1 @105 #1     |
+        1    sell 17 COINUSDT 1 @105.05 #2  |
+        1    buy 16 COINUSDT 2 @106 #3      | L27
+        """,
+        small_venue(market={"limit_up_down": {"ppm": 50_000, "pause_ns": 10**10}}),
+    ),
+    Broken(
         "L28",
         "4 lots trade from 100 to 104, and at 100, the mark, 5 more are left over; above 101 none is",
         FUNDED

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import pytest
 
+from specs.scene import outcomes_of
 from specs.tape import MarketState
 from tests.test_model_tables import FUNDED, PRICED, TRADED, TWO_MARKETS, quoter
-from tests.twins import play, small_venue, stages, twin  # noqa: F401
+from tests.twins import play, say, small_venue, stages, tape, twin  # noqa: F401
 
 # ---- states
 
@@ -23,7 +24,7 @@ def test_a_state_is_set_by_name_and_told(twin):
         PRICED
         + """
     1    state 7 halted                 | REJECT UNKNOWN_MARKET
-    1    raw kind=12 market=0 qty=3     | REJECT BAD_STATE
+    1    raw kind=12 market=0 qty=7     | REJECT BAD_STATE
     1    raw kind=12 market=0 qty=-1    | REJECT BAD_STATE
     1    state COINUSDT reduce_only     | STATE_SET COINUSDT REDUCE_ONLY
     1    state COINUSDT halted          | STATE_SET COINUSDT HALTED
@@ -222,6 +223,68 @@ def test_one_halted_market_of_two(twin):
     4    state USDUSDT open             | STATE_SET USDUSDT OPEN; LIQUIDATION 16 2; TAKEOVER 16 long 4 COINUSDT @88 cash 350.4424 in round 1; TAKEOVER 16 long 100 USDUSDT @1 cash 99.5576 in round 1; RESTORED 16 0 FLAT in round 1
     """,
     )
+
+
+# ---- what each state allows by itself, activity by activity
+
+ALLOWED = """
+                open  reduce  cancel  amend  take   withdraw  liquidate  takeover  adl  funding
+    open        yes   yes     yes     yes    yes    yes       yes        yes       yes  yes
+    reduce_only no    yes     yes     yes    yes    yes       yes        yes       yes  yes
+    halted      no    no      yes     no     no     yes       no         no        no   yes
+    cancel_only no    no      yes     no     no     yes       no         no        no   yes
+    post_only   yes   yes     yes     yes    no     yes       no         no        no   yes
+    auction     yes   yes     yes     yes    rests  yes       no         no        no   yes
+    paused      no    no      yes     no     no     yes       no         no        no   yes
+"""
+"""Of waiting orders, which fire where `trigger` allows it, their own tests tell."""
+
+HELD = (
+    TRADED
+    + """
+    1    account 18                     | ...
+    1    deposit 18 USDT 50             | ...
+    1    sell 16 COINUSDT 1 @103 #3     | ...
+"""
+)
+"""16 is long 16 with an offer at 103, 17 is short 16, 18 has nothing; funding is due at 20 s."""
+
+ACTIVITIES = {  # what happens; the outcome that says that it was done; the one that says that it was not
+    "open": ("2 buy 18 COINUSDT 1 @99 #9", "ACCEPTED", "MARKET_STATE"),
+    "reduce": ("2 sell 16 COINUSDT 1 @104 #9", "ACCEPTED", "MARKET_STATE"),
+    "cancel": ("2 cancel 16 #3", "CANCELLED", "MARKET_STATE"),
+    "amend": ("2 amend 16 #3 @104", "AMENDED", "MARKET_STATE"),
+    "take": ("2 buy 17 COINUSDT 1 @103 #9", "FILL", "MARKET_STATE"),
+    "withdraw": ("2 withdraw 16 USDT 1", "WITHDRAWAL", "MARKET_STATE"),
+    "liquidate": ("2 source coin 94", "LIQUIDATION", "SUSPENDED"),
+    "takeover": ("2 source coin 94", "TAKEOVER", "SUSPENDED"),
+    "adl": ("2 source coin 94", "ADL", "SUSPENDED"),
+    "funding": ("20 clock", "FUNDING", "FUNDING COINUSDT 0 sum 0 MARKET_STATE"),
+}
+
+
+def _table() -> list[tuple[str, str, str]]:
+    """Return (state, activity, answer)."""
+    head, *rows = (line.split() for line in ALLOWED.strip().splitlines())
+    assert {*head} == {*ACTIVITIES} and [row[0] for row in rows] == [state.name.lower() for state in MarketState]
+    return [(row[0], activity, answer) for row in rows for activity, answer in zip(head, row[1:])]
+
+
+@pytest.mark.parametrize("state, activity, answer", _table())
+def test_what_a_state_allows(twin, state, activity, answer):
+    venue = small_venue(
+        market={"funding": {"every_ns": 60 * 10**9, "interest_ppb": 5_000, "damp_ppb": 10_000}},
+        liquidation={"stages": stages("takeover" if activity == "adl" else "adl", adl={})},
+    )
+    exchange = play(twin, venue, HELD + f"2 state COINUSDT {state} | ...")
+    event, done, refused = ACTIVITIES[activity]
+    said = [say(venue, o) for o in outcomes_of(exchange.apply(tape(venue, event + " |")[0]))]
+    told = any(word.startswith(done) and not word.endswith("MARKET_STATE") for word in said)
+    assert told == (answer == "yes"), said
+    if answer == "no":
+        assert any(word.startswith(refused) or word.endswith(refused) for word in said), said
+    if answer == "rests":
+        assert len(said) == 1 and said[0].startswith("ACCEPTED"), said
 
 
 # ---- reduce-only orders

@@ -21,8 +21,10 @@ VENUE = small_venue(
     market={
         "mark": {"kind": "median", "basis_samples": 2},
         "fees": {"taker_ppm": 500},
+        "band": {"kind": "index_anchored", "inner_ppm": 10**6, "outer_ppm": 10**6, "premium": {"samples": 2}},
         "funding": {"every_ns": 60 * 10**9, "interest_ppb": 100_000},
     },
+    limits={"fills_kept": 5},
     quoters=[
         {
             "account": 18,

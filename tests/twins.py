@@ -23,6 +23,7 @@ lots), `until=T` for when it expires, `show=N` for the lots shown at a time, `ow
     1    mode 16 18 COINUSDT 5           | MOVED 16 to 18 long 10 entry 1000; TRANSFER 5 USDT 16 to 18
     1    autoadd 18 on                   | AUTO_ADD_SET 18 on
     1    state COINUSDT halted           | STATE_SET COINUSDT HALTED
+    1    bust 0                          | BUSTED 0 17 sell 10 @100 from 16
 
 `& 2` at the end of an event says that two more of its batch follow; `raw` sets fields of the event by name. A row whose
 outcomes are `...` says nothing about them. FUNDING tells the rate, and the cumulative funding in whole units a lot.
@@ -218,6 +219,8 @@ def _event(venue: rules.Venue, text: str) -> bytes:
         fields |= {"kind": EventKind.AUTO_ADD, "account": int(words[0]), "qty": {"off": 0, "on": 1}[words[1]]}
     elif verb == "state":
         fields |= {"kind": EventKind.STATE, "market": number("markets", words[0]), "qty": MarketState[words[1].upper()]}
+    elif verb == "bust":
+        fields |= {"kind": EventKind.BUST, "ref_id": int(words[0])}
     else:
         raise ValueError(f"{verb!r} is no event")
     return pack(**fields)
@@ -300,9 +303,12 @@ def say(venue: rules.Venue, o: Outcome) -> str:
             return f"FUNDING {venue.markets[o.market].name} {_short(o.price, 9)} sum {_short(o.money, 13)}{skipped}"
         case OutcomeKind.STATE_SET:
             why = f" {Reason(o.reason).name}" if o.reason else ""
-            return f"STATE_SET {venue.markets[o.market].name} {MarketState(o.qty).name}{why}"
+            return f"STATE_SET {venue.markets[o.market].name} {MarketState(o.qty).name}{why}{at}"
         case OutcomeKind.UNCROSSED:
             return f"UNCROSSED {venue.markets[o.market].name} {o.qty} @{price} left {o.money}"
+        case OutcomeKind.BUSTED:
+            fee = f" fee {money}" if o.money else ""
+            return f"BUSTED {o.ref_id} {o.account} {side} {o.qty}{where} @{price} from {o.other}{fee}"
         case OutcomeKind.AUTO_ADD_SET:
             return f"AUTO_ADD_SET {o.account} {'on' if o.qty else 'off'}"
         case OutcomeKind.BOUND:

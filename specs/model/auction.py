@@ -23,9 +23,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from specs import units
+from specs.model import bust
 from specs.model.book import Order
 from specs.model.ledger import Account
-from specs.tape import Chart, Flow, MarketState, OutcomeKind, Reason, Side
+from specs.tape import Chart, Flow, OutcomeKind, Reason, Side
 
 
 class Clearing(NamedTuple):
@@ -85,14 +86,6 @@ def _nearest(price: int, tick: int) -> int:
 
 class Auctions:
     """How an exchange changes the state of a market, and uncrosses it when that ends an auction."""
-
-    def set_state(self, market: int, state: MarketState, reason: Reason = Reason.NONE) -> None:
-        """Every change of a market's state, asked for by an event or made by a timer, goes through here."""
-        if self.states[market] == MarketState.AUCTION and state != MarketState.AUCTION:
-            self.uncross(market)
-        self.states[market] = state
-        self.emit(OutcomeKind.STATE_SET, market=market, qty=state, reason=reason)
-        self.due_state = True
 
     def uncross(self, market: int) -> None:
         """Trade at the price that clears the book, anew where something took lots away, until it is not crossed."""
@@ -183,6 +176,7 @@ class Auctions:
         )
         if fee:
             self.flow(Flow.FEE, seller.number, Chart.FEES, quote, fee)
+        bust.keep(self, buyer.number, seller.number, market, Side.BUY, price, lots, fee, fee)
         self._reduce(buy, lots)
         self._reduce(sell, lots)
         self.trim(buyer, market)

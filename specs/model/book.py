@@ -14,7 +14,8 @@ class Order:
     """A live order. qty = shown + hidden is what is left of it, in lots.
 
     display: lots shown at a time, 0: all. tif: how it stays. expiry_ns: 0: never. reduce_only: never larger than the position it
-    closes. self_trade: its own mode, AS_MARKET: the market's. waits: for what fires it (specs/model/stops.py); not in the book.
+    closes. self_trade: its own mode, AS_MARKET: the market's.
+    clipped: a band gave it its price, and none of it rests. waits: for what fires it (specs/model/stops.py); not in the book.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Order:
         "expiry_ns",
         "reduce_only",
         "self_trade",
+        "clipped",
         "waits",
     )
 
@@ -50,7 +52,7 @@ class Order:
     ) -> None:
         self.order_id, self.account, self.market, self.side, self.price = order_id, account, market, side, price
         self.shown, self.hidden, self.display, self.tif, self.expiry_ns = qty, 0, display, tif, expiry_ns
-        self.reduce_only, self.self_trade, self.waits = reduce_only, self_trade, None
+        self.reduce_only, self.self_trade, self.clipped, self.waits = reduce_only, self_trade, False, None
 
     @property
     def qty(self) -> int:

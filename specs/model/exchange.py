@@ -4,7 +4,7 @@
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
     2 post     order -> match -> fills -> ledger; amend, cancel; account, deposit, withdraw, leverage, transfer, mode, auto-add,
-               state
+               state, bust
     3 price    sources -> index -> mark -> published {price, grade}; collateral
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections import namedtuple
+from collections import deque, namedtuple
 
 import numpy as np
 
 from specs import rules, units
-from specs.model import accounts, liquidation
+from specs.model import accounts, bands, bust, liquidation
 from specs.model.auction import Auctions
 from specs.model.book import Book, Order
 from specs.model.funding import Funding
@@ -36,6 +36,7 @@ from specs.model.mark import Mark
 from specs.model.orders import Orders
 from specs.model.quoter import Quoter
 from specs.model.seams import Seams
+from specs.model.states import States
 from specs.tape import (
     EVENT,
     EVENT_STRUCT,
@@ -78,7 +79,7 @@ def venue_digest(venue: rules.Venue) -> bytes:
     return hashlib.blake2b(venue.model_dump_json().encode(), digest_size=16).digest()
 
 
-class Exchange(Orders, Auctions, Margins):
+class Exchange(Orders, Auctions, Margins, States):
     """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file."""
 
     def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:
@@ -104,6 +105,8 @@ class Exchange(Orders, Auctions, Margins):
         self.value = [0] * len(venue.markets)  # money per lot at the last valid mark
         self.states = [MarketState.OPEN] * len(venue.markets)
         self.funding = {i: Funding(i, row.funding) for i, row in enumerate(venue.markets) if row.funding}
+        self.premiums = bands.premiums(venue)
+        self.fills, self.kept = 0, deque(maxlen=venue.limits.fills_kept)
         self.due_index: set[int] = set()
         self.due_mark: set[int] = set()
         self.due_state = False  # a market's state changed: whom it suspended or may resume is looked at again
@@ -162,12 +165,13 @@ class Exchange(Orders, Auctions, Margins):
         state = {
             name: value
             for name, value in self.__dict__.items()
-            if name not in ("venue", "indices", "marks", "quoters", "funding")
+            if name not in ("venue", "indices", "marks", "quoters", "funding", "premiums")
         }
         state["rules"] = venue_digest(self.venue)
         state["indices"] = [(index.published, index.samples) for index in self.indices]
         state["marks"] = [(mark.published, mark.basis) for mark in self.marks]
         state["funding"] = [(funding.index, funding.premium, funding.samples) for funding in self.funding.values()]
+        state["premiums"] = [premium.samples for premium in self.premiums.values()]
         state["quoters"] = [(quoter.reference, quoter.return_ns) for quoter in self.quoters]
         return pickle.dumps(state)
 
@@ -184,6 +188,8 @@ class Exchange(Orders, Auctions, Margins):
             mark.published, mark.basis = published, basis
         for funding, (index, premium, samples) in zip(exchange.funding.values(), state.pop("funding")):
             funding.index, funding.premium, funding.samples = index, premium, samples
+        for premium, samples in zip(exchange.premiums.values(), state.pop("premiums")):
+            premium.samples = samples
         for quoter, (reference, return_ns) in zip(exchange.quoters, state.pop("quoters")):
             quoter.reference, quoter.return_ns = reference, return_ns
         exchange.__dict__.update(state)
@@ -198,7 +204,7 @@ class Exchange(Orders, Auctions, Margins):
         published = lambda p: (int(p.grade), p.price, p.time_ns, int(p.valid), p.last_valid)  # noqa: E731
         maybe = lambda x: (int(x is not None), x if x is not None else 0)  # noqa: E731
         return {
-            "clock": [(self.now, self.events, self.engine_orders)],
+            "clock": [(self.now, self.events, self.engine_orders, self.fills)],
             "accounts": [(a.number, a.owner, *maybe(a.parent), int(a.status), int(a.auto_add)) for a in users],
             "leverage": [(a.number, m, x) for a in users for m, x in enumerate(a.leverage) if x],
             "balances": [(a.number, i, x) for a in accounts for i, x in enumerate(a.balance) if x],
@@ -215,6 +221,7 @@ class Exchange(Orders, Auctions, Margins):
             "samples": [(x.number, n, k, v) for x in self.indices for n in sorted(x.samples) for k, v in enumerate(x.samples[n])],
             "marks": [(m.number, *published(m.published), *maybe(self.last_price[m.number])) for m in self.marks],
             "basis": [(m.number, k, v) for m in self.marks for k, v in enumerate(m.basis)],
+            "premiums": [(m, k, v) for m, premium in self.premiums.items() for k, v in enumerate(premium.samples)],
             "collateral": [(asset, *published(p)) for asset, p in sorted(self.collateral.items())],
             "states": [(m, int(state)) for m, state in enumerate(self.states)],
             "funding": [(m, f.index, f.premium, f.samples) for m, f in self.funding.items()],
@@ -226,6 +233,7 @@ class Exchange(Orders, Auctions, Margins):
             ],
             "touched": [(n,) for n in sorted(self.ledger.touched)],
             "due": [(0, i) for i in sorted(self.due_index)] + [(1, m) for m in sorted(self.due_mark)] + [(2, 0)] * self.due_state,
+            "fills": [fill.row() for fill in self.kept],
             "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
         }
 
@@ -270,6 +278,8 @@ class Exchange(Orders, Auctions, Margins):
         elif kind == FUND:
             self.timers[kind, number] = self.funding[number].next_due(time_ns)
             self.funding[number].settle(self)
+        elif kind == RESUME:
+            self.resume(number)
         else:
             self.cancel_order(self.orders[number], Reason.EXPIRED)
         self.next_due = min(self.timers.values(), default=None)
@@ -283,6 +293,15 @@ class Exchange(Orders, Auctions, Margins):
 
     def expire_never(self, order: Order) -> None:
         if self.timers.pop((EXPIRE, order.order_id), None) is not None:
+            self.next_due = min(self.timers.values(), default=None)
+
+    def resume_at(self, market: int, time_ns: int) -> None:
+        """The pause of a market, or the auction after it, has a timer."""
+        self.timers[RESUME, market] = time_ns
+        self.next_due = min(self.timers.values())
+
+    def resume_never(self, market: int) -> None:
+        if self.timers.pop((RESUME, market), None) is not None:
             self.next_due = min(self.timers.values(), default=None)
 
     def _heard(self, source: int) -> None:
@@ -411,14 +430,6 @@ class Exchange(Orders, Auctions, Margins):
         self._heard(e.source)
         return Reason.NONE
 
-    def _post_state(self, e: Event) -> Reason:
-        if e.market >= len(self.books):
-            return Reason.UNKNOWN_MARKET
-        if e.qty not in MarketState._value2member_map_:
-            return Reason.BAD_STATE
-        self.set_state(e.market, MarketState(e.qty))
-        return Reason.NONE
-
     _POST = {
         EventKind.CLOCK: _post_clock,
         EventKind.ACCOUNT: _post_account,
@@ -434,7 +445,8 @@ class Exchange(Orders, Auctions, Margins):
         EventKind.TRANSFER: accounts.post_transfer,
         EventKind.MODE: accounts.post_mode,
         EventKind.AUTO_ADD: accounts.post_auto_add,
-        EventKind.STATE: _post_state,
+        EventKind.STATE: States.post_state,
+        EventKind.BUST: bust.post_bust,
     }
 
     # ---- the ways in which state moves, each with its outcome
@@ -536,6 +548,8 @@ class Exchange(Orders, Auctions, Margins):
                     changed = True
                     self.value[mark.number] = p.last_valid * mark.multiplier
                     self.emit(OutcomeKind.MARK, market=mark.number, price=p.price, grade=p.grade)
+                if mark.number in self.premiums:
+                    self.premiums[mark.number].sample(self)
         self.due_mark.clear()
         for haircut in self.haircuts:
             if haircut.index in sampled and self._publish_collateral(haircut):

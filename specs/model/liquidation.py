@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from specs import rules, units
-from specs.model import accounts, adl, fund, trigger
+from specs.model import accounts, adl, bands, fund, trigger
 from specs.model.book import Order
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
@@ -110,12 +110,17 @@ def _run_stages(exchange, account: Account, stages) -> None:
 
 
 def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> None:
-    """One bounded IOC slice of the position with the largest maintenance; then the fee on what was filled."""
+    """One bounded IOC slice of the position with the largest maintenance; then the fee on what was filled.
+
+    None in a market that another slice of this round has paused.
+    """
     exchange.visit(Stage.BOOK)
     exchange.stage = Stage.BOOK
     needs = [(exchange.maintenance(account, m), -m) for m in range(len(account.qty)) if account.qty[m]]
     need, market = max(needs)
     market = -market
+    if exchange.state_permit(market, Action.LIQUIDATE) >= Permit.DEFER:
+        return
     qty = abs(account.qty[market])
     if row.quantity == "restore":
         qty = _restore_qty(exchange, account, market, e)
@@ -123,6 +128,7 @@ def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> No
     limit = _limit(exchange, account, market, row.bound, need, e.maintenance)
     if limit is None:
         return
+    limit = _in_band(exchange, market, side, limit)
     order = Order(exchange.next_order_id(), account.number, market, side, limit, qty, Tif.IOC)
     notional = exchange.match(order, limit, qty, Stage.BOOK).notional
     rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
@@ -186,6 +192,12 @@ def _limit(exchange, account: Account, market: int, bound, need: int, maintenanc
     return min(limit, units.PRICE_MAX) if limit >= tick else None
 
 
+def _in_band(exchange, market: int, side: int, limit: int) -> int:
+    """Return the limit of a slice, not beyond the market's band where that binds the liquidation."""
+    band = exchange.venue.markets[market].band
+    return bands.narrow(exchange, market, side, limit) if band is not None and band.liquidation else limit
+
+
 def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
     """The backstop takes every position: the account gets its value at the mark less its share of the remaining margin.
 
@@ -245,7 +257,10 @@ def _convert(exchange, account: Account, row: rules.ConvertStage) -> None:
 
 
 def _sell(exchange, account: Account, haircut, sold: int, bound_ppm: int) -> None:
-    """One IOC slice in the venue's own book: the lots of `sold`, no further below the collateral's price than the bound."""
+    """One IOC slice in the venue's own book: the lots of `sold`, no further below the collateral's price than the bound.
+
+    Nor beyond the market's band, where that binds the liquidation.
+    """
     market = haircut.market
     if exchange.state_permit(market, Action.LIQUIDATE) >= Permit.DEFER:
         return
@@ -253,6 +268,7 @@ def _sell(exchange, account: Account, haircut, sold: int, bound_ppm: int) -> Non
     lots = min(account.balance[haircut.asset] // lot, units.div_ceil(sold, lot), units.QTY_MAX)
     price = exchange.collateral[haircut.asset].last_valid
     limit = max(units.div_ceil(price * (units.PPM - bound_ppm), units.PPM * tick) * tick, tick)
+    limit = _in_band(exchange, market, Side.SELL, limit)
     order = Order(exchange.next_order_id(), account.number, market, Side.SELL, limit, lots, Tif.IOC)
     exchange.match(order, limit, lots, Stage.CONVERT)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from specs import rules, units
+from specs.model import bands, bust
 from specs.model.book import Order
 from specs.model.ledger import Account
 from specs.tape import (
@@ -185,7 +186,7 @@ class Orders:
             order.show(min(self._closable(account, market, order.side), row.limits.qty_max or units.QTY_MAX))
             if not order.qty:
                 return Reason.NOT_REDUCING, 0
-        reason = self._limits(account, order, row)
+        reason = bands.judge(self, order) or self._limits(account, order, row)
         if reason:
             return reason, 0
         if order.reduce_only and order.qty > self._closable(account, market, order.side):
@@ -328,7 +329,11 @@ class Orders:
         return Reason.GRADE_REFUSED if by_mark and self.grade_permit(order.market, Action.OPEN) >= Permit.DEFER else Reason.NONE
 
     def _market_limit(self, market: int, side: int) -> int:
-        """Return the worst price a MARKET order takes, on tick: so far from the mark, or from the best opposite price.
+        """Return the worst price a MARKET order takes: its own bound, not beyond the market's band."""
+        return bands.narrow(self, market, side, self._market_bound(market, side))
+
+    def _market_bound(self, market: int, side: int) -> int:
+        """Return the bound of a MARKET order, on tick: so far from the mark, or from the best opposite price.
 
         Of an empty opposite side: the price that reaches nothing.
         """
@@ -353,12 +358,15 @@ class Orders:
         """Return the lots that an order would trade at once, at most its own: the queue as it would be met, order by order.
 
         Hidden lots count; those of the order's own account do as its self-trade mode lets them; a reduce-only order counts for
-        what its account can still close when it is met.
+        what its account can still close when it is met. What stands beyond a limit up or down, and behind it, does not.
         """
+        inside = bands.limits(self, order.market)
         mode, taker = self._self_trade(order), self.ledger.accounts[order.account]
         opposite = Side.SELL if order.side == Side.BUY else Side.BUY
         found, traded = 0, {}
         for level in self.books[order.market].queue(opposite, limit):
+            if inside is not None and level[0].price not in inside:
+                return found
             queue = [(maker, maker.shown, maker.hidden) for maker in level]
             while queue:
                 maker, shown, hidden = queue.pop(0)
@@ -387,13 +395,14 @@ class Orders:
         matched = self.match(order, limit, order.qty, Stage.NONE)
         if not matched.left:
             return
-        if order.tif in RESTING and not matched.stopped:
+        if order.tif in RESTING and not matched.stopped and not order.clipped:
             order.show(matched.left)
             self.books[order.market].rest(order)
             self.orders[order.order_id] = account.orders[order.order_id] = order
             self.expire_at(order)
         else:
-            self._say(OutcomeKind.CANCELLED, order, matched.left, reason=matched.stopped or Reason.IOC_REMAINDER)
+            reason = Reason.PRICE_BAND if order.clipped else Reason.IOC_REMAINDER
+            self._say(OutcomeKind.CANCELLED, order, matched.left, reason=matched.stopped or reason)
 
     def match(self, order: Order, limit: int, qty: int, stage: Stage) -> Matched:
         """Trade up to qty lots against the book at `limit` or better, best price first, oldest first.
@@ -401,17 +410,21 @@ class Orders:
         In a liquidation a resting order of the same owner is cancelled, not met; else the taker's self-trade mode decides. A
         taker of a spot market stops where it cannot give, or has no room for, what the next fill moves: fees are rounded up fill
         by fill. Only the shown lots of an order are met; then it shows more, at the back of its level. An auction meets nobody.
+        A taker that comes to a price beyond a limit up or down stops there, and the market pauses.
         """
         market, side = order.market, order.side
         fees = self.venue.markets[market].fees
         book, taker = self.books[market], self.ledger.accounts[order.account]
         opposite = Side.SELL if side == Side.BUY else Side.BUY
         mode = SelfTrade.CANCEL_MAKER if stage else self._self_trade(order)
-        left, notional = qty, 0
+        left, notional, inside = qty, 0, bands.limits(self, market)
         while left and self.states[market] != MarketState.AUCTION:
             maker = book.best(opposite)
             if maker is None or not self._reaches(side, limit, maker.price):
                 break
+            if inside is not None and maker.price not in inside:
+                self.pause(market)
+                return Matched(left, notional, Reason.LIMIT_UP_DOWN)
             if mode != SelfTrade.ALLOW and self._same(maker, taker, stage):
                 left = self._prevent(mode, order, maker, left, stage)
                 if mode in (SelfTrade.CANCEL_TAKER, SelfTrade.CANCEL_BOTH):
@@ -485,6 +498,7 @@ class Orders:
         )
         if maker_fee:
             self.flow(Flow.FEE, maker.account, Chart.FEES, quote, maker_fee)
+        bust.keep(self, taker.number, maker.account, market, side, maker.price, lots, fee, maker_fee)
         self._reduce(maker, lots)
         self.trim(taker, market)
         self.trim(self.ledger.accounts[maker.account], market)
