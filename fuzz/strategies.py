@@ -37,6 +37,7 @@ from specs.tape import (
     Side,
     Stage,
     Tif,
+    TriggerBy,
     money_split,
 )
 
@@ -161,9 +162,12 @@ _BRACKETS = [
 _HUGE_BRACKETS = [{"notional_max": 10**24, "leverage_max": 20, "maintenance_ppm": 25_000}]  # for quantities at their bounds
 _GRADES = [
     {},
-    {action: "last_valid" for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding")},
+    {
+        action: "last_valid"
+        for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger")
+    },
     {"reduce": "last_valid", "liquidate": "last_valid", "takeover": "defer", "convert": "defer", "adl": "last_valid"},
-    {"open": "last_valid", "reduce": "last_valid", "liquidate": "defer"},
+    {"open": "last_valid", "reduce": "last_valid", "liquidate": "defer", "trigger": "last_valid"},
 ]
 _STATES = [
     {},
@@ -208,6 +212,7 @@ def _trading(choices: Choices) -> dict:
     return {
         "market_bound_ppm": pick(choices, (300_000, 20_000)),
         "market_bound_ticks": pick(choices, (None, None, 40, 3)),
+        "trigger_protect_ppm": pick(choices, (150_000, 2_000)),
         "self_trade": pick(choices, _SELF_TRADES),
     }
 
@@ -375,6 +380,7 @@ KINDS = {  # kind of step: its share of the tape
     "cancel": 7,
     "kinds": 9,
     "amend": 6,
+    "stop": 12,
     "own": 3,
     "sweep": 2,
     "deposit": 6,
@@ -495,12 +501,13 @@ class TapeMaker:
         return max(tick, (price // tick + (ticks if side == Side.SELL else -ticks)) * tick)
 
     def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int, flags: int = 0, **more: int) -> None:
+        """Send an order; `more` may make another kind of event of it."""
         order_id, self.next_id = self.next_id, self.next_id + 1
         self.ids.append((account, order_id))
         self.sent[order_id] = market, side
         price = 0 if tif == Tif.MARKET else price
         fields = {"account": account, "market": market, "ref_id": order_id, "side": side, "tif": tif, "price": price, "qty": qty}
-        self.put(kind=EventKind.ORDER, flags=flags, **fields | more)
+        self.put(**{"kind": EventKind.ORDER, "flags": flags} | fields | more)
 
     def close(self) -> None:
         """A reduce-only order of somebody who traded: on either side, so that some are refused."""
@@ -544,10 +551,46 @@ class TapeMaker:
         account, order_id = self.ids[-1 - self.choices.below(min(len(self.ids), 8))] if self.ids else (USERS_FROM, 1)
         market, side = self.sent.get(order_id, (self.traded, Side.BUY))
         market, price, tick = self._market(market)
-        price, qty = pick(
-            self.choices, ((0, 1), (0, 3), (self._near(price, tick, side), 0), (0, self._lots(market, account)), (0, 0), (-1, 2))
+        near = self._near(price, tick, side)
+        price, qty, trigger = pick(
+            self.choices,
+            ((0, 1, 0), (0, 3, 0), (near, 0, 0), (0, self._lots(market, account), 0), (0, 0, near), (0, 0, 0), (-1, 2, 0)),
         )
-        self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty)
+        self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty, amount_lo=trigger)
+
+    def stop(self) -> None:
+        """An order that waits for a price nearby; now and then for one that is there already."""
+        account, (market, price, tick) = self._who(), self._market(self.traded)
+        if self.ids and self.choices.below(3):
+            account = self.ids[-1 - self.choices.below(min(len(self.ids), 3))][0]  # who may hold something
+        kind = pick(self.choices, (EventKind.STOP, EventKind.TRAILING, EventKind.TAKE_PROFIT, EventKind.STOP))
+        side = pick(self.choices, (Side.SELL, Side.BUY))
+        away_ppm = pick(self.choices, (1_000, 5_000, 200, 20_000, 1_000, 60_000, 5_000, -3_000))
+        rises = (side == Side.BUY) != (kind == EventKind.TAKE_PROFIT)
+        trigger = max(tick, price * (units.PPM + (away_ppm if rises else -away_ppm)) // units.PPM // tick * tick)
+        if kind == EventKind.TRAILING:
+            trigger = abs(away_ppm) if self.choices.below(2) else max(1, price * abs(away_ppm) // units.PPM)
+        in_ppm = kind == EventKind.TRAILING and trigger == abs(away_ppm)
+        tif, flags, more = pick(
+            self.choices,
+            (
+                (Tif.MARKET, 0, {}),
+                (Tif.MARKET, Flag.REDUCE_ONLY, {}),
+                (Tif.GTC, 0, {}),
+                (Tif.MARKET, Flag.CLOSE_ONLY, {}),
+                (Tif.IOC, Flag.PROTECT, {}),
+                (Tif.MARKET, Flag.PROTECT, {}),
+                (Tif.GTD, 0, {"amount_hi": self.now + pick(self.choices, (units.NS, 3 * units.NS, 30 * units.NS))}),
+                (Tif.POST_REPRICE, 0, {}),
+                (Tif.FOK, Flag.REDUCE_ONLY, {"asset": SelfTrade.DECREMENT}),
+                (Tif.GTC, Flag.REDUCE_ONLY | Flag.PROTECT, {}),
+            ),
+        )
+        lots = 0 if flags & Flag.CLOSE_ONLY else pick(self.choices, (1, self._lots(market, account), 3))
+        by = pick(self.choices, (TriggerBy.MARK, TriggerBy.LAST, TriggerBy.INDEX, TriggerBy.MARK))
+        more |= {"kind": kind, "source": by, "amount_lo": trigger}
+        flags |= Flag.DISTANCE_PPM * in_ppm
+        self._send(account, market, side, tif, self._near(price, tick, side), lots, flags, **more)
 
     def own(self) -> None:
         """Two accounts of one owner, or one account with itself, meet at a price."""
@@ -786,6 +829,8 @@ class TapeMaker:
             "price": self.venue.markets[0].tick_size * 100,
             "qty": 1,
         }
+        stop = order | {"kind": EventKind.STOP, "source": TriggerBy.MARK, "amount_lo": order["price"] * 2}
+        trail = stop | {"kind": EventKind.TRAILING}
         amount = {"kind": EventKind.DEPOSIT, "account": USERS_FROM, "amount": ONE}
         source = {"kind": EventKind.SOURCE, "source": self.choices.below(len(self.prices))}
         self.put(
@@ -832,6 +877,23 @@ class TapeMaker:
                     order | {"asset": 65_535},
                     order | {"flags": int(Flag.CLOSE_ONLY)},
                     order | {"flags": int(Flag.CLOSE_ONLY), "qty": 0},
+                    stop | {"source": 0},
+                    stop | {"source": 4},
+                    stop | {"amount_lo": 0},
+                    stop | {"amount_lo": order["price"] * 2 + 1},
+                    stop | {"amount_lo": 2**64 - 1},
+                    stop | {"amount_lo": order["price"], "side": Side.BUY},
+                    stop | {"flags": int(Flag.DISTANCE_PPM)},
+                    stop | {"account": 7},
+                    stop | {"market": 9},
+                    stop | {"ref_id": 1},
+                    stop | {"tif": Tif.GTD},
+                    stop | {"flags": int(Flag.CLOSE_ONLY)},
+                    stop | {"source": TriggerBy.LAST, "market": len(self.venue.markets) - 1},
+                    trail | {"amount_lo": 0},
+                    trail | {"amount_lo": units.PPM, "flags": int(Flag.DISTANCE_PPM)},
+                    trail | {"amount_lo": 2**63, "side": Side.SELL},
+                    trail | {"amount_lo": 10**9, "side": Side.SELL},
                     {"kind": EventKind.AMEND, "account": USERS_FROM, "ref_id": 2**64 - 1, "qty": 1},
                     {"kind": EventKind.AMEND, "account": USERS_FROM + 1, "ref_id": max(self.next_id - 1, 0), "qty": -1},
                     {"kind": EventKind.AMEND, "account": USERS_FROM + 1, "ref_id": max(self.next_id - 1, 0), "amount_lo": 1},
