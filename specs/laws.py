@@ -29,6 +29,8 @@
     L24  an order does what its kind says: FOK trades all at once, post-only makes, IOC and MARKET do not rest, GTD leaves at its
          time, close-only takes the whole position, and nothing shows more than its display
     L25  nobody trades with himself where the market's row or the taker forbids it; who is spared a trade by it would have had one
+    L26  waiting orders fire when, and only when, their trigger is true and a row allows it; in order of entry, before anybody is
+         selected for liquidation, and PROTECT cancels instead where the price is too far from the mark
     L28  an auction trades at one price: the one that trades most, of those that which leaves least, of those the nearest to the
          reference, then the higher; it trades all that was told, and cancels nothing that could have traded; afterwards the book
          is not crossed. Who trades first is L4, that nobody trades beyond his limit L5
@@ -54,7 +56,7 @@ from specs import rules, units
 from specs.errors import LawBroken
 from specs.model.exchange import PUBLISH, STALE
 from specs.model.margin import Haircut
-from specs.scene import STATUS_AFTER, Book, Case, Order, Outcome, Scene, Tables, event_of, outcomes_of
+from specs.scene import STATUS_AFTER, Book, Case, Order, Outcome, Scene, Sent, Tables, event_of, outcomes_of
 from specs.tape import (
     EVENT,
     FLOWS,
@@ -78,6 +80,7 @@ from specs.tape import (
     Status,
     Tif,
 )
+from specs.waiting import WAITS, waiting_orders_fire
 
 Breaches = Iterator[str]
 
@@ -138,8 +141,10 @@ def price_then_time(case: Case) -> Breaches:
 def fills_within_limits(case: Case) -> Breaches:
     limits: dict[int, int] = {}  # of liquidation slices and MARKET orders, as they stood when they began
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.tif == Tif.MARKET:
-            limits[o.ref_id] = scene.market_limit(o.market, o.side)
+        if o.kind == OutcomeKind.ACCEPTED:
+            limits.pop(o.ref_id, None)
+            if _at_market(case, scene, o):
+                limits[o.ref_id] = scene.market_limit(o.market, o.side)
         if o.kind != OutcomeKind.FILL:
             continue
         maker, taker = scene.orders.get(o.other_id), scene.orders.get(o.ref_id)
@@ -271,17 +276,22 @@ def _moved_with_margin(case: Case) -> Breaches:
             yield f"a switch leaves account {who} with equity {equity}, it needs {needs}"
 
 
+def _at_market(case: Case, scene: Scene, o: Outcome) -> bool:
+    """Return whether an accepted order has no price of its own."""
+    sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
+    return sent is not None and sent.tif == Tif.MARKET
+
+
 def _judged(case: Case, scene: Scene, o: Outcome) -> tuple[Order, bool, int]:
     """Return an accepted order, whether it is judged at the mark, and the requirement of its market with it."""
     order = Order(o.market, o.side, o.price, o.account, o.qty)
-    at_mark = case.event.kind == EventKind.ORDER and case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
+    at_mark = _at_market(case, scene, o)
     return order, at_mark, scene.requirement(o.account, o.market, order, at_mark)
 
 
 def _spot_order_is_funded(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """A spot order's account has what it gives, beside its other spot orders, and initial margin without all of it."""
-    at_market = case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
-    price = scene.market_limit(o.market, o.side) if at_market else o.price
+    price = scene.market_limit(o.market, o.side) if _at_market(case, scene, o) else o.price
     asset, amount = scene.gives(o.market, o.side, o.qty, price, case.book.venue.markets[o.market].fees.taker_ppm)
     if scene.free(o.account, asset) < amount:
         yield f"order {o.ref_id} of account {o.account} gives {amount} of asset {asset}, free are {scene.free(o.account, asset)}"
@@ -663,7 +673,7 @@ class _Queue:
         cash = (o.qty if o.side == Side.BUY else -o.qty) * scene.value(o.market) - part
         if o.money != cash:
             yield f"{o.qty} lots of account {o.account} go to account {o.other} for {o.money}, their part is {cash}"
-        if any((x.account, x.market) == (o.other, o.market) for x in scene.orders.values()):
+        if any((x.account, x.market) == (o.other, o.market) for x in (*scene.orders.values(), *scene.waiting.values())):
             yield f"account {o.other} is deleveraged and keeps orders in market {o.market}"
         self.closed[o.other] = o.qty
 
@@ -734,7 +744,8 @@ def limits_are_not_silent(case: Case) -> Breaches:
     e, limits = case.event, case.book.venue.limits
     answer = _ANSWERS.get(e.kind)
     answers = 1 + (e.kind == EventKind.MODE and e.amount > 0)  # margin that goes with a position is told too
-    if not case.rejected and answer and sum(answer(e, o) for o in case.outcomes) != answers:
+    told = [o for o in case.outcomes if o.kind != OutcomeKind.ACCEPTED or not case.fired(o)]
+    if not case.rejected and answer and sum(answer(e, o) for o in told) != answers:
         yield f"a {EventKind(e.kind).name} of account {e.account} has no answer"
     if not case.rejected and e.kind in _MANY:
         yield from _cancelled_all(case)
@@ -744,9 +755,9 @@ def limits_are_not_silent(case: Case) -> Breaches:
                 yield from _within_market_limits(case, scene, o)
         elif o.kind == OutcomeKind.FILL and o.market in scene.auctions:
             yield from _auction_within_limits(case, scene, o)
-    orders = Counter(row[5] for row in case.after["orders"])
-    if len(case.after["orders"]) > limits.orders_max:
-        yield f"{len(case.after['orders'])} orders rest, at most {limits.orders_max}"
+    orders = Counter([row[5] for row in case.after["orders"]] + [row[2] for row in case.after["waiting"]])
+    if orders.total() > limits.orders_max:
+        yield f"{orders.total()} orders rest or wait, at most {limits.orders_max}"
     for account, count in orders.items():
         if count > limits.orders_per_account_max:
             yield f"account {account} has {count} orders, at most {limits.orders_per_account_max}"
@@ -770,7 +781,7 @@ def _cancelled_all(case: Case) -> Breaches:
         if o.kind == OutcomeKind.CANCELLED and o.reason == reason:
             named = {
                 order_id
-                for order_id, order in scene.orders.items()
+                for order_id, order in {**scene.orders, **scene.waiting}.items()
                 if order.account == e.account and order.side in sides and (everywhere or order.market == e.market)
             }
             if told != named:
@@ -917,6 +928,11 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
             return _permitted_order(case, scene, o)
     if o.kind == OutcomeKind.AMENDED:
         return scene.state_permit(o.market, Action.AMEND)
+    if o.kind == OutcomeKind.WAITING and case.event.kind in WAITS:
+        reduces = case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)
+        return scene.state_permit(o.market, Action.REDUCE if reduces else Action.OPEN)
+    if o.kind == OutcomeKind.TRIGGERED and o.ref_id in scene.waiting:
+        return scene.trigger_permit(o.market, scene.waiting[o.ref_id].by)
     if o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.USER, Reason.MASS_CANCEL):
         return scene.state_permit(o.market, Action.CANCEL)
     if o.kind == OutcomeKind.FILL and not o.stage and o.market not in scene.auctions:
@@ -941,7 +957,8 @@ def _permitted_order(case: Case, scene: Scene, o: Outcome) -> Permit:
     action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
     lots = scene.qty[account, o.market]
     mine = [x for x in scene.orders.values() if (x.account, x.market, x.side) == (account, o.market, o.side)]
-    reduce_only = case.asks(o) and case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)
+    sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
+    reduce_only = sent is not None and sent.reduce_only
     resting = 0 if reduce_only else sum(x.qty for x in mine)  # with them it could flip what it may only close
     closes = o.qty + resting <= (lots if o.side == Side.SELL else -lots)
     state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
@@ -1113,7 +1130,8 @@ def _sampled(case: Case, market: int, stop: Outcome | None, index: int, time: in
 
 def reduce_only_stays_below(case: Case) -> Breaches:
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY):
+        sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
+        if sent and sent.reduce_only:
             yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
         if o.kind == OutcomeKind.AMENDED and o.ref_id in scene.orders and scene.orders[o.ref_id].reduce_only:
             yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
@@ -1162,10 +1180,10 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
 
 
 def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
-    """Who takes has sent the order, or is in liquidation; who makes has an order there; the fee is the market's."""
+    """Who takes sent the order, now or before, or is in liquidation; who makes has an order there; the fee is the market's."""
     forced = o.stage in (Stage.BOOK, Stage.CONVERT)
     asked = case.asks(o) and case.event.account == o.account
-    if o.market in scene.auctions:  # neither has asked in this event: both have an order there
+    if case.fired(o) or o.market in scene.auctions:  # who asked before; in an auction neither has asked in this event
         asked = o.ref_id in scene.orders and scene.orders[o.ref_id].account == o.account
     if not (scene.status[o.account] == Status.LIQUIDATING if forced else asked):
         yield f"account {o.account} trades and has not asked for it, nor is it in liquidation"
@@ -1233,26 +1251,29 @@ def _auto_add_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
 
 
 def orders_keep_their_kind(case: Case) -> Breaches:
-    traded: Counter[int] = Counter()
+    killed: dict[int, int] = {}  # of FOK orders: lots that they have still to trade
     for scene, o in case.walk():
         if o.kind == OutcomeKind.FILL:
-            traded[o.ref_id] += o.qty
+            if o.ref_id in killed:
+                killed[o.ref_id] -= o.qty
             order = scene.orders.get(o.ref_id)
             takes = not o.stage and o.market not in scene.auctions
             if takes and order is not None and order.tif in (Tif.POST_ONLY, Tif.POST_REPRICE):
                 yield f"order {o.ref_id}, which may only make, takes"
         elif o.kind == OutcomeKind.REFRESHED:
             yield from _refreshed(scene, o)
-        elif o.kind == OutcomeKind.ACCEPTED and case.asks(o):
-            yield from _as_asked(case, scene, o)
+        elif o.kind == OutcomeKind.ACCEPTED and (sent := case.sent(scene, o)):
+            yield from _as_asked(case, scene, o, sent)
+            yield from _filled(killed.pop(o.ref_id, 0), o.ref_id)
+            killed |= {o.ref_id: o.qty} if sent.tif == Tif.FOK else {}
         elif o.kind == OutcomeKind.CANCELLED and o.reason == Reason.EXPIRED:
-            due = next((row[11] for row in case.before["orders"] if row[4] == o.ref_id), None)
+            times = [row[11] for row in case.before["orders"] if row[4] == o.ref_id]
+            times += [row[14] for row in case.before["waiting"] if row[1] == o.ref_id]
+            due = next(iter(times), None)
             if due != o.time_ns:
                 yield f"order {o.ref_id} expires at {o.time_ns}, its time is {due}"
-    e = case.event
-    accepted = next((o.qty for o in case.outcomes if o.kind == OutcomeKind.ACCEPTED and case.asks(o)), None)
-    if accepted is not None and e.tif == Tif.FOK and traded[e.ref_id] != accepted:
-        yield f"order {e.ref_id} is FOK for {accepted} lots and trades {traded[e.ref_id]}"
+    for order_id, left in killed.items():
+        yield from _filled(left, order_id)
     now = case.after["clock"][0][0]
     for market, side, price, place, order_id, account, qty, _, shown, display, tif, expiry_ns, _ in case.after["orders"]:
         if tif not in (Tif.GTC, Tif.GTD, Tif.POST_ONLY, Tif.POST_REPRICE):
@@ -1266,21 +1287,30 @@ def orders_keep_their_kind(case: Case) -> Breaches:
             yield f"order {order_id} shows {shown} lots, the outcomes say {told.shown}"
 
 
-def _as_asked(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """An accepted order is the one that was sent: its price may be another only where its kind or a row gives it one."""
-    e = case.event
-    if o.price != e.price and e.tif != Tif.POST_REPRICE:
-        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}"
-    if e.tif == Tif.POST_REPRICE and (o.price > e.price if e.side == Side.BUY else o.price < e.price):
-        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}, which is worse"
-    if e.flags & Flag.CLOSE_ONLY:
-        lots = scene.qty[o.account, o.market]
-        held = max(0, lots if o.side == Side.SELL else -lots)
+def _filled(left: int, order_id: int) -> Breaches:
+    if left:
+        yield f"order {order_id} is FOK and does not trade {left} of its lots"
+
+
+def _as_asked(case: Case, scene: Scene, o: Outcome, sent: Sent) -> Breaches:
+    """An accepted order is the one that was sent: its price may be another only where its kind or a row gives it one.
+
+    A reduce-only order that has waited is cut to the position that it finds.
+    """
+    if o.side != sent.side:
+        yield f"order {o.ref_id} was sent to the other side"
+    if o.price != sent.price and sent.tif != Tif.POST_REPRICE:
+        yield f"order {o.ref_id} was sent at {sent.price} and is accepted at {o.price}"
+    if sent.tif == Tif.POST_REPRICE and (o.price > sent.price if sent.side == Side.BUY else o.price < sent.price):
+        yield f"order {o.ref_id} was sent at {sent.price} and is accepted at {o.price}, which is worse"
+    lots = scene.qty[o.account, o.market]
+    held = max(0, lots if o.side == Side.SELL else -lots)
+    if sent.close_only:
         most = case.book.venue.markets[o.market].limits.qty_max or units.QTY_MAX
         if o.qty != min(held, most):
             yield f"close-only order {o.ref_id} is for {o.qty} lots, account {o.account} holds {lots}"
-    elif o.qty != e.qty:
-        yield f"order {o.ref_id} was sent for {e.qty} lots and is accepted for {o.qty}"
+    elif o.qty != (min(sent.qty, held) if sent.waited and sent.reduce_only else sent.qty):
+        yield f"order {o.ref_id} was sent for {sent.qty} lots and is accepted for {o.qty}, account {o.account} holds {lots}"
 
 
 def _refreshed(scene: Scene, o: Outcome) -> Breaches:
@@ -1550,6 +1580,7 @@ LAWS: dict[str, Law] = {
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
         Law("L24", "an order does what its kind says", orders_keep_their_kind),
         Law("L25", "nobody trades with himself where it is forbidden", nobody_trades_with_himself),
+        Law("L26", "waiting orders fire when, and only when, they must; in order of entry", waiting_orders_fire),
         Law("L28", "an auction trades at one price that trades most and leaves least", auctions_trade_at_one_price),
     )
 }
