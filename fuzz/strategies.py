@@ -380,7 +380,7 @@ KINDS = {  # kind of step: its share of the tape
     "cancel": 7,
     "kinds": 9,
     "amend": 6,
-    "stop": 12,
+    "stop": 8,
     "own": 3,
     "sweep": 2,
     "deposit": 6,
@@ -406,6 +406,26 @@ _STEPS_NS = (0, units.NS // 4, 0, units.NS, 0, units.NS // 4, 2 * units.NS, 0, 1
 _MOVES_PPM = (1_000, -1_000, 3_000, -3_000, 12_000, -12_000, 200, -200)
 _CRASHES_PPM = (-40_000, 40_000, -50_000, 50_000, -70_000, 70_000, -400_000, 500_000, -35_000, 30_000, -150_000, 200_000)
 _RUINS_PPM = (-200_000, 250_000, -400_000, 500_000)  # beyond what any account here can carry
+
+
+_WAITS = tuple(
+    (kind, by, side)
+    for by in (TriggerBy.MARK, TriggerBy.LAST, TriggerBy.INDEX, TriggerBy.MARK)
+    for kind in (EventKind.STOP, EventKind.TRAILING, EventKind.TAKE_PROFIT, EventKind.STOP)
+    for side in (Side.SELL, Side.BUY)
+)
+_FIRED_AS = (  # tif, flags, and other fields of a waiting order
+    (Tif.MARKET, 0, {}),
+    (Tif.MARKET, Flag.REDUCE_ONLY, {}),
+    (Tif.GTC, 0, {}),
+    (Tif.MARKET, Flag.CLOSE_ONLY, {}),
+    (Tif.IOC, Flag.PROTECT, {}),
+    (Tif.MARKET, Flag.PROTECT, {}),
+    (Tif.GTD, 0, {}),
+    (Tif.POST_REPRICE, 0, {}),
+    (Tif.FOK, Flag.REDUCE_ONLY, {"asset": SelfTrade.DECREMENT}),
+    (Tif.GTC, Flag.REDUCE_ONLY | Flag.PROTECT, {}),
+)
 
 
 def no_event(**fields: int) -> dict[str, int]:
@@ -559,38 +579,23 @@ class TapeMaker:
         self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty, amount_lo=trigger)
 
     def stop(self) -> None:
-        """An order that waits for a price nearby; now and then for one that is there already."""
-        account, (market, price, tick) = self._who(), self._market(self.traded)
-        if self.ids and self.choices.below(3):
-            account = self.ids[-1 - self.choices.below(min(len(self.ids), 3))][0]  # who may hold something
-        kind = pick(self.choices, (EventKind.STOP, EventKind.TRAILING, EventKind.TAKE_PROFIT, EventKind.STOP))
-        side = pick(self.choices, (Side.SELL, Side.BUY))
+        """An order that waits for a price nearby, mostly of who may hold something; now and then the price is there already."""
+        (market, price, tick), recent = self._market(self.traded), self.choices.below(4)
+        account = self.ids[-1 - recent][0] if recent < min(3, len(self.ids)) else self._who()
+        kind, by, side = pick(self.choices, _WAITS)
         away_ppm = pick(self.choices, (1_000, 5_000, 200, 20_000, 1_000, 60_000, 5_000, -3_000))
         rises = (side == Side.BUY) != (kind == EventKind.TAKE_PROFIT)
         trigger = max(tick, price * (units.PPM + (away_ppm if rises else -away_ppm)) // units.PPM // tick * tick)
+        tif, flags, more = pick(self.choices, _FIRED_AS)
         if kind == EventKind.TRAILING:
-            trigger = abs(away_ppm) if self.choices.below(2) else max(1, price * abs(away_ppm) // units.PPM)
-        in_ppm = kind == EventKind.TRAILING and trigger == abs(away_ppm)
-        tif, flags, more = pick(
-            self.choices,
-            (
-                (Tif.MARKET, 0, {}),
-                (Tif.MARKET, Flag.REDUCE_ONLY, {}),
-                (Tif.GTC, 0, {}),
-                (Tif.MARKET, Flag.CLOSE_ONLY, {}),
-                (Tif.IOC, Flag.PROTECT, {}),
-                (Tif.MARKET, Flag.PROTECT, {}),
-                (Tif.GTD, 0, {"amount_hi": self.now + pick(self.choices, (units.NS, 3 * units.NS, 30 * units.NS))}),
-                (Tif.POST_REPRICE, 0, {}),
-                (Tif.FOK, Flag.REDUCE_ONLY, {"asset": SelfTrade.DECREMENT}),
-                (Tif.GTC, Flag.REDUCE_ONLY | Flag.PROTECT, {}),
-            ),
-        )
+            in_ppm = away_ppm < 10_000
+            trigger = abs(away_ppm) if in_ppm else max(1, price * away_ppm // units.PPM)
+            flags |= Flag.DISTANCE_PPM * in_ppm
+        if tif == Tif.GTD:
+            more = {"amount_hi": self.now + pick(self.choices, (units.NS, 3 * units.NS, 30 * units.NS))}
         lots = 0 if flags & Flag.CLOSE_ONLY else pick(self.choices, (1, self._lots(market, account), 3))
-        by = pick(self.choices, (TriggerBy.MARK, TriggerBy.LAST, TriggerBy.INDEX, TriggerBy.MARK))
-        more |= {"kind": kind, "source": by, "amount_lo": trigger}
-        flags |= Flag.DISTANCE_PPM * in_ppm
-        self._send(account, market, side, tif, self._near(price, tick, side), lots, flags, **more)
+        more = {"kind": kind, "source": by, "amount_lo": trigger} | more
+        self._send(account, market, side, tif, max(tick, price // tick * tick), lots, flags, **more)
 
     def own(self) -> None:
         """Two accounts of one owner, or one account with itself, meet at a price."""

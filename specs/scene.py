@@ -523,9 +523,11 @@ class Scene:
 class Sent(NamedTuple):
     """What an accepted order was sent as. waited: it was triggered."""
 
+    account: int
+    market: int
+    side: int
     price: int
     qty: int
-    side: int
     tif: int
     self_trade: int
     reduce_only: bool
@@ -604,12 +606,13 @@ class Case:
         waiting = scene.fired.get(o.ref_id)
         if waiting:
             flags = bool(waiting.reduce_only), bool(waiting.close_only)
-            return Sent(waiting.price, waiting.qty, waiting.side, waiting.tif, waiting.self_trade, *flags, True)
+            by = waiting.account, waiting.market, waiting.side
+            return Sent(*by, waiting.price, waiting.qty, waiting.tif, waiting.self_trade, *flags, True)
         e = self.event
         if e.kind != EventKind.ORDER or not self.asks(o):
             return None
         flags = bool(e.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)), bool(e.flags & Flag.CLOSE_ONLY)
-        return Sent(e.price, e.qty, e.side, e.tif, e.asset, *flags, False)
+        return Sent(e.account, e.market, e.side, e.price, e.qty, e.tif, e.asset, *flags, False)
 
     @cached_property
     def end(self) -> Scene:

@@ -303,6 +303,15 @@ CASES = [
         small_venue(market={"self_trade": {"mode": "cancel_taker"}}),
     ),
     Broken(
+        "L26",
+        "the mark falls to the trigger of an order that waits for it, and it waits on",
+        FUNDED
+        + """
+        1    stop sell 16 COINUSDT 1 #1 at=99 by=mark  |
+        2    source coin 99                 | L26
+        """,
+    ),
+    Broken(
         "L28",
         "4 lots trade from 100 to 104, and at 100, the mark, 5 more are left over; above 101 none is",
         FUNDED
