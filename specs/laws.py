@@ -1298,7 +1298,7 @@ def _as_asked(case: Case, scene: Scene, o: Outcome, sent: Sent) -> Breaches:
     A reduce-only order that has waited is cut to the position that it finds.
     """
     if (o.account, o.market, o.side) != (sent.account, sent.market, sent.side):
-        yield f"order {o.ref_id} was sent by account {sent.account} and is accepted from account {o.account}, or on the other side"
+        yield f"order {o.ref_id} of account {sent.account} is accepted of account {o.account}, or for another market or side"
     if o.price != sent.price and sent.tif != Tif.POST_REPRICE:
         yield f"order {o.ref_id} was sent at {sent.price} and is accepted at {o.price}"
     if sent.tif == Tif.POST_REPRICE and (o.price > sent.price if sent.side == Side.BUY else o.price < sent.price):
