@@ -3,9 +3,10 @@
     0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
-    2 post     order -> match -> fills -> ledger; amend, cancel; account, deposit, withdraw, leverage, transfer, mode, auto-add,
-               state, bust
-    3 price    sources -> index -> mark -> published {price, grade}; collateral
+    2 post     order -> match -> fills -> ledger, or it waits; amend, cancel; account, deposit, withdraw, leverage, transfer,
+               mode, auto-add, state, bust
+    3 price    sources -> index -> mark -> published {price, grade}; collateral; then waiting orders fire, one at a time, in
+               order of entry, and prices are published again after each
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
     6 stages   for each selected account the venue's list of stages
@@ -37,12 +38,13 @@ from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_dis
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
     CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
-    EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
+    EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_STOP, EV_TAKE_PROFIT, EV_TRAILING, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
     GRADE_VALID, LEG_NET, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
     WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
     WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_SOURCE, Event, Outcome,
 )
 from engine.seams cimport seam_price
+from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
     TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_STALE, Published, State, Timer, emit, state_free, state_load, state_new, state_save, state_seams, touch,
 )
@@ -159,6 +161,8 @@ cdef int _post(State* s, const Event* e) noexcept nogil:
         return orders_mass_cancel(s, e)
     if e.kind == EV_DISCONNECT:
         return orders_disconnect(s, e)
+    if e.kind == EV_STOP or e.kind == EV_TAKE_PROFIT or e.kind == EV_TRAILING:
+        return stops_new(s, e)
     return WHY_UNKNOWN_KIND
 
 
@@ -276,8 +280,10 @@ cdef void _cascade(State* s) noexcept nogil:
     cdef int count, i
     cdef bint changed
     while True:
-        changed = _publish(s) or s.due_state
-        s.due_state = False
+        changed = _publish(s)
+        while s.waiting and stops_fire(s):
+            changed |= _publish(s)
+        changed, s.due_state = changed or s.due_state, False
         count = liquidation_select(s, _scan(s, changed))
         if not count:
             break
@@ -474,7 +480,7 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages states funding premiums fills"
+            "quoters seams touched due stages states funding premiums fills waiting"
         ).split()}
         tables["clock"].append((s.now, s.events, s.engine_orders, s.fills))
         for a in range(s.accounts_high):
@@ -495,7 +501,7 @@ cdef class Exchange:
                     tables["positions"].append((a, i, int(LEG_NET), p.qty, p.entry))
                 if p.buy_lots or p.buy_priced or p.sell_lots or p.sell_priced:
                     tables["reserved"].append((a, i, p.buy_lots, p.buy_priced, p.sell_lots, p.sell_priced))
-        tables["orders"] = book_rows(s)
+        tables["orders"], tables["waiting"] = book_rows(s), stops_rows(s)
         for i in range(s.sources):
             source = &s.source_states[i]
             tables["sources"].append((i, int(source.there), source.price, source.time_ns))

@@ -26,6 +26,7 @@ from engine.records cimport (
     WHY_OWNER_LIMIT, WHY_OWN_ORDER, WHY_POSITION_LIMIT, WHY_PRICE_BAND, WHY_QTY_LIMIT, WHY_REDUCE_ONLY, WHY_SELF_TRADE, WHY_TOO_MANY_ORDERS,
     WHY_UNFUNDED, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_ORDER, WHY_USER, WHY_WOULD_CROSS, Event, Outcome,
 )
+from engine.stops cimport stops_amend, stops_follow_last, stops_remove
 from engine.state cimport (
     ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, MarketRule, Matched, Order, Position, State, Ticket, emit,
 )
@@ -176,6 +177,8 @@ cdef int orders_amend(State* s, const Event* e) noexcept nogil:
     order = &s.orders[place]
     if margin_state_permit(s, order.market, ACT_AMEND) >= PERMIT_DEFER:
         return WHY_MARKET_STATE
+    if order.flags & ORDER_WAITS:
+        return stops_amend(s, e, place)
     if e.amount_lo:
         return WHY_BAD_AMEND
     held = <int64_t>order.shown + order.hidden
@@ -247,10 +250,8 @@ cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
     cdef int64_t closable
     cdef int32_t opposite
     cdef bint collects
-    cdef int why = _ranges(s, t, rule)
+    cdef int why = order_admits(s, t)
     t.clipped = False
-    if not why:
-        why = _counts(s, t)
     if why:
         return why
     if t.close_only:
@@ -290,6 +291,11 @@ cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
     if t.tif == TIF_FOK and _available(s, t, limit[0]) < t.qty and not PLANTED(s.planted, 24):
         return WHY_CANNOT_FILL
     return WHY_NONE
+
+
+cdef int order_admits(State* s, const Ticket* t) noexcept nogil:
+    cdef int why = _ranges(s, t, &s.market_rules[t.market])
+    return why if why else _counts(s, t)
 
 
 cdef inline int _ranges(State* s, const Ticket* t, const MarketRule* rule) noexcept nogil:
@@ -680,6 +686,8 @@ cdef void order_traded(State* s, int market, int64_t price) noexcept nogil:
     """Keep the last price; what reads it, or reads the book on update, is due."""
     cdef const MarketRule* rule = &s.market_rules[market]
     s.marks[market].last_price, s.marks[market].traded = price, True
+    if s.waiting:
+        stops_follow_last(s, market)
     s.due_index |= rule.heard_by
     if rule.mark_median and rule.republish_on_fill:
         s.due_mark |= <uint64_t>1 << market
@@ -723,7 +731,10 @@ cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil:
 
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil:
     cdef Order order = s.orders[place]
-    book_remove(s, place)
+    if order.flags & ORDER_WAITS:
+        stops_remove(s, place)
+    else:
+        book_remove(s, place)
     o = order_say(s, OUT_CANCELLED, &order, <int64_t>order.shown + order.hidden)
     o.reason, o.stage = reason, stage
 

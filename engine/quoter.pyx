@@ -1,4 +1,4 @@
-"""One refill of a quoter: cancel what rests, then quote again around the index unless the move or the inventory is too large."""
+"""One refill of a quoter: cancel what rests, not what waits, then quote again around the index unless the move or the inventory is too large."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from engine.margin cimport margin_state_permit
@@ -8,7 +8,7 @@ from engine.records cimport (
     ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
     WHY_QUOTER_RETURN,
 )
-from engine.state cimport MarketRule, Published, Quoter, QuoterRule, State, Ticket, emit
+from engine.state cimport ORDER_WAITS, MarketRule, Published, Quoter, QuoterRule, State, Ticket, emit
 
 cdef enum:
     PPM = 1000000
@@ -28,7 +28,7 @@ cdef void quoter_refill(State* s, int number) noexcept nogil:
     place = s.accounts[rule.account].orders_head
     while place:
         following = s.orders[place].account_next
-        if s.orders[place].market == rule.market:
+        if s.orders[place].market == rule.market and not s.orders[place].flags & ORDER_WAITS:
             order_cancel(s, place, WHY_QUOTER_REFILL, STAGE_NONE)
         place = following
     if margin_state_permit(s, rule.market, ACT_OPEN) >= PERMIT_DEFER or index.grade != GRADE_VALID:

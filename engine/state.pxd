@@ -197,6 +197,28 @@ cdef struct Order:  # 64 bytes, one cache line
     uint8_t tif
     uint8_t flags  # OrderFlag
 
+cdef struct Trigger:  # what a waiting order waits for, at the place of its order
+    int64_t price  # price units; of a trailing order as it stands now
+    int64_t distance  # of a trailing order: price units, or ppm of the best price
+    int64_t best  # of a trailing order: the best price since it was sent; 0: none yet
+    int64_t sequence  # number of the event that sent it
+    uint8_t kind  # EventKind
+    uint8_t by  # TriggerBy
+    uint8_t in_ppm
+    uint8_t close_only
+    uint8_t protect
+
+cdef struct Watch:  # a market's waiting orders, oldest first, and what they were last looked at with
+    int64_t last
+    int64_t mark
+    int64_t index
+    int32_t mark_grade
+    int32_t index_grade
+    int32_t state
+    int32_t head  # 0: none
+    int32_t tail
+    bint again  # one came or changed: look again at the same prices
+
 cdef struct Ticket:  # an order on its way in: every field as wide as an event has it
     uint64_t order_id
     uint64_t display  # lots shown at a time; 0: all
@@ -354,6 +376,9 @@ cdef struct State:
     int32_t orders_free  # head of the free list, chained by next
     int32_t orders_high
     int32_t orders_live
+    int32_t waiting  # how many of them wait
+    Trigger* triggers  # by place; NULL until an order waits
+    Watch* watches  # by market
     bint reduce_only_seen  # no reduce-only order ever rested: nothing to trim
     int32_t* expiries  # heap of places by (expiry_ns, order_id), from 1
     int32_t expiries_count

@@ -141,6 +141,7 @@ cdef int _memory(State* s, table) except -1:
     s.map_keys = <uint64_t*>_take(s, s.map_mask, sizeof(uint64_t))
     s.map_orders = <int32_t*>_take(s, s.map_mask, sizeof(int32_t))
     s.map_mask -= 1
+    s.watches = <Watch*>_take(s, s.markets, sizeof(Watch))
     s.ladders = <Ladder*>_take(s, s.markets * 2, sizeof(Ladder))
     s.source_states = <Source*>_take(s, s.sources, sizeof(Source))
     s.index_states = <Published*>_take(s, s.indices, sizeof(Published))
@@ -209,7 +210,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map_keys, <size_t>s.map_orders, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
-        <size_t>s.kept, <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries,
+        <size_t>s.kept, <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries, <size_t>s.triggers, <size_t>s.watches,
         <size_t>s.candidates, <size_t>s.funding_states, <size_t>s.market_states,
         <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
         <size_t>s.outcomes,
@@ -280,6 +281,8 @@ cdef list _blocks(State* s):
         (<size_t>s.balances, high * s.assets * sizeof(money_t)),
         (<size_t>s.positions, high * s.markets * sizeof(Position)),
         (<size_t>s.orders, s.orders_high * sizeof(Order)),
+        (<size_t>s.triggers, s.orders_high * sizeof(Trigger) if s.triggers != NULL else 0),
+        (<size_t>s.watches, s.markets * sizeof(Watch)),
         (<size_t>s.source_states, s.sources * sizeof(Source)),
         (<size_t>s.index_states, s.indices * sizeof(Published)),
         (<size_t>s.index_used, s.indices * sizeof(int64_t)),
@@ -318,7 +321,9 @@ cdef int state_load(State* s, bytes blob) except -1:
     s.next_due, s.due_index, s.due_mark, s.due_state = saved.next_due, saved.due_index, saved.due_mark, saved.due_state
     s.now, s.events, s.event, s.engine_orders = saved.now, saved.events, saved.event, saved.engine_orders
     memcpy(s.stages_visited, saved.stages_visited, sizeof(saved.stages_visited))
-    s.reduce_only_seen, s.fills = saved.reduce_only_seen, saved.fills
+    s.reduce_only_seen, s.fills, s.waiting = saved.reduce_only_seen, saved.fills, saved.waiting
+    if saved.triggers != NULL:
+        s.triggers = <Trigger*>_take(s, s.orders_max + 1, sizeof(Trigger))
     s.round, s.stage, s.touched_count, s.armed = saved.round, saved.stage, saved.touched_count, saved.armed
     s.outcomes_count = saved.outcomes_count
     if s.outcomes_room < saved.outcomes_count:
@@ -339,7 +344,7 @@ cdef int state_load(State* s, bytes blob) except -1:
         s.accounts[i].watched = 0  # bounds are made again, they are no part of the state
     book_load(s, blob, at)
     for i in range(1, s.orders_high):
-        if s.orders[i].shown:
+        if s.orders[i].shown or s.orders[i].flags & ORDER_WAITS:
             map_insert(s, s.orders[i].order_id, i)
             expire_at(s, i)
     for a in range(s.accounts_high):

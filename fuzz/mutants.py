@@ -234,6 +234,14 @@ class OwnAccountIsNotSeen(Exchange):
         return maker.account != taker.number and super()._same(maker, taker, stage)
 
 
+class TheTriggerItselfIsNotEnough(Exchange):
+    """26: a waiting order does not fire at a price equal to its trigger."""
+
+    @staticmethod
+    def reached(trigger, side, price):
+        return price > trigger.price if trigger.rises(side) else price < trigger.price
+
+
 # ---- bugs that live in a function of a module: patched while an event runs
 
 
@@ -325,6 +333,7 @@ MUTANTS: dict[int, type[Exchange]] = {
     23: MakerPaysTheLiquidationFee,
     24: FokTakesWhatThereIs,
     25: OwnAccountIsNotSeen,
+    26: TheTriggerItselfIsNotEnough,
 } | {bug: _patched_class(bug) for bug in _PATCHES}
 
 

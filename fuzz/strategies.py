@@ -37,6 +37,7 @@ from specs.tape import (
     Side,
     Stage,
     Tif,
+    TriggerBy,
     money_split,
 )
 
@@ -161,9 +162,12 @@ _BRACKETS = [
 _HUGE_BRACKETS = [{"notional_max": 10**24, "leverage_max": 20, "maintenance_ppm": 25_000}]  # for quantities at their bounds
 _GRADES = [
     {},
-    {action: "last_valid" for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding")},
+    {
+        action: "last_valid"
+        for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger")
+    },
     {"reduce": "last_valid", "liquidate": "last_valid", "takeover": "defer", "convert": "defer", "adl": "last_valid"},
-    {"open": "last_valid", "reduce": "last_valid", "liquidate": "defer"},
+    {"open": "last_valid", "reduce": "last_valid", "liquidate": "defer", "trigger": "last_valid"},
 ]
 _STATES = [
     {},
@@ -230,6 +234,7 @@ def _trading(choices: Choices) -> dict:
         **pick(choices, _BOUNDS),
         "market_bound_ppm": pick(choices, (300_000, 20_000)),
         "market_bound_ticks": pick(choices, (None, None, 40, 3)),
+        "trigger_protect_ppm": pick(choices, (150_000, 2_000)),
         "self_trade": pick(choices, _SELF_TRADES),
     }
 
@@ -398,6 +403,7 @@ KINDS = {  # kind of step: its share of the tape
     "cancel": 7,
     "kinds": 9,
     "amend": 6,
+    "stop": 8,
     "own": 3,
     "sweep": 2,
     "deposit": 6,
@@ -425,6 +431,26 @@ _STEPS_NS = (0, units.NS // 4, 0, units.NS, 0, units.NS // 4, 2 * units.NS, 0, 1
 _MOVES_PPM = (1_000, -1_000, 3_000, -3_000, 12_000, -12_000, 200, -200)
 _CRASHES_PPM = (-40_000, 40_000, -50_000, 50_000, -70_000, 70_000, -400_000, 500_000, -35_000, 30_000, -150_000, 200_000)
 _RUINS_PPM = (-200_000, 250_000, -400_000, 500_000)  # beyond what any account here can carry
+
+
+_WAITS = tuple(
+    (kind, by, side)
+    for by in (TriggerBy.MARK, TriggerBy.LAST, TriggerBy.INDEX, TriggerBy.MARK)
+    for kind in (EventKind.STOP, EventKind.TRAILING, EventKind.TAKE_PROFIT, EventKind.STOP)
+    for side in (Side.SELL, Side.BUY)
+)
+_FIRED_AS = (  # tif, flags, and other fields of a waiting order
+    (Tif.MARKET, 0, {}),
+    (Tif.MARKET, Flag.REDUCE_ONLY, {}),
+    (Tif.GTC, 0, {}),
+    (Tif.MARKET, Flag.CLOSE_ONLY, {}),
+    (Tif.IOC, Flag.PROTECT, {}),
+    (Tif.MARKET, Flag.PROTECT, {}),
+    (Tif.GTD, 0, {}),
+    (Tif.POST_REPRICE, 0, {}),
+    (Tif.FOK, Flag.REDUCE_ONLY, {"asset": SelfTrade.DECREMENT}),
+    (Tif.GTC, Flag.REDUCE_ONLY | Flag.PROTECT, {}),
+)
 
 
 def no_event(**fields: int) -> dict[str, int]:
@@ -520,12 +546,13 @@ class TapeMaker:
         return max(tick, (price // tick + (ticks if side == Side.SELL else -ticks)) * tick)
 
     def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int, flags: int = 0, **more: int) -> None:
+        """Send an order; `more` may make another kind of event of it."""
         order_id, self.next_id = self.next_id, self.next_id + 1
         self.ids.append((account, order_id))
         self.sent[order_id] = market, side
         price = 0 if tif == Tif.MARKET else price
         fields = {"account": account, "market": market, "ref_id": order_id, "side": side, "tif": tif, "price": price, "qty": qty}
-        self.put(kind=EventKind.ORDER, flags=flags, **fields | more)
+        self.put(**{"kind": EventKind.ORDER, "flags": flags} | fields | more)
 
     def close(self) -> None:
         """A reduce-only order of somebody who traded: on either side, so that some are refused."""
@@ -569,10 +596,31 @@ class TapeMaker:
         account, order_id = self.ids[-1 - self.choices.below(min(len(self.ids), 8))] if self.ids else (USERS_FROM, 1)
         market, side = self.sent.get(order_id, (self.traded, Side.BUY))
         market, price, tick = self._market(market)
-        price, qty = pick(
-            self.choices, ((0, 1), (0, 3), (self._near(price, tick, side), 0), (0, self._lots(market, account)), (0, 0), (-1, 2))
+        near = self._near(price, tick, side)
+        price, qty, trigger = pick(
+            self.choices,
+            ((0, 1, 0), (0, 3, 0), (near, 0, 0), (0, self._lots(market, account), 0), (0, 0, near), (0, 0, 0), (-1, 2, 0)),
         )
-        self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty)
+        self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty, amount_lo=trigger)
+
+    def stop(self) -> None:
+        """An order that waits for a price nearby, mostly of who may hold something; now and then the price is there already."""
+        (market, price, tick), recent = self._market(self.traded), self.choices.below(4)
+        account = self.ids[-1 - recent][0] if recent < min(3, len(self.ids)) else self._who()
+        kind, by, side = pick(self.choices, _WAITS)
+        away_ppm = pick(self.choices, (1_000, 5_000, 200, 20_000, 1_000, 60_000, 5_000, -3_000))
+        rises = (side == Side.BUY) != (kind == EventKind.TAKE_PROFIT)
+        trigger = max(tick, price * (units.PPM + (away_ppm if rises else -away_ppm)) // units.PPM // tick * tick)
+        tif, flags, more = pick(self.choices, _FIRED_AS)
+        if kind == EventKind.TRAILING:
+            in_ppm = away_ppm < 10_000
+            trigger = abs(away_ppm) if in_ppm else max(1, price * away_ppm // units.PPM)
+            flags |= Flag.DISTANCE_PPM * in_ppm
+        if tif == Tif.GTD:
+            more = {"amount_hi": self.now + pick(self.choices, (units.NS, 3 * units.NS, 30 * units.NS))}
+        lots = 0 if flags & Flag.CLOSE_ONLY else pick(self.choices, (1, self._lots(market, account), 3))
+        more = {"kind": kind, "source": by, "amount_lo": trigger} | more
+        self._send(account, market, side, tif, max(tick, price // tick * tick), lots, flags, **more)
 
     def own(self) -> None:
         """Two accounts of one owner, or one account with itself, meet at a price."""
@@ -826,6 +874,8 @@ class TapeMaker:
             "price": self.venue.markets[0].tick_size * 100,
             "qty": 1,
         }
+        stop = order | {"kind": EventKind.STOP, "source": TriggerBy.MARK, "amount_lo": order["price"] * 2}
+        trail = stop | {"kind": EventKind.TRAILING}
         amount = {"kind": EventKind.DEPOSIT, "account": USERS_FROM, "amount": ONE}
         source = {"kind": EventKind.SOURCE, "source": self.choices.below(len(self.prices))}
         self.put(
@@ -872,6 +922,23 @@ class TapeMaker:
                     order | {"asset": 65_535},
                     order | {"flags": int(Flag.CLOSE_ONLY)},
                     order | {"flags": int(Flag.CLOSE_ONLY), "qty": 0},
+                    stop | {"source": 0},
+                    stop | {"source": 4},
+                    stop | {"amount_lo": 0},
+                    stop | {"amount_lo": order["price"] * 2 + 1},
+                    stop | {"amount_lo": 2**64 - 1},
+                    stop | {"amount_lo": order["price"], "side": Side.BUY},
+                    stop | {"flags": int(Flag.DISTANCE_PPM)},
+                    stop | {"account": 7},
+                    stop | {"market": 9},
+                    stop | {"ref_id": 1},
+                    stop | {"tif": Tif.GTD},
+                    stop | {"flags": int(Flag.CLOSE_ONLY)},
+                    stop | {"source": TriggerBy.LAST, "market": len(self.venue.markets) - 1},
+                    trail | {"amount_lo": 0},
+                    trail | {"amount_lo": units.PPM, "flags": int(Flag.DISTANCE_PPM)},
+                    trail | {"amount_lo": 2**63, "side": Side.SELL},
+                    trail | {"amount_lo": 10**9, "side": Side.SELL},
                     {"kind": EventKind.AMEND, "account": USERS_FROM, "ref_id": 2**64 - 1, "qty": 1},
                     {"kind": EventKind.AMEND, "account": USERS_FROM + 1, "ref_id": max(self.next_id - 1, 0), "qty": -1},
                     {"kind": EventKind.AMEND, "account": USERS_FROM + 1, "ref_id": max(self.next_id - 1, 0), "amount_lo": 1},

@@ -30,6 +30,11 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
         + ("shown", "display", "tif", "expiry_ns", "self_trade"),
         4,
     ),
+    "waiting": (
+        ("sequence", "order_id", "account", "market", "side", "kind", "by", "trigger", "best", "distance", "in_ppm")
+        + ("price", "qty", "tif", "expiry_ns", "self_trade", "reduce_only", "close_only", "protect"),
+        1,
+    ),
     "reserved": (("account", "market", "buy_lots", "buy_priced", "sell_lots", "sell_priced"), 2),
     "sources": (("source", "there", "price", "time_ns"), 1),
     "indices": (("index", "grade", "price", "time_ns", "valid", "last_valid"), 1),

@@ -29,6 +29,8 @@
     L24  an order does what its kind says: FOK trades all at once, post-only makes, IOC and MARKET do not rest, GTD leaves at its
          time, close-only takes the whole position, and nothing shows more than its display
     L25  nobody trades with himself where the market's row or the taker forbids it; who is spared a trade by it would have had one
+    L26  waiting orders fire when, and only when, their trigger is true and a row allows it; in order of entry, before anybody is
+         selected for liquidation, and PROTECT cancels instead where the price is too far from the mark
     L27  no order stands or trades beyond its band, and none inside it is refused for it; no fill beyond the limits up and down; a
          market pauses when one was asked for, and resumes in time
     L28  an auction trades at one price: the one that trades most, of those that which leaves least, of those the nearest to the
@@ -57,7 +59,7 @@ from specs.errors import LawBroken
 from specs.model.bands import beyond
 from specs.model.exchange import PUBLISH, RESUME, STALE
 from specs.model.margin import Haircut
-from specs.scene import STATUS_AFTER, Book, Case, Order, Outcome, Scene, Tables, event_of, outcomes_of
+from specs.scene import STATUS_AFTER, Book, Case, Order, Outcome, Scene, Sent, Tables, event_of, outcomes_of
 from specs.tape import (
     EVENT,
     FLOWS,
@@ -81,6 +83,7 @@ from specs.tape import (
     Status,
     Tif,
 )
+from specs.waiting import WAITS, waiting_orders_fire
 
 Breaches = Iterator[str]
 
@@ -141,8 +144,10 @@ def price_then_time(case: Case) -> Breaches:
 def fills_within_limits(case: Case) -> Breaches:
     limits: dict[int, int] = {}  # of liquidation slices and MARKET orders, as they stood when they began
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.tif == Tif.MARKET:
-            limits[o.ref_id] = scene.market_limit(o.market, o.side)
+        if o.kind == OutcomeKind.ACCEPTED:
+            limits.pop(o.ref_id, None)
+            if _at_market(case, scene, o):
+                limits[o.ref_id] = scene.market_limit(o.market, o.side)
         if o.kind != OutcomeKind.FILL:
             continue
         maker, taker = scene.orders.get(o.other_id), scene.orders.get(o.ref_id)
@@ -274,17 +279,22 @@ def _moved_with_margin(case: Case) -> Breaches:
             yield f"a switch leaves account {who} with equity {equity}, it needs {needs}"
 
 
+def _at_market(case: Case, scene: Scene, o: Outcome) -> bool:
+    """Return whether an accepted order has no price of its own."""
+    sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
+    return sent is not None and sent.tif == Tif.MARKET
+
+
 def _judged(case: Case, scene: Scene, o: Outcome) -> tuple[Order, bool, int]:
     """Return an accepted order, whether it is judged at the mark, and the requirement of its market with it."""
     order = Order(o.market, o.side, o.price, o.account, o.qty)
-    at_mark = case.event.kind == EventKind.ORDER and case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
+    at_mark = _at_market(case, scene, o)
     return order, at_mark, scene.requirement(o.account, o.market, order, at_mark)
 
 
 def _spot_order_is_funded(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """A spot order's account has what it gives, beside its other spot orders, and initial margin without all of it."""
-    at_market = case.event.tif == Tif.MARKET and case.event.ref_id == o.ref_id
-    price = scene.market_limit(o.market, o.side) if at_market else o.price
+    price = scene.market_limit(o.market, o.side) if _at_market(case, scene, o) else o.price
     asset, amount = scene.gives(o.market, o.side, o.qty, price, case.book.venue.markets[o.market].fees.taker_ppm)
     if scene.free(o.account, asset) < amount:
         yield f"order {o.ref_id} of account {o.account} gives {amount} of asset {asset}, free are {scene.free(o.account, asset)}"
@@ -668,7 +678,7 @@ class _Queue:
         cash = (o.qty if o.side == Side.BUY else -o.qty) * scene.value(o.market) - part
         if o.money != cash:
             yield f"{o.qty} lots of account {o.account} go to account {o.other} for {o.money}, their part is {cash}"
-        if any((x.account, x.market) == (o.other, o.market) for x in scene.orders.values()):
+        if any((x.account, x.market) == (o.other, o.market) for x in (*scene.orders.values(), *scene.waiting.values())):
             yield f"account {o.other} is deleveraged and keeps orders in market {o.market}"
         self.closed[o.other] = o.qty
 
@@ -739,7 +749,8 @@ def limits_are_not_silent(case: Case) -> Breaches:
     e, limits = case.event, case.book.venue.limits
     answer = _ANSWERS.get(e.kind)
     answers = 1 + (e.kind == EventKind.MODE and e.amount > 0)  # margin that goes with a position is told too
-    if not case.rejected and answer and sum(answer(e, o) for o in case.outcomes) != answers:
+    told = [o for o in case.outcomes if o.kind != OutcomeKind.ACCEPTED or not case.fired(o)]
+    if not case.rejected and answer and sum(answer(e, o) for o in told) != answers:
         yield f"a {EventKind(e.kind).name} of account {e.account} has no answer"
     if not case.rejected and e.kind in _MANY:
         yield from _cancelled_all(case)
@@ -749,9 +760,9 @@ def limits_are_not_silent(case: Case) -> Breaches:
                 yield from _within_market_limits(case, scene, o)
         elif o.kind == OutcomeKind.FILL and o.market in scene.auctions:
             yield from _auction_within_limits(case, scene, o)
-    orders = Counter(row[5] for row in case.after["orders"])
-    if len(case.after["orders"]) > limits.orders_max:
-        yield f"{len(case.after['orders'])} orders rest, at most {limits.orders_max}"
+    orders = Counter([row[5] for row in case.after["orders"]] + [row[2] for row in case.after["waiting"]])
+    if orders.total() > limits.orders_max:
+        yield f"{orders.total()} orders rest or wait, at most {limits.orders_max}"
     for account, count in orders.items():
         if count > limits.orders_per_account_max:
             yield f"account {account} has {count} orders, at most {limits.orders_per_account_max}"
@@ -779,7 +790,8 @@ def _cancelled_all(case: Case) -> Breaches:
 
 def _named(e, scene: Scene) -> set[int]:
     """Return the orders that an event cancels all together."""
-    mine = {order_id: order for order_id, order in scene.orders.items() if order.account == e.account}
+    there = {**scene.orders, **scene.waiting}
+    mine = {order_id: order for order_id, order in there.items() if order.account == e.account}
     if e.kind == EventKind.DISCONNECT:
         return {*mine}
     everywhere = bool(e.flags & Flag.ALL_MARKETS)
@@ -929,6 +941,11 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
             return _permitted_order(case, scene, o)
     if o.kind == OutcomeKind.AMENDED:
         return scene.state_permit(o.market, Action.AMEND)
+    if o.kind == OutcomeKind.WAITING and case.event.kind in WAITS:
+        reduces = case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)
+        return scene.state_permit(o.market, Action.REDUCE if reduces else Action.OPEN)
+    if o.kind == OutcomeKind.TRIGGERED and o.ref_id in scene.waiting:
+        return scene.trigger_permit(o.market, scene.waiting[o.ref_id].by)
     if o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.USER, Reason.MASS_CANCEL):
         return scene.state_permit(o.market, Action.CANCEL)
     if o.kind == OutcomeKind.FILL and not o.stage and o.market not in scene.auctions:
@@ -953,7 +970,8 @@ def _permitted_order(case: Case, scene: Scene, o: Outcome) -> Permit:
     action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
     lots = scene.qty[account, o.market]
     mine = [x for x in scene.orders.values() if (x.account, x.market, x.side) == (account, o.market, o.side)]
-    reduce_only = case.asks(o) and case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)
+    sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
+    reduce_only = sent is not None and sent.reduce_only
     resting = 0 if reduce_only else sum(x.qty for x in mine)  # with them it could flip what it may only close
     closes = o.qty + resting <= (lots if o.side == Side.SELL else -lots)
     state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
@@ -1125,7 +1143,8 @@ def _sampled(case: Case, market: int, stop: Outcome | None, index: int, time: in
 
 def reduce_only_stays_below(case: Case) -> Breaches:
     for scene, o in case.walk():
-        if o.kind == OutcomeKind.ACCEPTED and case.asks(o) and case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY):
+        sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
+        if sent and sent.reduce_only:
             yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
         if o.kind == OutcomeKind.AMENDED and o.ref_id in scene.orders and scene.orders[o.ref_id].reduce_only:
             yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
@@ -1227,10 +1246,10 @@ class _Fills:
 
 
 def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
-    """Who takes has sent the order, or is in liquidation; who makes has an order there; the fee is the market's."""
+    """Who takes sent the order, now or before, or is in liquidation; who makes has an order there; the fee is the market's."""
     forced = o.stage in (Stage.BOOK, Stage.CONVERT)
     asked = case.asks(o) and case.event.account == o.account
-    if o.market in scene.auctions:  # neither has asked in this event: both have an order there
+    if case.fired(o) or o.market in scene.auctions:  # who asked before; in an auction neither has asked in this event
         asked = o.ref_id in scene.orders and scene.orders[o.ref_id].account == o.account
     if not (scene.status[o.account] == Status.LIQUIDATING if forced else asked):
         yield f"account {o.account} trades and has not asked for it, nor is it in liquidation"
@@ -1298,26 +1317,29 @@ def _auto_add_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
 
 
 def orders_keep_their_kind(case: Case) -> Breaches:
-    traded: Counter[int] = Counter()
+    killed: dict[int, int] = {}  # of FOK orders: lots that they have still to trade
     for scene, o in case.walk():
         if o.kind == OutcomeKind.FILL:
-            traded[o.ref_id] += o.qty
+            if o.ref_id in killed:
+                killed[o.ref_id] -= o.qty
             order = scene.orders.get(o.ref_id)
             takes = not o.stage and o.market not in scene.auctions
             if takes and order is not None and order.tif in (Tif.POST_ONLY, Tif.POST_REPRICE):
                 yield f"order {o.ref_id}, which may only make, takes"
         elif o.kind == OutcomeKind.REFRESHED:
             yield from _refreshed(scene, o)
-        elif o.kind == OutcomeKind.ACCEPTED and case.asks(o):
-            yield from _as_asked(case, scene, o)
+        elif o.kind == OutcomeKind.ACCEPTED and (sent := case.sent(scene, o)):
+            yield from _as_asked(case, scene, o, sent)
+            yield from _filled(killed.pop(o.ref_id, 0), o.ref_id)
+            killed |= {o.ref_id: o.qty} if sent.tif == Tif.FOK else {}
         elif o.kind == OutcomeKind.CANCELLED and o.reason == Reason.EXPIRED:
-            due = next((row[11] for row in case.before["orders"] if row[4] == o.ref_id), None)
+            times = [row[11] for row in case.before["orders"] if row[4] == o.ref_id]
+            times += [row[14] for row in case.before["waiting"] if row[1] == o.ref_id]
+            due = next(iter(times), None)
             if due != o.time_ns:
                 yield f"order {o.ref_id} expires at {o.time_ns}, its time is {due}"
-    e = case.event
-    accepted = next((o.qty for o in case.outcomes if o.kind == OutcomeKind.ACCEPTED and case.asks(o)), None)
-    if accepted is not None and e.tif == Tif.FOK and traded[e.ref_id] != accepted:
-        yield f"order {e.ref_id} is FOK for {accepted} lots and trades {traded[e.ref_id]}"
+    for order_id, left in killed.items():
+        yield from _filled(left, order_id)
     now = case.after["clock"][0][0]
     for market, side, price, place, order_id, account, qty, _, shown, display, tif, expiry_ns, _ in case.after["orders"]:
         if tif not in (Tif.GTC, Tif.GTD, Tif.POST_ONLY, Tif.POST_REPRICE):
@@ -1331,24 +1353,34 @@ def orders_keep_their_kind(case: Case) -> Breaches:
             yield f"order {order_id} shows {shown} lots, the outcomes say {told.shown}"
 
 
-def _as_asked(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """An accepted order is the one that was sent: its price may be another only where its kind or a row gives it one."""
-    e, bound, row = case.event, scene.band(o.market, o.side), case.book.venue.markets[o.market].band
-    banded = bound is not None and row.policy != "reject" and e.tif != Tif.MARKET
-    asked = bound if banded and beyond(o.side, e.price, bound) else e.price
-    better = e.tif == Tif.POST_REPRICE or (banded and not scene.band_is_known(o.market))
+def _filled(left: int, order_id: int) -> Breaches:
+    if left:
+        yield f"order {order_id} is FOK and does not trade {left} of its lots"
+
+
+def _as_asked(case: Case, scene: Scene, o: Outcome, sent: Sent) -> Breaches:
+    """An accepted order is the one that was sent: its price may be another only where its kind or a row gives it one.
+
+    A reduce-only order that has waited is cut to the position that it finds.
+    """
+    if (o.account, o.market, o.side) != (sent.account, sent.market, sent.side):
+        yield f"order {o.ref_id} of account {sent.account} is accepted of account {o.account}, or for another market or side"
+    bound, row = scene.band(o.market, o.side), case.book.venue.markets[o.market].band
+    banded = bound is not None and row.policy != "reject" and sent.tif != Tif.MARKET
+    asked = bound if banded and beyond(o.side, sent.price, bound) else sent.price
+    better = sent.tif == Tif.POST_REPRICE or (banded and not scene.band_is_known(o.market))
     if o.price != asked and not better:
-        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}, not {asked}"
+        yield f"order {o.ref_id} was sent at {sent.price} and is accepted at {o.price}, not {asked}"
     if better and beyond(o.side, o.price, asked):
-        yield f"order {o.ref_id} was sent at {e.price} and is accepted at {o.price}, which is worse"
-    if e.flags & Flag.CLOSE_ONLY:
-        lots = scene.qty[o.account, o.market]
-        held = max(0, lots if o.side == Side.SELL else -lots)
+        yield f"order {o.ref_id} was sent at {sent.price} and is accepted at {o.price}, which is worse"
+    lots = scene.qty[o.account, o.market]
+    held = max(0, lots if o.side == Side.SELL else -lots)
+    if sent.close_only:
         most = case.book.venue.markets[o.market].limits.qty_max or units.QTY_MAX
         if o.qty != min(held, most):
             yield f"close-only order {o.ref_id} is for {o.qty} lots, account {o.account} holds {lots}"
-    elif o.qty != e.qty:
-        yield f"order {o.ref_id} was sent for {e.qty} lots and is accepted for {o.qty}"
+    elif o.qty != (min(sent.qty, held) if sent.waited and sent.reduce_only else sent.qty):
+        yield f"order {o.ref_id} was sent for {sent.qty} lots and is accepted for {o.qty}, account {o.account} holds {lots}"
 
 
 def _refreshed(scene: Scene, o: Outcome) -> Breaches:
@@ -1383,15 +1415,16 @@ def _prevented(case: Case, scene: Scene, order_id: int, taker: int, maker: int, 
 def bands_and_limits_hold(case: Case) -> Breaches:
     clipped = set()
     for scene, o in case.walk():
-        if _is_sent(o) and not (case.asks(o) and case.event.tif == Tif.MARKET):
+        sent = case.sent(scene, o)
+        if _is_sent(o) and not (sent and sent.tif == Tif.MARKET):
             bound = scene.band(o.market, o.side)
             if bound is not None and beyond(o.side, o.price, bound):
                 yield f"order {o.ref_id} stands at {o.price}, its band ends at {bound}"
-            if case.asks(o) and _is_clipped(case, scene, o):
+            if (sent or case.asks(o)) and _is_clipped(case, scene, o, sent):
                 clipped.add(o.ref_id)
         elif o.kind == OutcomeKind.FILL and scene.states[o.market] != MarketState.AUCTION:
             yield from _inside(case, scene, o)
-        elif o.kind == OutcomeKind.REJECT and o.reason == Reason.PRICE_BAND:
+        elif o.reason == Reason.PRICE_BAND and (o.kind == OutcomeKind.REJECT or o.ref_id not in scene.orders):
             yield from _refused_beyond(case, scene, o)
         elif o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.LIMIT_UP_DOWN, Reason.IOC_REMAINDER, Reason.PRICE_BAND):
             yield from _stopped_there(scene, o)
@@ -1404,12 +1437,12 @@ def bands_and_limits_hold(case: Case) -> Breaches:
     yield from _pauses(case)
 
 
-def _is_clipped(case: Case, scene: Scene, o: Outcome) -> bool:
-    """Return whether a band that clips gave the event's order its price. Where it is not known now: not said."""
+def _is_clipped(case: Case, scene: Scene, o: Outcome, sent: Sent | None) -> bool:
+    """Return whether a band that clips gave an order, sent or amended, its price. Where it is not known now: not said."""
     e, row = case.event, case.book.venue.markets[o.market].band
     if row is None or row.policy != "clip" or not scene.band_is_known(o.market):
         return False
-    price = e.price or (scene.orders[o.ref_id].price if o.ref_id in scene.orders else 0)
+    price = sent.price if sent else e.price or (scene.orders[o.ref_id].price if o.ref_id in scene.orders else 0)
     bound = scene.band(o.market, o.side)
     return bound is not None and beyond(o.side, price, bound)
 
@@ -1716,6 +1749,7 @@ LAWS: dict[str, Law] = {
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
         Law("L24", "an order does what its kind says", orders_keep_their_kind),
         Law("L25", "nobody trades with himself where it is forbidden", nobody_trades_with_himself),
+        Law("L26", "waiting orders fire when, and only when, they must; in order of entry", waiting_orders_fire),
         Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands_and_limits_hold),
         Law("L28", "an auction trades at one price that trades most and leaves least", auctions_trade_at_one_price),
     )

@@ -35,6 +35,7 @@ from specs.tape import (
     SeamKind,
     money_split,
 )
+from specs.waiting import WAITS
 
 Run = Callable[[rules.Venue, np.ndarray, Sequence[tuple]], object]
 Thing = tuple[str, int]  # ("source" | "index" | "market" | "asset" | "account" | "owner" | "fund", its number)
@@ -102,7 +103,7 @@ class Shared:
 
     def _event(self, e, counts: set[int]) -> None:
         kind, account = int(e["kind"]), ("account", int(e["account"]))
-        if kind in (EventKind.ORDER, EventKind.MODE, EventKind.LEVERAGE):
+        if kind in (EventKind.ORDER, *WAITS, EventKind.MODE, EventKind.LEVERAGE):
             self.join(account, ("market", int(e["market"])))
         if kind == EventKind.ACCOUNT:
             self.join(account, ("owner", int(e["ref_id"])))

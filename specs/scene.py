@@ -11,6 +11,7 @@ from collections import defaultdict, namedtuple
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from specs import rules, units
 from specs.model import bands
@@ -33,8 +34,10 @@ from specs.tape import (
     Side,
     Stage,
     Status,
+    TriggerBy,
     money_join,
 )
+from specs.waiting import WAITS, Waiting
 
 Tables = dict[str, list[tuple[int, ...]]]
 
@@ -132,6 +135,8 @@ class Scene:
         self.auctions: dict[int, Outcome] = {}  # by market: how it is being uncrossed, until its new state is told
         self.last = {row[0]: row[7] for row in tables["marks"] if row[6]}
         self.indices = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["indices"]}
+        self.waiting = {row[1]: Waiting(*row) for row in tables["waiting"]}
+        self.fired: dict[int, Waiting] = {}  # triggered, and neither accepted nor cancelled yet
         self.auto_add = {row[0]: bool(row[5]) for row in tables["accounts"]}
         self.parent = {row[0]: row[3] for row in tables["accounts"] if row[2]}
         for market, side, price, _, order_id, account, qty, reduce_only, shown, display, tif, _, self_trade in tables["orders"]:
@@ -149,6 +154,7 @@ class Scene:
             self._take(o.other_id, o.qty, from_shown=True)
             self._take(o.ref_id, o.qty, from_shown=o.market in self.auctions)
             self.last[o.market] = o.price
+            self._follow(TriggerBy.LAST, (o.market,), o.price)
         elif o.kind == OutcomeKind.BUSTED:
             if self.book.clears:
                 self._undo(o)
@@ -157,7 +163,13 @@ class Scene:
         elif o.kind == OutcomeKind.CONVERT:
             self._pay(o.account, o.other, o.asset, o.money)
         elif o.kind == OutcomeKind.ACCEPTED:
+            self.fired.pop(o.ref_id, None)
             self._rest(o.ref_id, Order(o.market, o.side, o.price, o.account, o.qty, display=o.other_id))
+        elif o.kind == OutcomeKind.TRIGGERED and o.ref_id in self.waiting:
+            self.fired[o.ref_id] = self.waiting.pop(o.ref_id)
+        elif o.kind == OutcomeKind.CANCELLED and (o.ref_id in self.waiting or o.ref_id in self.fired):
+            self.waiting.pop(o.ref_id, None)
+            self.fired.pop(o.ref_id, None)
         elif o.kind == OutcomeKind.CANCELLED:
             self._take(o.ref_id, o.qty, from_shown=o.reason == Reason.SELF_TRADE)
         elif o.kind == OutcomeKind.AMENDED:
@@ -166,9 +178,12 @@ class Scene:
             self._refresh(o.ref_id, o.qty)
         elif o.kind == OutcomeKind.MARK:
             self.marks[o.market].put(o.grade, o.price)
+            self._follow(TriggerBy.MARK, (o.market,), self.marks[o.market].last_valid)
             self.sampled = True
         elif o.kind == OutcomeKind.INDEX:
             self.indices[o.ref_id].put(o.grade, o.price)
+            markets = [market for market, index in enumerate(self.book.index) if index == o.ref_id]
+            self._follow(TriggerBy.INDEX, markets, self.indices[o.ref_id].last_valid)
             self.sampled = True
         elif o.kind == OutcomeKind.COLLATERAL:
             self.collateral[o.asset].put(o.grade, o.price)
@@ -183,8 +198,6 @@ class Scene:
             self.auctions.pop(o.market, None)
         elif o.kind == OutcomeKind.UNCROSSED:
             self.auctions[o.market] = o
-        elif o.kind == OutcomeKind.INDEX:
-            self.indices[o.ref_id].put(o.grade, o.price)
         elif o.kind == OutcomeKind.FUNDING:
             self.funding[o.market] = o.money
         elif o.kind in STATUS_AFTER:
@@ -260,6 +273,8 @@ class Scene:
     def _amend(self, o: Outcome) -> None:
         """Fewer lots keep the place; else the order leaves and stands at the back of its new queue."""
         before = self.orders.get(o.ref_id)
+        if o.ref_id in self.waiting:
+            self.waiting[o.ref_id].price, self.waiting[o.ref_id].qty = o.price, o.qty
         if before is None:
             return
         if not o.other_id:
@@ -279,6 +294,36 @@ class Scene:
         queue = self.queues[order.market, order.side, order.price]
         queue.remove(order_id)
         queue.append(order_id)
+
+    def wait(self, e: Event, o: Outcome) -> None:
+        """An order of an event waits, or waits for another price."""
+        if e.kind == EventKind.AMEND and o.ref_id in self.waiting:
+            self.waiting[o.ref_id].trigger = e.amount_lo
+        elif e.kind in WAITS and e.ref_id == o.ref_id:
+            self.waiting[o.ref_id] = Waiting.sent(e, o.event, self.trigger_price(e.market, e.source) or 0)
+
+    def _follow(self, by: int, markets: Collection[int], price: int) -> None:
+        for waiting in self.waiting.values():
+            if waiting.by == by and waiting.market in markets:
+                waiting.follow(price)
+
+    def waiting_rows(self) -> list[tuple[int, ...]]:
+        return [waiting.row() for waiting in self.waiting.values()]
+
+    def trigger_price(self, market: int, by: int) -> int | None:
+        """Return the last valid price of the kind that an order waits for; None: there was none."""
+        if by == TriggerBy.LAST:
+            return self.last.get(market)
+        price = self.marks[market] if by == TriggerBy.MARK else self.indices[self.book.index[market]]
+        return price.last_valid if price.valid else None
+
+    def trigger_permit(self, market: int, by: int) -> Permit:
+        """Return what the market's state and, but for a trade, the grade of the price say to firing."""
+        state = self.state_permit(market, Action.TRIGGER)
+        if by == TriggerBy.LAST:
+            return state
+        price = self.marks[market] if by == TriggerBy.MARK else self.indices[self.book.index[market]]
+        return max(state, self.permit(price, Action.TRIGGER))
 
     def first(self, market: int, side: int) -> int | None:
         """Return the id of the order that trades first on a side: best price, then oldest."""
@@ -544,6 +589,23 @@ class Scene:
         return units.div_floor(-qty * self.value(market) + share, per_tick) * tick
 
 
+class Sent(NamedTuple):
+    """What an accepted order was sent as. waited: it was triggered."""
+
+    account: int
+    market: int
+    side: int
+    price: int
+    qty: int
+    tif: int
+    self_trade: int
+    reduce_only: bool
+    close_only: bool
+    waited: bool
+
+
+_OF_ORDERS = {OutcomeKind.TRIGGERED, OutcomeKind.ACCEPTED, OutcomeKind.FILL, OutcomeKind.CANCELLED, OutcomeKind.REFRESHED}
+
 STATUS_AFTER = {
     OutcomeKind.LIQUIDATION: Status.LIQUIDATING,
     OutcomeKind.SUSPENDED: Status.SUSPENDED,
@@ -577,20 +639,56 @@ class Case:
         return bool(self.before["due"]) or any(time <= self.event.time_ns for _, _, time in self.before["timers"])
 
     def _forward(self, scene: Scene, o: Outcome) -> None:
-        """Apply an outcome; whether an accepted order is reduce-only, and how it stays, stands in its event."""
+        """Apply an outcome; whether an accepted order is reduce-only, and how it stays, stands in what was sent."""
+        sent = self.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
         scene.apply(o)
-        if o.kind == OutcomeKind.ACCEPTED and self.asks(o):
+        if sent:
             order = scene.orders[o.ref_id]
-            order.reduce_only = bool(self.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY))
-            order.tif, order.self_trade = self.event.tif, self.event.asset
+            order.reduce_only, order.tif, order.self_trade = sent.reduce_only, sent.tif, sent.self_trade
+        if o.kind == OutcomeKind.WAITING:
+            scene.wait(self.event, o)
         on_its_way = self.asks(o) and o.ref_id in scene.orders and o.market not in scene.auctions
         if o.kind in (OutcomeKind.FILL, OutcomeKind.CANCELLED) and on_its_way:
             order = scene.orders[o.ref_id]  # still on its way: it shows when it rests
             order.shown = min(order.qty, order.display or order.qty)
 
     def asks(self, o: Outcome) -> bool:
-        """Return whether an outcome is about the order that the event itself sends or amends."""
-        return self.event.kind in (EventKind.ORDER, EventKind.AMEND) and self.event.ref_id == o.ref_id
+        """Return whether an outcome is about the order that the event itself sends or amends; not if that was triggered."""
+        if self.event.ref_id != o.ref_id or self.event.kind not in (EventKind.ORDER, EventKind.AMEND):
+            return False
+        return id(o) not in self._fired
+
+    def fired(self, o: Outcome) -> bool:
+        """Return whether an outcome is about an order that was triggered in this event."""
+        return id(o) in self._fired
+
+    @cached_property
+    def _fired(self) -> set[int]:
+        """The outcomes about triggered orders, up to where their ids are those of orders that the event sends or amends."""
+        found, triggered, last = set(), set(), 0
+        for o in self.outcomes:
+            anew = o.kind in (OutcomeKind.AMENDED, OutcomeKind.WAITING) or (o.kind == OutcomeKind.ACCEPTED and last != o.ref_id)
+            if anew:
+                triggered.discard(o.ref_id)
+            last = o.ref_id if o.kind == OutcomeKind.TRIGGERED else 0
+            if o.kind == OutcomeKind.TRIGGERED:
+                triggered.add(o.ref_id)
+            if o.ref_id in triggered and o.kind in _OF_ORDERS:
+                found.add(id(o))
+        return found
+
+    def sent(self, scene: Scene, o: Outcome) -> Sent | None:
+        """Return an order that is accepted as it was sent: by the event, or before, when it waited; None: by the venue."""
+        waiting = scene.fired.get(o.ref_id)
+        if waiting:
+            flags = bool(waiting.reduce_only), bool(waiting.close_only)
+            by = waiting.account, waiting.market, waiting.side
+            return Sent(*by, waiting.price, waiting.qty, waiting.tif, waiting.self_trade, *flags, True)
+        e = self.event
+        if e.kind != EventKind.ORDER or not self.asks(o):
+            return None
+        flags = bool(e.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)), bool(e.flags & Flag.CLOSE_ONLY)
+        return Sent(e.account, e.market, e.side, e.price, e.qty, e.tif, e.asset, *flags, False)
 
     @cached_property
     def end(self) -> Scene:

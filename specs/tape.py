@@ -158,7 +158,7 @@ class OutcomeKind(IntEnum):
     )
     STATE_SET = 23  # market, qty = MarketState; reason if nobody asked for it
     AUTO_ADD_SET = 24  # account, qty
-    WAITING = 25  # account, market, ref_id, side, price = trigger price, qty: an order waits for it
+    WAITING = 25  # account, market, ref_id, side, price = trigger price, qty: an order waits for it, or now for this one
     TRIGGERED = 26  # account, market, ref_id, side, price = what fired it, qty: now it is an order like any other
     AMENDED = 27  # account, market, ref_id, side, price, qty = lots left; other_id = 1: it lost its place
     REFRESHED = 28  # account, market, ref_id, side, price, qty = lots it shows now, at the back of its level
@@ -230,7 +230,7 @@ class Reason(IntEnum):
     BAD_SELF_TRADE = 63
     BAD_TRIGGER = 64  # no such trigger, or its price or distance is out of range
     WOULD_TRIGGER = 65  # a waiting order whose trigger is true already
-    NO_TRIGGER_PRICE = 66  # the price that it waits for was never valid
+    NO_TRIGGER_PRICE = 66  # the price that it waits for, or the mark that PROTECT measures from, was never valid
     CANNOT_FILL = 67  # FOK
     BAD_AMEND = 68  # nothing to change, or what such an order does not have
     PRICE_BAND = 69  # also of CANCELLED: the rest beyond the band

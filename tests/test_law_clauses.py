@@ -13,11 +13,11 @@ import pytest
 
 from fuzz.twin import start
 from specs import laws
-from specs.model import accounts, adl, auction, bands, bust, exchange, fund, liquidation
+from specs.model import accounts, adl, auction, bands, bust, exchange, fund, liquidation, stops
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.rules import Venue
-from specs.tape import EventKind, Flow, MarketState, OutcomeKind, Permit, Reason, Seam, SeamKind, Side, Status
+from specs.tape import Action, EventKind, Flow, MarketState, OutcomeKind, Permit, Reason, Seam, SeamKind, Side, Status
 from tests.test_laws import FUNDED, TRADED, apart_venue, breaches
 from tests.twins import START_NS, rows_of, seam_row, small_venue, stages, tape
 
@@ -25,6 +25,14 @@ _auto_add, _queue, _state_permit, _emit = accounts.auto_add, adl.queue, Exchange
 _clearing, _meet, _fill_at = Exchange.clearing, Exchange._meet, Exchange._fill_at
 _flow, _post_bust, _give_back = Exchange.flow, bust.post_bust, bust._give_back
 _judge, _limits, _resume_at = bands.judge, bands.limits, Exchange.resume_at
+_cascade, _fire, _order, _trigger_price, _amend = (
+    Exchange._cascade,
+    Exchange._fire,
+    Exchange._order,
+    Exchange.trigger_price,
+    Exchange.amend_waiting,
+)
+_cancel_order, _cancel_all = Exchange.cancel_order, Exchange._cancel_all
 
 
 # ---- the bugs
@@ -205,6 +213,73 @@ def _seller_pays_as_taker(self, kind, source, target, asset, money):
     _flow(self, kind, source, target, asset, 5 * money if kind == Flow.FEE else money)
 
 
+def _fires_last(self):
+    self.fire_stop = lambda: False
+    _cascade(self)
+    del self.fire_stop
+    _cascade(self)
+
+
+def _latest_first(self):
+    due = [order for order in self.waiting.values() if self._due(order)]
+    if due:
+        self._fire(due[-1])
+    return bool(due)
+
+
+def _unprotected(self, order):
+    order.waits.protect = False
+    _fire(self, order)
+
+
+def _too_careful(self, order):
+    self.cancel_order(order, Reason.TRIGGER_PROTECTED)
+
+
+def _is_lost(self, order):
+    self._forget(order)
+    self.emit(
+        OutcomeKind.TRIGGERED,
+        account=order.account,
+        ref_id=order.order_id,
+        side=order.side,
+        price=self.trigger_price(0, order.waits.by),
+        qty=order.qty,
+    )
+
+
+def _tells_its_own_price(self, kind, *, price=0, **fields):
+    _emit(self, kind, price=price + (kind == OutcomeKind.TRIGGERED), **fields)
+
+
+def _rounds_down(self, side, price):
+    if self.kind != EventKind.TRAILING or self.best is not None:
+        return
+    self.best, away = price, price * self.distance // 1_000_000
+    self.price = price + away if side == Side.BUY else price - away
+
+
+def _loses_its_place(self, order, e):
+    order.waits.sequence = self.event
+    return _amend(self, order, e)
+
+
+def _one_lot_less(self, order, close_only=False, before=None):
+    if order.reduce_only and order.qty > 1:
+        order.show(order.qty - 1)
+    return _order(self, order, close_only, before)
+
+
+def _for_somebody_else(self, order, close_only=False, before=None):
+    order.account = 17
+    return _order(self, order, close_only, before)
+
+
+def _spares_what_waits(self, order, reason, stage=None):
+    if not order.waits:
+        _cancel_order(self, order, reason, stage)
+
+
 # ---- the tapes
 
 AUCTION = (
@@ -277,6 +352,11 @@ def banded(**fields) -> Venue:
 
 def paused(**fields) -> Venue:
     return small_venue(market={"limit_up_down": TEN | fields})
+WAITS = FUNDED + "1 stop sell 16 COINUSDT 1 @90 #1 at=99 by=mark |\n"
+LAST = """
+    1    buy 16 COINUSDT 3 @100 #11     |
+    1    sell 17 COINUSDT 3 @100 #12    |
+"""
 
 
 @dataclass(frozen=True)
@@ -774,6 +854,175 @@ CLAUSES = [
         """,
         small_venue(market={"fees": {"maker_ppm": 100, "taker_ppm": 500}}),
     ),
+]
+
+
+CLAUSES += [
+    Clause("L26", "it fires before its time", Exchange, "_due", lambda self, order: True, WAITS.replace("mark |", "mark | L26")),
+    Clause("L26", "it does not fire", Exchange, "fire_stop", lambda self: False, WAITS + "2 source coin 99 | L26"),
+    Clause(
+        "L26",
+        "the latest fires first",
+        Exchange,
+        "fire_stop",
+        _latest_first,
+        WAITS + "1 stop sell 17 COINUSDT 1 @90 #2 at=99 by=mark |\n 2 source coin 98 | L26",
+    ),
+    Clause(
+        "L26",
+        "who waits is asked after everybody was liquidated",
+        Exchange,
+        "_cascade",
+        _fires_last,
+        TRADED + "1 stop sell 17 COINUSDT 1 @90 #3 at=93 by=mark |\n 2 source coin 93 | L26",
+    ),
+    Clause(
+        "L26",
+        "PROTECT is not looked at",
+        Exchange,
+        "_fire",
+        _unprotected,
+        FUNDED
+        + LAST
+        + """
+        2    stop buy 16 COINUSDT 1 @90 #1 at=120 by=last protect |
+        2    buy 16 COINUSDT 1 @120 #2      |
+        2    sell 17 COINUSDT 1 @120 #3     | L26
+        """,
+    ),
+    Clause("L26", "PROTECT stops who did not ask for it", Exchange, "_fire", _too_careful, WAITS + "2 source coin 99 | L26"),
+    Clause(
+        "L26",
+        "it fires in a halted market",
+        Exchange,
+        "trigger_permit",
+        lambda self, market, by: Permit.ALLOW,
+        WAITS + "2 state COINUSDT halted |\n 3 source coin 99 | L26",
+    ),
+    Clause(
+        "L21",
+        "it fires at a mark without a source",
+        Exchange,
+        "trigger_permit",
+        lambda self, market, by: self.state_permit(market, Action.TRIGGER),
+        WAITS
+        + """
+        2    state COINUSDT halted          |
+        3    source coin 99                 |
+        4    source coin missing            |
+        5    state COINUSDT open            | L21
+        """,
+    ),
+    Clause("L26", "it is triggered and lost", Exchange, "_fire", _is_lost, WAITS + "2 source coin 99 | L26"),
+    Clause("L26", "another price is told", Exchange, "emit", _tells_its_own_price, WAITS + "2 source coin 98 | L26"),
+    Clause(
+        "L26",
+        "it waits for a price that is there",
+        Exchange,
+        "reached",
+        staticmethod(lambda trigger, side, price: False),
+        FUNDED + "1 stop sell 16 COINUSDT 1 @90 #1 at=100 by=mark | L26",
+    ),
+    Clause(
+        "L26",
+        "it waits for a price that never was",
+        Exchange,
+        "trigger_price",
+        lambda self, market, by: _trigger_price(self, market, by) or 10_000,
+        FUNDED + "1 stop sell 16 COINUSDT 1 @90 #1 at=99 by=last | L26",
+    ),
+    Clause(
+        "L26",
+        "its distance is rounded to its disadvantage",
+        stops.Trigger,
+        "follow",
+        _rounds_down,
+        FUNDED + "1 source coin 100.03 |\n 1 trail sell 16 COINUSDT 1 @90 #1 ppm=10001 by=mark | L26",
+    ),
+    Clause(
+        "L26",
+        "it does not follow",
+        stops.Trigger,
+        "follow",
+        _rounds_down,
+        FUNDED + "1 trail sell 16 COINUSDT 1 @90 #1 ppm=10000 by=mark |\n 2 source coin 103 | L26",
+    ),
+    Clause(
+        "L26",
+        "it does not follow a trade within a batch",
+        Exchange,
+        "follow_last",
+        _nothing,
+        FUNDED
+        + LAST
+        + """
+        2    trail sell 16 COINUSDT 1 @90 #1 away=5 by=last |
+        3    buy 16 COINUSDT 1 @103 #2 & 3  |
+        3    sell 17 COINUSDT 1 @103 #3 & 2 | L26
+        3    buy 16 COINUSDT 1 @101 #4 & 1  |
+        3    sell 17 COINUSDT 1 @101 #5     |
+        """,
+    ),
+    Clause(
+        "L26",
+        "amended it loses its place",
+        Exchange,
+        "amend_waiting",
+        _loses_its_place,
+        WAITS + "2 amend 16 #1 2 | L26",
+    ),
+    Clause(
+        "L15",
+        "it waits and nobody says so",
+        Exchange,
+        "emit",
+        _silent(OutcomeKind.WAITING),
+        WAITS.replace("by=mark |", "by=mark | L15"),
+    ),
+    Clause(
+        "L15",
+        "what waits is not counted",
+        Exchange,
+        "_counts",
+        lambda self, account, before: Reason.NONE,
+        WAITS + "1 stop sell 16 COINUSDT 1 @90 #2 at=98 by=mark | L15",
+        small_venue(limits={"orders_per_account_max": 1}),
+    ),
+    Clause(
+        "L15",
+        "a mass cancel leaves what waits",
+        Exchange,
+        "cancel_order",
+        _spares_what_waits,
+        WAITS + "1 buy 16 COINUSDT 1 @90 #2 |\n 2 disconnect 16 | L15",
+    ),
+    Clause(
+        "L11",
+        "who is deleveraged keeps an order that waits",
+        Exchange,
+        "cancel_order",
+        _spares_what_waits,
+        TRADED + "1 stop buy 17 COINUSDT 1 @120 #3 at=120 by=mark |\n 2 source coin 94 | L11",
+        small_venue(**ADL),
+    ),
+    Clause(
+        "L21",
+        "an order waits in a halted market",
+        Exchange,
+        "state_permit",
+        lambda self, market, action: Permit.ALLOW,
+        FUNDED + "1 state COINUSDT halted |\n 2 stop sell 16 COINUSDT 1 @90 #1 at=99 by=mark | L21",
+        small_venue(**HALT),
+    ),
+    Clause(
+        "L24",
+        "a fired reduce-only order is for less than it can close",
+        Exchange,
+        "_order",
+        _one_lot_less,
+        FUNDED + LAST + "1 stop sell 16 COINUSDT 5 @90 reduce #1 at=99 by=mark |\n 2 source coin 99 | L24",
+    ),
+    Clause("L24", "it fires in the name of 17", Exchange, "_order", _for_somebody_else, WAITS + "2 source coin 99 | L24"),
 ]
 
 

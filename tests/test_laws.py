@@ -303,6 +303,15 @@ CASES = [
         small_venue(market={"self_trade": {"mode": "cancel_taker"}}),
     ),
     Broken(
+        "L26",
+        "the mark falls to the trigger of an order that waits for it, and it waits on",
+        FUNDED
+        + """
+        1    stop sell 16 COINUSDT 1 #1 at=99 by=mark  |
+        2    source coin 99                 | L26
+        """,
+    ),
+    Broken(
         "L27",
         "nobody buys above 105, a lot is offered at 105.05",
         FUNDED

@@ -55,6 +55,8 @@ TABLE = """
     1    sell 17 COINUSDT 1 market #2   |
     1    sell 17 COINUSDT 4 @104 #3     |
     2    autoadd 18 on                  |
+    2    stop buy 16 COINUSDT 1 #5 at=120 by=mark |
+    2    trail sell 17 COINUSDT 3 @80 gtd until=50 #6 ppm=900000 by=last |
     2    sell 16 COINUSDT 1 @105 reduce #4 |
     2    state COINUSDT reduce_only     |
     2    source coin 97                 |

@@ -16,7 +16,14 @@ lots), `until=T` for when it expires, `show=N` for the lots shown at a time, `ow
     1    masscancel 16 COINUSDT sell    |
     1    disconnect 16                  |
 
-`masscancel` takes a market or `all`, and a side or none. Of accounts and markets:
+`masscancel` takes a market or `all`, and a side or none. Orders that wait are `stop`, `takeprofit` or `trail` and the words of an
+order, market where it has no price; `at=` is the trigger price, `away=` or `ppm=` the distance, `by=` last, mark or index:
+
+    1    stop buy 16 COINUSDT 10 #2 at=101 by=mark protect    | WAITING 16 buy 10 for 101 #2
+    2    source coin 101                 | INDEX COIN 101 of 1; MARK COINUSDT 101; TRIGGERED 16 buy 10 by 101 #2; ...
+    1    amend 16 #2 at=102              | AMENDED 16 buy 10 @0 #2; WAITING 16 buy 10 for 102 #2
+
+Of accounts and markets:
 
     1    account 18 owner 16 parent 16   | OPENED 18 owner 16
     1    transfer 16 18 USDT 5           | TRANSFER 5 USDT 16 to 18
@@ -57,6 +64,7 @@ from specs.tape import (
     Side,
     Stage,
     Tif,
+    TriggerBy,
 )
 
 START_NS = 1_000 * units.NS
@@ -132,6 +140,7 @@ def stages(*without: str, **changes) -> list[dict]:
 
 # ---- rows to events
 
+_WAITS = {"stop": EventKind.STOP, "takeprofit": EventKind.TAKE_PROFIT, "trail": EventKind.TRAILING}
 _TIFS = {tif.name.lower(): tif for tif in Tif} | {"post": Tif.POST_ONLY, "reprice": Tif.POST_REPRICE}
 
 
@@ -151,6 +160,9 @@ def _event(venue: rules.Venue, text: str) -> bytes:
     def money(asset: str, amount: str) -> dict[str, int]:
         return {"asset": number("assets", asset), "amount": units.decimal_to_int(amount, 4)}
 
+    waits = _WAITS.get(verb)
+    if waits:
+        verb, *words = words
     if verb == "raw":
         fields |= {name: int(value, 0) for name, value in (word.split("=") for word in words)}
     elif verb == "clock":
@@ -179,26 +191,36 @@ def _event(venue: rules.Venue, text: str) -> bytes:
             "side": Side[verb.upper()],
         }
         fields |= {"qty": int(words[2]), "tif": Tif.GTC}
+        if waits:
+            fields |= {"kind": waits} | ({} if any(word[0] == "@" for word in words) else {"tif": Tif.MARKET})
         for word in words[3:]:
             if word[0] == "@":
                 fields["price"] = units.decimal_to_int(word[1:], 2)
             elif word[0] == "#":
                 fields["ref_id"] = int(word[1:])
-            elif word in ("reduce", "close"):
-                fields["flags"] = Flag.REDUCE_ONLY if word == "reduce" else Flag.CLOSE_ONLY
+            elif word in ("reduce", "close", "protect"):
+                flag = {"reduce": Flag.REDUCE_ONLY, "close": Flag.CLOSE_ONLY, "protect": Flag.PROTECT}[word]
+                fields["flags"] = fields.get("flags", 0) | flag
             elif "=" in word:
                 name, value = word.split("=")
                 fields |= {
                     "until": lambda: {"amount_hi": _ns(value)},
                     "show": lambda: {"amount_lo": int(value)},
                     "own": lambda: {"asset": SelfTrade[value.upper()]},
+                    "at": lambda: {"amount_lo": units.decimal_to_int(value, 2)},
+                    "away": lambda: {"amount_lo": units.decimal_to_int(value, 2)},
+                    "ppm": lambda: {"amount_lo": int(value), "flags": fields.get("flags", 0) | Flag.DISTANCE_PPM},
+                    "by": lambda: {"source": TriggerBy[value.upper()]},
                 }[name]()
             else:
                 fields["tif"] = _TIFS[word]
     elif verb == "amend":
         fields |= {"kind": EventKind.AMEND, "account": int(words[0]), "ref_id": int(words[1].lstrip("#"))}
         for word in words[2:]:
-            fields |= {"price": units.decimal_to_int(word[1:], 2)} if word[0] == "@" else {"qty": int(word)}
+            if word.startswith("at="):
+                fields |= {"amount_lo": units.decimal_to_int(word[3:], 2)}
+            else:
+                fields |= {"price": units.decimal_to_int(word[1:], 2)} if word[0] == "@" else {"qty": int(word)}
     elif verb == "masscancel":
         where = {"flags": Flag.ALL_MARKETS} if words[1] == "all" else {"market": number("markets", words[1])}
         side = {"side": Side[words[2].upper()]} if len(words) > 2 else {}
@@ -263,6 +285,10 @@ def say(venue: rules.Venue, o: Outcome) -> str:
         case OutcomeKind.ACCEPTED:
             shows = f" show {o.other_id}" if o.other_id else ""
             return f"ACCEPTED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)}{shows}"
+        case OutcomeKind.WAITING:
+            return f"WAITING {o.account} {side} {o.qty}{where} for {price} {_id(o.ref_id)}"
+        case OutcomeKind.TRIGGERED:
+            return f"TRIGGERED {o.account} {side} {o.qty}{where} by {price} {_id(o.ref_id)}{at}"
         case OutcomeKind.AMENDED:
             return f"AMENDED {o.account} {side} {o.qty}{where} @{price} {_id(o.ref_id)}{' anew' if o.other_id else ''}"
         case OutcomeKind.REFRESHED:

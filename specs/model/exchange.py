@@ -3,9 +3,10 @@
     0 time     an event before now, or later than now + gap_max, is a REJECT and moves nothing; else timers due run first, in
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
-    2 post     order -> match -> fills -> ledger; amend, cancel; account, deposit, withdraw, leverage, transfer, mode, auto-add,
-               state, bust
-    3 price    sources -> index -> mark -> published {price, grade}; collateral
+    2 post     order -> match -> fills -> ledger, or it waits; amend, cancel; account, deposit, withdraw, leverage, transfer,
+               mode, auto-add, state, bust
+    3 price    sources -> index -> mark -> published {price, grade}; collateral; then waiting orders fire, one at a time, in
+               order of entry, and prices are published again after each
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
     5 select   who is triggered, in the order of the rule book
     6 stages   for each selected account the venue's list of stages
@@ -37,6 +38,7 @@ from specs.model.orders import Orders
 from specs.model.quoter import Quoter
 from specs.model.seams import Seams
 from specs.model.states import States
+from specs.model.stops import KINDS, Stops
 from specs.tape import (
     EVENT,
     EVENT_STRUCT,
@@ -79,7 +81,7 @@ def venue_digest(venue: rules.Venue) -> bytes:
     return hashlib.blake2b(venue.model_dump_json().encode(), digest_size=16).digest()
 
 
-class Exchange(Orders, Auctions, Margins, States):
+class Exchange(Orders, Stops, Auctions, Margins, States):
     """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file."""
 
     def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:
@@ -90,6 +92,7 @@ class Exchange(Orders, Auctions, Margins, States):
         self.ledger = Ledger(len(venue.assets), len(venue.markets), self.numeraire)
         self.books = [Book() for _ in venue.markets]
         self.orders: dict[int, Order] = {}
+        self.waiting: dict[int, Order] = {}  # those of them that wait, in order of entry
         self.sources = [Source() for _ in venue.sources]
         self.indices = [Index(i, row, venue) for i, row in enumerate(venue.indices)]
         self.marks = [Mark(i, row, venue) for i, row in enumerate(venue.markets)]
@@ -215,6 +218,7 @@ class Exchange(Orders, Auctions, Margins, States):
                 for m, book in enumerate(self.books)
                 for place, o in book.orders()
             ],
+            "waiting": self.waiting_rows(),
             "reserved": [row for a in users for m in range(len(self.books)) if any((row := self._reserved(a, m))[2:])],
             "sources": [(i, int(s.there), s.price, s.time_ns) for i, s in enumerate(self.sources)],
             "indices": [(x.number, *published(x.published)) for x in self.indices],
@@ -447,7 +451,7 @@ class Exchange(Orders, Auctions, Margins, States):
         EventKind.AUTO_ADD: accounts.post_auto_add,
         EventKind.STATE: States.post_state,
         EventKind.BUST: bust.post_bust,
-    }
+    } | dict.fromkeys(KINDS, Stops.post_stop)
 
     # ---- the ways in which state moves, each with its outcome
 
@@ -509,8 +513,10 @@ class Exchange(Orders, Auctions, Margins, States):
 
     def _cascade(self) -> None:
         while True:
-            changed = self._publish() or self.due_state
-            self.due_state = False
+            changed = self._publish()
+            while self.fire_stop():
+                changed |= self._publish()
+            changed, self.due_state = changed or self.due_state, False
             numbers = [n for n in sorted(self.ledger.accounts) if n >= USERS_FROM] if changed else sorted(self.ledger.touched)
             self.ledger.touched.clear()
             selected = liquidation.select(self, numbers)

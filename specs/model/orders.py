@@ -131,6 +131,8 @@ class Orders:
             return reason
         if self.state_permit(order.market, Action.AMEND) >= Permit.DEFER:
             return Reason.MARKET_STATE
+        if order.waits:
+            return self.amend_waiting(order, e)
         if e.amount_lo:
             return Reason.BAD_AMEND
         price, qty = e.price or order.price, e.qty or order.qty
@@ -507,6 +509,7 @@ class Orders:
     def traded(self, market: int, price: int) -> None:
         """Keep the last price; what reads it, or reads the book on update, is due."""
         self.last_price[market] = price
+        self.follow_last(market)
         self.due_index |= {index.number for index in self.indices if index.row.publish.kind == "update" and market in index.books}
         if self.venue.markets[market].mark.kind == "median" and self.venue.markets[market].mark.republish_on_fill:
             self.due_mark.add(market)
@@ -562,7 +565,10 @@ class Orders:
     # ---- leaving
 
     def _forget(self, order: Order) -> None:
-        self.books[order.market].remove(order)
+        if order.waits:
+            del self.waiting[order.order_id]
+        else:
+            self.books[order.market].remove(order)
         del self.orders[order.order_id]
         del self.ledger.accounts[order.account].orders[order.order_id]
         self.expire_never(order)

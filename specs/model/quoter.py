@@ -18,11 +18,11 @@ class Quoter:
         self.return_ns: int | None = None  # set while it is away
 
     def refill(self, exchange) -> None:
-        """Cancel what rests, then quote again around the index unless the move or the inventory is too large."""
+        """Cancel what rests, not what waits, then quote again around the index unless the move or the inventory is too large."""
         account = exchange.ledger.accounts.get(self.row.account)
         if account is None:
             return
-        for order in [o for o in account.orders.values() if o.market == self.market]:
+        for order in [o for o in account.orders.values() if o.market == self.market and not o.waits]:
             exchange.cancel_order(order, Reason.QUOTER_REFILL)
         if exchange.state_permit(self.market, Action.OPEN) >= Permit.DEFER:
             return
