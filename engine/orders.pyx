@@ -259,7 +259,7 @@ cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
         t.qty = closable if closable < rule.qty_max else rule.qty_max
         if not t.qty:
             return WHY_NOT_REDUCING
-    why = bands_judge(s, t)
+    why = bands_judge(s, t) if rule.band_kind else WHY_NONE
     if not why:
         why = _limits(s, t, rule)
     if why:
@@ -500,7 +500,7 @@ cdef int64_t _available(State* s, const Ticket* t, int64_t limit) noexcept nogil
     cdef int opposite = _opposite(t.side)
     cdef int64_t down = 0
     cdef int64_t up = 0
-    cdef bint limited = bands_limits(s, t.market, &down, &up)
+    cdef bint limited = s.market_rules[t.market].limit_ppm and bands_limits(s, t.market, &down, &up)
     cdef int32_t head = book_best(s, t.market, opposite)
     cdef int32_t last = 0
     cdef int32_t place
@@ -573,7 +573,7 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
     cdef int mode = SELF_CANCEL_MAKER if stage else _self_trade(s, t)
     cdef int64_t down = 0
     cdef int64_t up = 0
-    cdef bint limited = bands_limits(s, t.market, &down, &up)
+    cdef bint limited = s.market_rules[t.market].limit_ppm and bands_limits(s, t.market, &down, &up)
     cdef int64_t lots
     cdef int32_t place
     cdef Order* maker

@@ -52,8 +52,15 @@ def _takeover(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return -held, held
 
 
+def _busted(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A bust is a fill backward; `side` is the taker's."""
+    bought, sold = _fill(rows)
+    return sold, bought
+
+
 LOTS_MOVED: dict[OutcomeKind, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     OutcomeKind.FILL: _fill,
+    OutcomeKind.BUSTED: _busted,
     OutcomeKind.TAKEOVER: _takeover,
     OutcomeKind.ADL: _takeover,
     OutcomeKind.MOVED: _takeover,
@@ -73,19 +80,25 @@ def _paid(outcomes: np.ndarray, asset: int) -> Iterator[tuple[int, int, int, int
 
 
 def _delivered(outcomes: np.ndarray, asset: int, venue: Venue) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (row, from, to, money) of what spot fills move of an asset: the base, what is paid for it, the taker's fee."""
+    """Yield (row, from, to, money) of what spot fills move of an asset: the base, what is paid for it, the taker's fee.
+
+    A fill that is busted moves the same the other way.
+    """
     for number, market in enumerate(venue.markets):
         if not market.spot or asset not in (venue.number("assets", market.base), venue.number("assets", market.settles_in)):
             continue
-        at = np.flatnonzero((outcomes["kind"] == OutcomeKind.FILL) & (outcomes["market"] == number))
+        kinds = np.isin(outcomes["kind"], [int(OutcomeKind.FILL), int(OutcomeKind.BUSTED)])
+        at = np.flatnonzero(kinds & (outcomes["market"] == number))
         for row, o in zip(at.tolist(), outcomes[at], strict=True):
             taker, maker = int(o["account"]), int(o["other"])
-            buyer, seller = (taker, maker) if o["side"] == Side.BUY else (maker, taker)
+            back = o["kind"] == OutcomeKind.BUSTED
+            buyer, seller = (taker, maker) if (o["side"] == Side.BUY) != back else (maker, taker)
             if asset == venue.number("assets", market.base):
                 yield row, seller, buyer, int(o["qty"]) * venue.lot_units(market)
             else:
                 yield row, buyer, seller, int(o["qty"]) * int(o["price"]) * venue.multiplier(market)
-                yield row, taker, int(Chart.FEES), money_join(int(o["money_lo"]), int(o["money_hi"]))
+                payer, payee = (int(Chart.FEES), taker) if back else (taker, int(Chart.FEES))
+                yield row, payer, payee, money_join(int(o["money_lo"]), int(o["money_hi"]))
 
 
 class History:

@@ -119,7 +119,8 @@ def holders(outcomes: np.ndarray, venue: Venue, asset: int, at_row: Mapping[int,
     per_lot = {
         i: venue.lot_units(row) for i, row in enumerate(venue.markets) if row.spot and row.base == venue.assets[asset].name
     }
-    ours |= (kind == OutcomeKind.FILL) & np.isin(outcomes["market"], list(per_lot))
+    fills = (kind == OutcomeKind.FILL) | (kind == OutcomeKind.BUSTED)
+    ours |= fills & np.isin(outcomes["market"], list(per_lot))
     held: dict[int, int] = {}
     out: set[int] = set()
     wanted = sorted((row, account) for account, row in at_row.items())
@@ -128,9 +129,9 @@ def holders(outcomes: np.ndarray, venue: Venue, asset: int, at_row: Mapping[int,
     for stop, account in wanted:
         while i < len(rows) and rows[i] < stop:
             o = outcomes[rows[i]]
-            fill = o["kind"] == OutcomeKind.FILL
+            fill, back = bool(fills[rows[i]]), o["kind"] == OutcomeKind.BUSTED
             moved = int(o["qty"]) * per_lot[int(o["market"])] if fill else _money(o)
-            giver = -1 if not fill or o["side"] == Side.SELL else 1  # of `account`
+            giver = -1 if not fill or (o["side"] == Side.SELL) != back else 1  # of `account`
             for number, sign in ((int(o["account"]), giver), (int(o["other"]), -giver)):
                 if number >= USERS_FROM:
                     held[number] = held.get(number, 0) + sign * moved

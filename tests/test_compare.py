@@ -312,7 +312,8 @@ def test_open_interest_over_time_is_that_of_the_positions() -> None:
         outcomes = exchange.outcomes()
         held: dict[tuple[int, int], int] = {}
         by_hand: dict[int, dict[int, int]] = {}  # market -> time -> lots held long after all of that time
-        moves = np.isin(outcomes["kind"], [OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED])
+        kinds = [OutcomeKind.FILL, OutcomeKind.BUSTED, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED]
+        moves = np.isin(outcomes["kind"], kinds)
         spot = [number for number, row in enumerate(case.venue.markets) if row.spot]
         for o in outcomes[moves & ~np.isin(outcomes["market"], spot)]:
             sign = (1 if o["side"] == Side.BUY else -1) * (1 if o["kind"] == OutcomeKind.FILL else -1)
