@@ -424,6 +424,7 @@ KINDS = {  # kind of step: its share of the tape
     "edge": 2,
     "account": 2,
 }
+SMALL = KINDS | {"auction": 1, "kinds": 4, "stop": 4, "own": 1, "amend": 3, "bust": 1}  # thirty events are soon used up
 EDGES = KINDS | {"edge": 36, "trade": 40}  # for tapes that live at the bounds of units.py
 _NEEDED = {"trade", "price"}  # never switched off
 TENTHS = (8, 7, 8, 9, 4, 1, 0, 12, 40)  # of what an account can carry, in one order
@@ -1048,7 +1049,7 @@ def small_cases(draw) -> Case:
     """A small venue and up to 30 events, drawn field by field."""
     choices = Drawn(draw)
     venue = make_venue(choices)
-    maker = TapeMaker(choices, venue, accounts=(3, 3, 3, 2)[choices.below(4)], weights=_swarm(choices))
+    maker = TapeMaker(choices, venue, accounts=(3, 3, 3, 2)[choices.below(4)], weights=_swarm(choices, SMALL))
     maker.prologue()
     maker.tenths = (8, 7, 6)
     if choices.below(8) == 7:

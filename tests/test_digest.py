@@ -10,8 +10,8 @@ import sys
 import pytest
 
 CASES = {
-    "small": "4510 45b404db3fe684b0bf095ab8ec79c47b",
-    "demo": "124912 d49f7f1bc3231daa0f7229b6dc763197",
+    "small": "4510 92870c4ac171c90eaf641befedb94030",
+    "demo": "124912 2a8f2c435c356b833521131e3d2a02d5",
 }
 PROGRAM = """
 import sys

@@ -29,7 +29,7 @@ from specs.tape import (
 )
 
 CASES = 500
-OF_FILLS = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT, OutcomeKind.MOVED, OutcomeKind.ADL}
+OF_FILLS = {OutcomeKind.FILL, OutcomeKind.BUSTED, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT, OutcomeKind.MOVED, OutcomeKind.ADL}
 IN_OUTCOMES_OF_THEIR_OWN = {Flow.TRADE, Flow.TAKEOVER, Flow.CONVERT_ASSET, Flow.MODE, Flow.ADL}
 HOLDERS = {USER, "BACKSTOP"}
 UNREACHABLE = {

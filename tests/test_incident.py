@@ -24,7 +24,7 @@ from specs.tape import EventKind, Flag, OutcomeKind, Stage, Tape
 ROOT = Path(__file__).resolve().parent.parent
 ALIAS = "2025-10-10-binance-usde"
 OWN, DEX, REDEMPTION, BTC = range(4)
-GOLDEN = "2ec5b6f552e96f99302ae0736f38899f"
+GOLDEN = "714b092becf4e74c2eb94f59cdbc6d2f"
 SERIES = (
     "oct10_usde/usdeusdt_binance_spot_1m_20251010_2000_2359.csv",
     "oct10_usde/usde_usdt_uniswap_v3_per_block_20251010.parquet",

@@ -35,7 +35,7 @@ from specs.tape import (
 ROOT = Path(__file__).resolve().parent.parent
 START = 1_760_130_000_000_000_000
 SECOND = 1_000_000_000
-GOLDEN = "baeebc7d65dedf97918447790dc4a2fe"
+GOLDEN = "474b988d485fd9f36cf0ed51128c7ad6"
 
 
 def row(second: int, kind: EventKind, left: int = 0, **fields) -> tuple:
