@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from riskbed.replay import Replay
     from riskbed.result import Result
 
+PairRun = Enum("PairRun", {name: name for name in ("none", "A", "B", "A+B")}, type=str)  # specs.pair.RUNS, not imported here
 PLAIN_WIDTH = 160  # columns of a table that no terminal bounds
 
 app = typer.Typer(
@@ -201,6 +203,7 @@ def compare(
     seed: Annotated[int | None, typer.Option(min=0, help="Of the synthetic accounts; the incident's if not given.")] = None,
     accounts: Annotated[int | None, typer.Option(min=2, help="How many synthetic accounts; the incident's if not given.")] = None,
     variant: Annotated[str, typer.Option(help="Which reading of the one-minute bars: close or low.")] = "close",
+    run: Annotated[PairRun | None, typer.Option(help="Of a pair, as 2025-10-10: which of its runs; A+B if not given.")] = None,
     out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave report.html out.")] = False,
@@ -208,7 +211,7 @@ def compare(
     """Run two rule books, or two fault plans, on the same events: who is hurt, who is spared, who pays, where they part."""
     from riskbed import compare as comparing
 
-    options = comparing.Options(a, b, incident, tape, venue, plan, seed, accounts, variant, out, not no_report)
+    options = comparing.Options(a, b, incident, tape, venue, plan, seed, accounts, variant, run and run.value, out, not no_report)
     with _Progress() as progress:
         done = comparing.compare(options, progress)
     if json:

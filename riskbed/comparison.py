@@ -211,12 +211,16 @@ class Side(Part):
 
 
 class Comparison(Part):
-    """A comparison. accounts: only those that fare differently, by number. digest: over the digests of both runs, in order."""
+    """A comparison. accounts: only those that fare differently, by number. digest: over the digests of both runs, in order.
+
+    incident: of one incident, or of a pair; run: of a pair, which of its runs the rule books share, null with two plans.
+    """
 
     schema_version: Literal[1]
     name: str
     title: str
     incident: str | None
+    run: str | None
     variant: str | None
     seed: Count | None
     numeraire: str

@@ -20,7 +20,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from specs.errors import SpecError, TwinsDiffer
 from specs.faults import Plan
 from specs.incident import Incident, Shape
 from specs.laws import LAWS
+from specs.pair import why_not
 from specs.rules import Venue
 from specs.tape import SCHEMA_VERSION, EventKind, Flow, Tape
 
@@ -69,9 +70,21 @@ class Options:
     rules: bool = True
 
 
+class OfPair(NamedTuple):
+    """Which run of which pair the inputs are (riskbed/pair.py), and what its recipe had to assume and does not know."""
+
+    pair: str
+    run: str | None
+    assumed: tuple[result.Note, ...]
+    unknowns: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a replay needs, read and checked: nothing has run yet."""
+    """Everything a replay needs, read and checked: nothing has run yet.
+
+    The tape is drawn from a recipe, of `incident` or `of_pair`, for `venue`; or it is the user's own, and both are None.
+    """
 
     name: str
     title: str
@@ -84,6 +97,12 @@ class Inputs:
     window: tuple[int, int] | None
     options: Options
     digests: dict[str, str] = field(default_factory=dict)
+    of_pair: OfPair | None = None
+
+    @property
+    def drawn(self) -> str | None:
+        """The name of the incident or the pair from whose recipe the tape is drawn."""
+        return self.incident.id if self.incident else self.of_pair.pair if self.of_pair else None
 
 
 # ---- reading the inputs
@@ -115,6 +134,8 @@ def under(inputs: Inputs, venue: Venue) -> Inputs:
 
 def _incident(name: str) -> tuple[Incident, Path]:
     path = load.find("incident", name)
+    if wrong := why_not(path):
+        raise SpecError(wrong[0], remedy=wrong[1])
     return load.load(path, Incident), path
 
 
@@ -587,7 +608,9 @@ def true_move(found: Beside, decimals: int) -> result.TrueMove:
 
 def assumed(inputs: Inputs) -> list[result.Note]:
     """Return every value that is not public: of the rule book, of the incident's rules and anchors."""
-    notes = [result.Note(path=_with_value(inputs.venue, row.path), why=row.why) for row in inputs.venue.assumed]
+    notes = book_notes(inputs.venue)
+    if inputs.of_pair is not None:
+        notes += inputs.of_pair.assumed
     if inputs.incident is not None:
         for rule in inputs.incident.rules:
             if rule.assumed:
@@ -598,6 +621,11 @@ def assumed(inputs: Inputs) -> list[result.Note]:
                     at = units.ns_to_instant(units.instant_to_ns(anchor.at))
                     notes.append(result.Note(path=f"{path.source} at {at} = {anchor.price}", why=anchor.note or "assumed"))
     return notes
+
+
+def book_notes(venue: Venue) -> list[result.Note]:
+    """Return what a rule book had to assume."""
+    return [result.Note(path=_with_value(venue, row.path), why=row.why) for row in venue.assumed]
 
 
 def _with_value(venue: Venue, path: str) -> str:
@@ -621,6 +649,8 @@ def unknowns(inputs: Inputs) -> list[str]:
     """Return what this run does not know: incomplete feeds, synthetic paths, missing truth."""
     if inputs.incident is not None:
         return list(inputs.incident.unknowns)
+    if inputs.of_pair is not None:
+        return list(inputs.of_pair.unknowns)
     found = unknown_series(inputs.tape)
     if inputs.tape.meta.venue != inputs.venue.name:
         found.append(
