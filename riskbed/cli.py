@@ -410,7 +410,7 @@ def _show_rules(console: Console, answer: Result) -> None:
     table = _table(
         "rule", "erroneous lots", f"erroneous {unit}", "premature lots", "in-band lots",
         "| still closed", "of the move's own", "later, s",
-        f"bad debt {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}",
+        f"shortfall {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}",
     )  # fmt: skip
     for rule in answer.rules:
         labels, move = rule.fault.labels, rule.true_move
@@ -424,7 +424,7 @@ def _show_rules(console: Console, answer: Result) -> None:
             kept = move.of_the_move
             cells += ["-" if share is None else f"{share:.1%}" for share in (move.share, kept.share)]
             cells.append("-" if kept.median_delay_s is None else f"{kept.median_delay_s:g}")
-            cells += [rounded(money) for money in (move.bad_debt, move.treasury_loss, move.hidden_shortfall)]
+            cells += [rounded(money) for money in (move.shortfall, move.treasury_loss, move.hidden_shortfall)]
         table.add_row(rule.title, *cells)
     _headed(console, f"Index rules: under the fault | on a true move that stays, against '{answer.rules[0].title}'", table)
     _show_rounds(console, answer)

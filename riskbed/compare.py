@@ -422,8 +422,8 @@ def _totals(inputs: Inputs, ran, sums, equity, rows: list[answer.AccountRow]) ->
     )
     numeraire = venue.number("assets", venue.numeraire)
 
-    def flowed(flow: str, sign: int) -> answer.Moneys:
-        return _money(*(sign * side.get((flow, numeraire), 0) for side in flows), decimals)
+    def flowed(names: tuple[str, ...], sign: int) -> answer.Moneys:
+        return _money(*(sign * sum(side.get((flow, numeraire), 0) for flow in names) for side in flows), decimals)
 
     return answer.Totals(
         accounts=population,
@@ -437,11 +437,12 @@ def _totals(inputs: Inputs, ran, sums, equity, rows: list[answer.AccountRow]) ->
         no_longer_deleveraged=len(deleveraged[0] - deleveraged[1]),
         **{column: _counted(column, *of[column], decimals) for column in COUNTED},
         equity=_money(*(sum(side.values()) for side in equity), decimals),
-        bad_debt=flowed("WRITE_OFF", 1),
+        shortfall=flowed(("FUND_PAYMENT", "WRITE_OFF"), 1),
+        fund_draw=flowed(("FUND_PAYMENT",), 1),
+        bad_debt=flowed(("WRITE_OFF",), 1),
         fund=_money(*(_balance(r, Chart.FUND, numeraire) for r in ran), decimals),
-        fund_payments=flowed("FUND_PAYMENT", 1),
-        liquidation_fees=flowed("LIQUIDATION_FEE", -1),
-        fees=flowed("FEE", -1),
+        liquidation_fees=flowed(("LIQUIDATION_FEE",), -1),
+        fees=flowed(("FEE",), -1),
         paid=_flow_rows(*flows, venue, all_rows=True),
         open_interest=[
             answer.MarketLots(market=row.name, **_count(*(open_interest(r.state, market) for r in ran)).model_dump())

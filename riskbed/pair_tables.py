@@ -6,7 +6,7 @@ from rich.console import Console
 
 from riskbed import cli
 from riskbed.pair import Done
-from riskbed.result import rounded
+from riskbed.result import flow_words, rounded
 
 
 def show(done: Done) -> None:
@@ -39,7 +39,7 @@ def show(done: Done) -> None:
         table = cli._table("", *names[1:], *(["interaction"] if len(names) > 2 else []))
         for row in rows:
             cells = [row.A, row.B, row.both, row.interaction] if len(names) > 2 else [row.A]
-            table.add_row(row.name.replace("_", " "), *map(rounded, cells))
+            table.add_row(flow_words(row.name), *map(rounded, cells))
         cli._headed(console, title, table)
     for gains in answer.gains:
         table = cli._table("holder", "accounts", f"gain {unit}")

@@ -11,8 +11,9 @@ without B, whose price is the error. What is held against the baseline, row by r
       forced_lots, _notional       closed by force (book, takeover, ...), at the mark; as riskbed/labels.py counts them
       adl_lots                     of them deleveraged; deleveraged_accounts: whose winning positions that closed
       <label>_lots, _accounts      against the true runs
-      bad_debt                     fund payments and write-offs: what accounts lost beyond their own money
-      fund_payments, write_offs, liquidation_fees
+      shortfall                    what accounts lost beyond their own money: fund_draw, what the fund paid of it, and bad_debt,
+                                   what nobody paid
+      liquidation_fees
       rounds                       the most rounds of one cascade
       open_interest.<market>       long lots, at the end of the tape
       balance.<account>.<asset>    at the end of the tape, of the users together and of each account of the chart
@@ -60,7 +61,7 @@ from specs.tape import SCHEMA_VERSION, USERS_FROM, Chart, Flow, OutcomeKind
 
 DEFAULT_SUITE = "core"
 REASON_MAX = 400
-_LOSSES = (Flow.FUND_PAYMENT, Flow.WRITE_OFF)  # what bad_debt is made of
+_LOSSES = (Flow.FUND_PAYMENT, Flow.WRITE_OFF)  # what the shortfall is made of
 
 
 # ---- the answer
@@ -134,7 +135,7 @@ def figure_names(venue: Venue) -> list[str]:
     """Return every figure of a case under a rule book, in the order in which they are told."""
     names = ["liquidated_accounts", "liquidations", "forced_lots", "forced_notional", "adl_lots", "deleveraged_accounts"]
     names += [f"{label.name.lower()}_{what}" for label in reversed(Label) for what in ("lots", "accounts")]
-    names += ["bad_debt", *(f"{flow.name.lower()}s" for flow in jobs.TOLD), "rounds"]
+    names += ["shortfall", *jobs.TOLD.values(), "rounds"]
     names += [f"open_interest.{row.name}" for row in venue.markets]
     names += [f"balance.{whose}.{row.name}" for whose in ("users", *(x.name.lower() for x in Chart)) for row in venue.assets]
     return names + [f"outcome.{kind.name.lower()}" for kind in OutcomeKind]

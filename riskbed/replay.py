@@ -483,7 +483,7 @@ def label_runs(inputs: Inputs, ran: dict[str, Ran], prefix: str) -> Labels:
 def losses(r: Ran, decimals: int) -> result.Losses:
     money = {flow: units.int_to_decimal(r.flows[flow], decimals) for flow in r.flows}
     return result.Losses(
-        fund_payments=money[Flow.FUND_PAYMENT], write_offs=money[Flow.WRITE_OFF], liquidation_fees=money[Flow.LIQUIDATION_FEE]
+        fund_draw=money[Flow.FUND_PAYMENT], bad_debt=money[Flow.WRITE_OFF], liquidation_fees=money[Flow.LIQUIDATION_FEE]
     )
 
 
@@ -590,9 +590,9 @@ def true_move(found: Beside, decimals: int) -> result.TrueMove:
     moved, kept = found.guarded, _kept(found.whole)
     money = {
         "notional": moves.forced_notional(moved),
-        "bad_debt": moves.bad_debt(moved),
-        "fund_payments": moved.flows[Flow.FUND_PAYMENT],
-        "write_offs": moved.flows[Flow.WRITE_OFF],
+        "shortfall": moves.shortfall(moved),
+        "fund_draw": moved.flows[Flow.FUND_PAYMENT],
+        "bad_debt": moved.flows[Flow.WRITE_OFF],
         "treasury_loss": moved.treasury_loss,
         "hidden_shortfall": moved.hidden_shortfall,
     }

@@ -341,13 +341,13 @@ class Judged(Row):
     """The thresholds of a guard's verdict.
 
     hides: a move that stays leaves more than hidden_max_ppm of the notional that the move itself closes never liquidated. Else
-    protects: erroneous notional under the fault falls by at least fall_min_ppm and no move that stays adds bad debt above
-    bad_debt_max_ppm (1,000 is 10 bp) of the notional liquidated. Else trades.
+    protects: erroneous notional under the fault falls by at least fall_min_ppm and no move that stays adds shortfall (fund
+    draw and bad debt) above shortfall_max_ppm (1,000 is 10 bp) of the notional liquidated. Else trades.
     """
 
     hidden_max_ppm: Ppm = 50_000
     fall_min_ppm: Ppm = 950_000
-    bad_debt_max_ppm: Ppm = 1_000
+    shortfall_max_ppm: Ppm = 1_000
 
 
 class Option(Row):

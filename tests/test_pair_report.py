@@ -216,7 +216,7 @@ def test_what_liquidated_accounts_lost_is_what_their_waterfalls_say(done: pairin
         assert (bars["y"][0], bars["y"][-1]) == (float(fall.margin), float(fall.kept))
         assert drawn[f"waterfall-{k}"]["layout"]["title"]["text"].endswith(f", run {run}")
     names = [row.name for row in answer.losses.liquidated]
-    assert {"book", "takeover", "adl", "treasury", "fund", "bad_debt"} <= set(names)
+    assert {"book", "takeover", "adl", "treasury", "fund_draw", "bad_debt"} <= set(names)
     assert names == [cause.value for cause in LossCause if cause.value in names]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from specs.errors import SpecError
 from specs.incident import Incident
 from specs.rules import Venue
 from specs.tape import EVENT, EventKind, Grade, OutcomeKind, Side, Tif
+from tests.test_pair_report import named, shown
+from tests.test_report import words
 from tests.twins import twin  # noqa: F401  # a fixture
 
 BEFORE, AFTER = "binance-um-2025-10-10-wrapped", "binance-um-2025-10-10-wrapped-after"
@@ -221,6 +225,27 @@ def test_sales_empty_the_book_and_the_loop_closes_accounts_by_mistake(seed):
     assert all(Fraction(new.lows[token]) > worst[token] for token in worst)
     assert loop.cascades.rounds_max >= 2 and sum(loop.cascades.histogram.values()) == loop.cascades.cascades
     assert Fraction(new.treasury_loss) <= 0 and Fraction(cut.treasury_loss) <= 0
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> replay.Replay:
+    return replay.replay(replay.Options(incident=INCIDENT, lockstep=0, out=tmp_path_factory.mktemp("runs")))
+
+
+def test_bad_debt_is_one_thing_on_the_whole_page(done):
+    """Bad debt is what nobody paid, the fund draw what the fund paid, the shortfall both: in JSON and in every table."""
+    answer = done.answer
+    losses = next(rule for rule in answer.rules if rule.name == "old-to-book").fault.losses
+    inside = {row.cause: Fraction(row.money) for row in answer.waterfall[0].inside}
+    assert (inside["fund_draw"], inside.get("bad_debt", 0)) == (Fraction(losses.fund_draw), Fraction(losses.bad_debt))
+    assert Fraction(losses.fund_draw) > 0
+    text = (Path(answer.run_folder) / "report.html").read_text(encoding="utf-8")
+    by_rule = named(text, "rule")
+    assert by_rule[0][5] == "shortfall (fund draw and bad debt)"
+    assert by_rule[1][5] == shown(str(sum(map(Decimal, (losses.fund_draw, losses.bad_debt)))))
+    whole = words(text)
+    assert "fund draw, paid by the fund" in whole and "bad debt, paid by nobody" in whole
+    assert whole.count("bad debt") == whole.count("bad debt, paid by nobody") + whole.count("fund draw and bad debt")
 
 
 def test_twins_are_equal_on_the_loop():

@@ -179,8 +179,8 @@ def _staged(answer: PairResult) -> list[str]:
     return [
         "<h2>By stage</h2>",
         "<p>Left: what the accounts that a run liquidated lost from their trigger until it was over, fills against the mark, "
-        "sales against the index; what the fund pays and what nobody pays comes back to them, below 0. Right: notional that "
-        "each stage closed, at its own prices. Both against the run with neither.</p>",
+        "sales against the index; what the fund pays (fund draw) and what nobody pays (bad debt) comes back to them, "
+        "below 0. Right: notional that each stage closed, at its own prices. Both against the run with neither.</p>",
         '<div id="stages" class="chart"></div>',
         *(decomposition.table(part, unit) for part in _stages(answer)),
         decomposition.table(Part("Flows, more than in the run with neither", answer.losses.flows), unit),
