@@ -11,6 +11,7 @@ the cases, so that a campaign of so many cases answers the same whatever the mac
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import signal
 import threading
@@ -351,8 +352,15 @@ class Progress(NamedTuple):
 class Campaign:
     """Runs cases, takes their answers in order, writes each finding at once and its shrunk form when there is one."""
 
-    def __init__(self, options: Options, tell: Callable[[Progress], None] = lambda _: None, say=lambda _: None) -> None:
-        self.options, self.tell, self.say = options, tell, say
+    def __init__(
+        self,
+        options: Options,
+        tell: Callable[[Progress], None] = lambda _: None,
+        say: Callable[[str], None] = lambda _: None,
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        """begin: called once the campaign itself listens to signals; it leaves by an exception if one came before."""
+        self.options, self.tell, self.say, self.begin = options, tell, say, begin
         options.setup.classes()  # a wrong setup is told before anything runs
         self.done = self.events = self.passed = self.crashes = self.differences = self.corpus = self.told = 0
         self.visits: Counter[str] = Counter()
@@ -373,6 +381,7 @@ class Campaign:
         """Run until the cases or the seconds are over, FINDINGS_MAX are found or a signal comes; return what was found."""
         options = self.options
         with _signals(self._signalled):
+            self.begin()
             self._run_corpus()
             try:
                 self.workers = [_Worker(options.seed, options.setup) for _ in range(options.workers)]
@@ -385,6 +394,10 @@ class Campaign:
         return self._summary()
 
     def _signalled(self, number: int, _: object) -> None:
+        """Finish what was heard of so far at the first signal, end at once at the second."""
+        if self.stopped.startswith("SIG"):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         self.stopped = signal.Signals(number).name
 
     def _loop(self) -> None:

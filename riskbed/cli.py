@@ -7,7 +7,6 @@ before a command needs it: `riskbed --help` costs a few hundredths of a second.
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 from enum import Enum
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from riskbed import interrupt
 from specs.errors import RiskbedError
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ app = typer.Typer(
 
 def main() -> int:
     """Run the command line; exit with the code that the error's type carries."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    interrupt.listen()
     try:
-        app()
+        try:
+            app()
+        finally:
+            interrupt.check()
     except RiskbedError as error:
         print(f"riskbed: {error}", file=sys.stderr)
         return_code = error.exit_code
@@ -57,12 +59,6 @@ def main() -> int:
     else:
         return 0
     sys.exit(return_code)
-
-
-def _stop(number: int, _: object) -> None:
-    """Leave by an exception, so that whatever is half done is taken back."""
-    print("riskbed: interrupted, no run folder was left", file=sys.stderr)
-    sys.exit(128 + number)
 
 
 def _version(asked: bool) -> None:
@@ -287,6 +283,7 @@ class _Progress:
     """A bar on stderr while runs go on; silent where stderr is no terminal."""
 
     def __enter__(self) -> _Progress:
+        interrupt.check()
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -298,6 +295,7 @@ class _Progress:
         return self
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        interrupt.check()
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, description=what)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from riskbed import interrupt
 from specs.errors import SpecError
 
 try:
@@ -55,7 +56,7 @@ def campaign(minutes: float | None, cases: int | None, seed: int, out: Path, pla
         out=out,
         setup=campaigns.Setup(right=None if alone else "engine", planted=planted),
     )
-    summary = campaigns.Campaign(options, _teller(minutes, cases), _say).run()
+    summary = campaigns.Campaign(options, _teller(minutes, cases), _say, interrupt.check).run()
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     print(summary.model_dump_json(indent=2)) if json else show(summary)
@@ -88,6 +89,7 @@ def mutants(seed: int, cases_max: int, json: bool) -> int:
     """Print how many cases find each planted bug; return 1 if one is not found by the twins and the laws together."""
 
     def tell(row: Killed) -> None:
+        interrupt.check()
         if sys.stderr.isatty():
             _say(f"planted bug {row.planted}: {row.lockstep.failure or 'not found'}")
 

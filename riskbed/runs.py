@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from fuzz.overlay import overlay
+from riskbed import interrupt
 from riskbed.jobs import Ran, equities, last_values
 from riskbed.labels import Label
 from specs import parquet
@@ -58,6 +59,7 @@ def staged(root: Path, name: str) -> Iterator[Path]:
         folder = staging / name
         folder.mkdir()
         yield folder
+        interrupt.check()
         target = root / name
         if target.exists():
             os.rename(target, staging / "replaced")

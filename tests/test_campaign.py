@@ -184,6 +184,68 @@ def test_a_campaign_that_is_stopped_keeps_what_it_found_and_says_so(tmp_path: Pa
     assert not list(tmp_path.glob("findings/.partial-*"))
 
 
+LOST = """
+import os, signal, sys, weakref
+from riskbed import cli, fuzzing
+
+def teller(*_):
+    class Thing:
+        pass
+    thing = Thing()
+    gone = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.{name}))
+    del thing  # what its callback raises is printed and dropped
+    return lambda progress: None
+
+fuzzing._teller = teller
+sys.argv = ["riskbed", "fuzz", "--cases", "4", "--out", sys.argv[1]]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_whose_exception_is_lost_still_ends_it(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-c", LOST.format(name=number.name), str(tmp_path / "findings")]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (code, "") and "Exception ignored" in done.stderr, done.stderr
+    assert done.stderr.count("riskbed: interrupted") == 1
+
+
+def test_the_first_signal_wins_whenever_it_comes(tmp_path: Path) -> None:
+    """While Python starts, while modules load, in the corpus, in the loop: it never goes on to the end of its cases."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", "riskbed", "fuzz", "--cases", "2000", "--json", "--out", str(tmp_path)]
+    for k in range(12):
+        going = subprocess.Popen(line, env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True)
+        time.sleep(0.04 + 0.08 * k)
+        os.killpg(going.pid, signal.SIGINT)
+        said, errors = going.communicate(timeout=30)
+        if said:
+            assert json.loads(said)["stopped_by"] == "SIGINT" and "Traceback" not in errors, errors
+        elif "interrupted" in errors:
+            assert going.returncode == 130, errors
+        else:  # Python itself was not yet up
+            assert going.returncode in (-signal.SIGINT, 1, 130) and not said, errors
+
+
+TWICE = """
+import os, signal, time
+from riskbed import interrupt
+interrupt.listen()
+for _ in range(2):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(9)
+    except SystemExit:
+        pass
+"""
+
+
+def test_the_second_signal_kills() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGINT
+
+
 def test_a_known_finding_is_counted_and_not_written_again_and_a_torn_one_is(tmp_path: Path) -> None:
     def again() -> tuple[Summary, list[str]]:
         options = Options(
