@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from riskbed.guards import Guards
     from riskbed.pair import Done as Pair
+    from riskbed.pair_result import PairResult
     from riskbed.replay import Replay
     from riskbed.result import Result
 
@@ -164,7 +165,7 @@ def replay(
         print(done.answer.model_dump_json(indent=2))
     else:
         (pair_tables.show if both else show)(done)
-    if not both and done.answer.laws.broken:
+    if done.answer.laws.broken:
         raise typer.Exit(1)
 
 
@@ -332,14 +333,8 @@ def show(done: Replay) -> None:
     if answer.rules:
         _show_rules(console, answer)
     _show_notes(console, answer)
-    twins = answer.twins
-    if twins.equal:
-        minutes = f"{done.lockstep_seconds / 60:.1f} minutes"
-        console.print(
-            f"\nTwins equal on {twins.events:,} events with {twins.accounts:,} accounts ({', '.join(twins.runs)}), {minutes}."
-        )
-    else:
-        console.print("\nTwins not compared (--lockstep 0).")
+    took = f", {done.lockstep_seconds / 60:.1f} minutes" if answer.twins.equal else ""
+    console.print(f"\n{_twins(answer)}{took}.", markup=False)
     _show_laws(console, answer)
     console.print(f"Run folder: {left(done)}", markup=False, soft_wrap=True)
     console.print("Replay token:", style="bold")
@@ -352,10 +347,17 @@ def left(done: Replay | Pair) -> str:
     return f"{folder}/report.html" if done.inputs.options.report else folder
 
 
-def _show_laws(console: Console, answer: Result) -> None:
+def _twins(answer: Result | PairResult) -> str:
+    twins = answer.twins
+    if not twins.equal:
+        return "Twins not compared (--lockstep 0)"
+    return f"Twins equal on {twins.events:,} events with {twins.accounts:,} accounts ({', '.join(twins.runs)})"
+
+
+def _show_laws(console: Console, answer: Result | PairResult) -> None:
     laws = answer.laws
     if not laws.of:
-        console.print("Laws not checked (--lockstep 0).")
+        console.print("Laws on a sample not checked (--lockstep 0).")
         return
     judged = [row for row in laws.rows if row.events]
     broken = "; ".join(f"{row.name} BROKEN {row.broken:,} times, first {row.first}" for row in laws.broken)

@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +35,17 @@ from riskbed.gains import Holdings, Prices, Scale, gain_rows, own_prices
 from riskbed.jobs import Job, Ran, run_job
 from riskbed.labels import Labels, label
 from riskbed.macro import pair_tape
-from riskbed.pair_result import CauseRow, GainRow, GainTable, Losses, LossRow, Low, PairResult, RunRow
+from riskbed.pair_result import CauseRow, GainRow, GainTable, Losses, LossRow, Low, PairResult, RunLaw, RunRow
 from riskbed.result import Labels as LabelTotals
-from riskbed.result import Note, Source, Twins
+from riskbed.result import Laws, Note, Source, Twins
 from riskbed.result import Waterfall as WaterfallRow
 from riskbed.waterfall import STAGES, Period, Waterfall, waterfall
 from riskbed.waterfall import Cause as LossCause
-from specs import load, units
+from specs import load, parquet, units
 from specs.errors import LawBroken, SpecError, TwinsDiffer
 from specs.faults import Plan
 from specs.incident import Incident
+from specs.laws import LAWS
 from specs.pair import PARTS, RUNS, Cascade, Pair, kind, true_run
 from specs.rules import Venue
 from specs.tape import Chart, EventKind, Flow, Grade, OutcomeKind, Reason, Stage, Tape, money_join
@@ -370,8 +372,8 @@ class Done:
     seconds: float
 
 
-def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], Twins]:
-    """Run everything in threads, then the lockstep sample of the last run if one is asked for. Raises TwinsDiffer."""
+def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], Twins, Laws]:
+    """Run everything in threads, then the lockstep sample of the last run, under the laws, if asked for. Raises TwinsDiffer."""
     every = inputs.options.lockstep
     total, done = len(inputs.runs) + bool(every), {}
     with ThreadPoolExecutor(running.WORKERS) as pool:
@@ -380,14 +382,21 @@ def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], Twins]:
             progress(i, total, name)
             done[name] = future.result()
     if not every:
-        return done, Twins(equal=None, events=0, accounts=0, every=0, runs=[])
+        return done, Twins(equal=None, events=0, accounts=0, every=0, runs=[]), single.law_rows([])
     last, thinned = inputs.runs[-1], inputs.tape.thin(every)
     progress(total - 1, total, f"lockstep {last}")
-    check = running.compare_twins(job_of(inputs, last, thinned))
+    check = running.compare_twins(job_of(inputs, last, thinned), lawful=True)
     if check.difference is not None:
         raise TwinsDiffer(*check.difference)
     accounts = int(np.count_nonzero(thinned.events["kind"] == EventKind.ACCOUNT))
-    return done, Twins(equal=True, events=check.events, accounts=accounts, every=every, runs=[last])
+    twins = Twins(equal=True, events=check.events, accounts=accounts, every=every, runs=[last])
+    return done, twins, single.law_rows([check])
+
+
+def run_laws(ran: dict[str, Ran], labels: dict[tuple[str, str], Labels]) -> list[RunLaw]:
+    """Return the laws that `losses` (L2) and the gain tables (L20) hold the runs to; either raises LawBroken."""
+    between = [f"{earlier} to {later}" for earlier, later in labels]
+    return [RunLaw(name=name, text=LAWS[name].text, on=on) for name, on in (("L2", list(ran)), ("L20", between))]
 
 
 def cause_rows(inputs: Inputs, labels: Labels, found: Causes) -> list[CauseRow]:
@@ -433,7 +442,7 @@ def replay(options: single.Options, progress: Progress = lambda done, total, wha
     """Replay a pair, or its part A alone, and leave a run folder."""
     began = time.monotonic()
     inputs = read_inputs(options)
-    ran, twins = execute(inputs, progress)
+    ran, twins, laws = execute(inputs, progress)
     scale, venue = Scale(inputs.venue), inputs.venue
     horizon_ns, meta = inputs.tape.meta.horizon_ns, inputs.tape.meta
     common = true_prices(inputs, ran[TRUE_RUN].state)
@@ -485,6 +494,8 @@ def replay(options: single.Options, progress: Progress = lambda done, total, wha
         labels={f"{later} against {earlier}": LabelTotals(**rows.summary(decimals)) for (earlier, later), rows in labels.items()},
         common_prices=_said(venue, common),
         twins=twins,
+        run_laws=run_laws(ran, labels),
+        laws=laws,
         series=[Source(name=row.name, provenance=row.provenance, note=row.note) for row in meta.series],
         assumed=assumed(inputs),
         unknowns=unknowns(inputs),
@@ -567,7 +578,7 @@ def account_rows(done: Done, scale: Scale, common: Prices) -> pa.Table:
 
 
 def leave(done: Done, scale: Scale, common: Prices) -> None:
-    """Leave the run folder, whole or not at all: run.json, accounts.parquet, series.parquet, report.html."""
+    """Leave the run folder, whole or not at all: run.json, outcomes by run, accounts.parquet, series.parquet, report.html."""
     series = {
         name: runs.series_rows(
             overlay(done.inputs.tape.events, done.inputs.plans[name], done.inputs.venue), r.outcomes, done.inputs.venue
@@ -575,7 +586,11 @@ def leave(done: Done, scale: Scale, common: Prices) -> None:
         for name, r in done.ran.items()
     }
     tables = {"accounts.parquet": account_rows(done, scale, common), "series.parquet": runs.series_table(series)}
-    answer, writers = done.answer, {}
+    answer, decimals = done.answer, [row.decimals for row in done.inputs.venue.assets]
+    writers = {
+        f"outcomes-{name}.parquet": partial(parquet.write_outcomes, outcomes=r.outcomes, decimals=decimals)
+        for name, r in done.ran.items()
+    }
     if done.inputs.options.report:
         from riskbed.report.pair import render
 

@@ -383,7 +383,7 @@ def law_rows(compared: list[Compared]) -> result.Laws:
             result.Law(
                 name=name,
                 text=law.text,
-                scope=law.scope if law.check else "of whole runs, not checked in a replay",
+                scope=law.scope if law.check else "of whole runs, not checked on a sample",
                 events=sum(row.events for row in found),
                 broken=sum(row.broken for row in found),
                 first=first,

@@ -6,7 +6,8 @@ accounts.parquet             one row a user account: labels, forced lots, equity
 series.parquet               every price series of every run: sources, indices, marks, collateral; only where it changed
 report.html                  self-contained
 
-A pair leaves run.json, accounts.parquet (labels of each comparison, worth and loss by run, forced lots by cause), series.parquet
+A pair leaves run.json, the outcomes of each run (outcomes-none.parquet, outcomes-A.parquet, outcomes-B.parquet,
+outcomes-A+B.parquet), accounts.parquet (labels of each comparison, worth and loss by run, forced lots by cause), series.parquet
 and report.html.
 """
 

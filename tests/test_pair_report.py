@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from riskbed import pair as pairing
 from riskbed import pair_tables, runs
@@ -134,7 +135,8 @@ def test_the_answer_that_was_written_is_the_one_that_was_drawn(done: pairing.Don
     written = json.loads((Path(done.answer.run_folder) / "run.json").read_text(encoding="utf-8"))
     assert PairResult.model_validate(written) == done.answer
     files = {path.name for path in Path(done.answer.run_folder).iterdir()}
-    assert files == {"run.json", "accounts.parquet", "series.parquet", "report.html"}
+    outcomes = {f"outcomes-{name}.parquet" for name in done.ran}
+    assert files == {"run.json", "accounts.parquet", "series.parquet", "report.html"} | outcomes and len(outcomes) == 4
 
 
 def test_headlines(done: pairing.Done, text: str) -> None:
@@ -445,4 +447,44 @@ def test_the_command_says_where_the_report_is(done: pairing.Done, capsys: pytest
 
 def test_no_report_leaves_it_out(small, tmp_path: Path) -> None:
     left = small("2025-10-10-A-macro-cascade", tmp_path, report=False)
-    assert {path.name for path in Path(left.answer.run_folder).iterdir()} == {"run.json", "accounts.parquet", "series.parquet"}
+    assert {path.name for path in Path(left.answer.run_folder).iterdir()} == {
+        "run.json",
+        "accounts.parquet",
+        "series.parquet",
+        "outcomes-none.parquet",
+        "outcomes-A.parquet",
+    }
+
+
+def test_every_run_leaves_its_outcomes(done: pairing.Done, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, ran in done.ran.items():
+        table = parquet.read_table(Path(done.answer.run_folder) / f"outcomes-{name}.parquet")
+        assert table.num_rows == ran.count == len(ran.outcomes)
+        assert table["event"].to_numpy().tolist() == ran.outcomes["event"].tolist()
+    pair_tables.show(done)
+    assert "Outcomes: outcomes-RUN.parquet of each run: none, A, B, A+B" in capsys.readouterr().out.splitlines()
+
+
+def test_laws_and_twins_are_told_in_text_json_and_on_the_page(
+    small, done: pairing.Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    between = ["none to A", "none to B", "A to A+B", "none to A+B"]
+    assert [(law.name, law.on) for law in done.answer.run_laws] == [("L2", ["none", "A", "B", "A+B"]), ("L20", between)]
+    assert not done.answer.laws.rows
+    pair_tables.show(done)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"Laws of whole runs hold: L2 (none, A, B, A+B); L20 ({', '.join(between)})." in lines
+    assert "Twins not compared (--lockstep 0)." in lines and "Laws on a sample not checked (--lockstep 0)." in lines
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairing, "pair_tape", functools.partial(pair_tape, share_ppm=3_000))
+        sampled = pairing.replay(Options(incident="2025-10-10", lockstep=2, out=tmp_path))
+    answer = sampled.answer
+    assert answer.twins.equal and answer.laws.events > 0 and not answer.laws.broken
+    assert {law.name for law in answer.laws.rows if law.events} >= {"L1", "L2", "L12", "L19"}
+    pair_tables.show(sampled)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"Twins equal on {answer.twins.events:,} events with") for line in lines)
+    assert any(line.startswith("Laws hold: ") for line in lines)
+    text = page(sampled)
+    assert {law.name for law in answer.laws.rows} == {row[0] for row in named(text, "law")[1:]}
+    assert "(L2). Checked between runs (none to A" in words(text)

@@ -50,7 +50,7 @@ def _body(done: Replay, figures: dict[str, dict]) -> list[str]:
         *make_whole.section(done),
         *provenance.unknown(done),
         *twins.section(done.answer.twins, done.answer.laws.events),
-        *laws.section(done),
+        *laws.section(done.answer.laws),
         *provenance.section(done.answer, done.answer.inputs),
     ]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from riskbed.labels import Label
 from riskbed.pair import JUDGED
-from riskbed.report import charts, decomposition, gains, html, lanes, pair_timeline, provenance, twins, waterfall
+from riskbed.report import charts, decomposition, gains, html, lanes, laws, pair_timeline, provenance, twins, waterfall
 from riskbed.report.decomposition import COLOURS, Part
 from riskbed.waterfall import Cause
 from specs import units
@@ -58,7 +58,7 @@ def _body(done: Done, figures: dict[str, dict]) -> list[str]:
         *_labels(answer),
         *_causes(answer),
         *provenance.unknown(done),
-        *twins.section(answer.twins),
+        *twins.section(answer.twins, answer.laws.events),
         *_laws(answer),
         *provenance.section(answer, {"base tape": answer.base_tape}),
     ]
@@ -233,10 +233,10 @@ def _causes(answer: PairResult) -> list[str]:
 
 
 def _laws(answer: PairResult) -> list[str]:
-    pairs = "; ".join(f"{row.earlier} and {row.later}" for row in answer.gains)
-    return [
-        "<h2>Laws</h2>",
-        "<p>Checked at the end of every run: what all holders are worth sums to 0 over the closed chart (L2). Checked between "
-        f"{escape(pairs)}: gains equal losses in every asset and every market (L20). A breach of either would have ended this "
-        "replay. The other laws are not checked here: the replay of a single incident checks them on its twins' sample.</p>",
-    ]
+    on = {row.name: escape(", ".join(row.on)) for row in answer.run_laws}
+    before = (
+        f"<p>Checked with all accounts at the end of every run ({on['L2']}): what all holders are worth sums to 0 over the "
+        f"closed chart (L2). Checked between runs ({on['L20']}): gains equal losses in every asset and every market (L20). A "
+        "breach of either would have ended this replay.</p>"
+    )
+    return laws.section(answer.laws, before)
