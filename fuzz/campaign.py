@@ -241,12 +241,33 @@ class Kills(_Part):
     mutants: list[Killed]
 
 
+class Again(_Part):
+    """A finding run again. now: how it fails now, null: it passes. same: it fails as it was found."""
+
+    schema_version: Literal[1]
+    finding: finding.Finding
+    now: finding.FailureRow | None
+    same: bool
+    exit_code: Literal[0, 1, 4]
+
+
+class Smaller(_Part):
+    """A finding after it was shrunk further; trials: of this time. finding.minimal: whether shrinking came to its end."""
+
+    schema_version: Literal[1]
+    finding: finding.Finding
+    trials: Count
+
+
 SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "fuzz.json"
 
 
 def schema() -> str:
-    """Return the JSON Schema of what `riskbed fuzz --json` prints: a campaign's summary, or the table of planted bugs."""
-    return text_of(TypeAdapter(Summary | Kills).json_schema())
+    """Return the JSON Schema of what `riskbed fuzz --json` and `shrink --json` print.
+
+    A campaign's summary, the table of planted bugs (--mutants), a finding run again (--replay), a finding shrunk.
+    """
+    return text_of(TypeAdapter(Summary | Kills | Again | Smaller).json_schema())
 
 
 # ---- workers
@@ -605,6 +626,13 @@ def replay(folder: str | Path) -> tuple[finding.Finding, Failure | None]:
     row, case = finding.read(folder)
     found = finding.judge_apart(case, row.setup) if row.failure.kind == "died" else judge(case, row.setup)
     return row, found if isinstance(found, Failure) else None
+
+
+def again(row: finding.Finding, failure: Failure | None) -> Again:
+    """Return what came of a finding that was run again."""
+    now = None if failure is None else finding.FailureRow(**failure._asdict())
+    same = failure is not None and failure.same(row.found)
+    return Again(schema_version=1, finding=row, now=now, same=same, exit_code=0 if failure is None else failure.exit_code)
 
 
 def shrink_further(folder: str | Path, events_max: int, seconds_max: float) -> tuple[finding.Finding, Shrunk]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from riskbed import interrupt
-from specs.errors import RiskbedError
+from specs.errors import RiskbedError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from riskbed.result import Result
 
 PairRun = Enum("PairRun", {name: name for name in ("none", "A", "B", "A+B")}, type=str)  # specs.pair.RUNS, not imported here
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 PLAIN_WIDTH = 160  # columns of a table that no terminal bounds
 
 app = typer.Typer(
@@ -83,23 +84,26 @@ def _options(
 
 
 @app.command()
-def incidents() -> None:
+def incidents(json: Json = False) -> None:
     """List the incidents that are packaged, by the names that `replay` takes."""
-    _list("incident")
+    _list("incident", json)
 
 
 @app.command()
-def venues() -> None:
+def venues(json: Json = False) -> None:
     """List the rule books that are packaged."""
-    _list("venue")
+    _list("venue", json)
 
 
-def _list(kind: str) -> None:
-    from specs import load
+def _list(kind: str, json: bool) -> None:
+    from riskbed.listing import listing
 
-    for name, path in load.names(kind).items():
-        title = load.parse(load.read_text(path), load.shown(path)).tree.get("title", "")
-        print(f"{name}  {title}".rstrip())
+    found = listing(kind)
+    if json:
+        print(found.model_dump_json(indent=2))
+        return
+    for row in found.rows:
+        print(f"{row.name}  {row.title}".rstrip())
 
 
 @app.command()
@@ -237,8 +241,15 @@ def fuzz(
     from riskbed import fuzzing
 
     if replay is not None:
-        raise typer.Exit(fuzzing.replay(replay))
+        others = {"--mutants": mutants, "--planted": planted, "--alone": alone, "--cases": cases, "--minutes": minutes}
+        for name, given in others.items():
+            if given:
+                raise SpecError(f"{name} with --replay", remedy="a finding brings its own case, twins and planted bug")
+        raise typer.Exit(fuzzing.replay(replay, json))
     if mutants:
+        for name, given in {"--planted": planted, "--alone": alone, "--minutes": minutes}.items():
+            if given:
+                raise SpecError(f"{name} with --mutants", remedy="every planted bug is run, with both twins and alone")
         raise typer.Exit(fuzzing.mutants(seed, 500 if cases is None else cases, json))
     raise typer.Exit(fuzzing.campaign(minutes, cases, seed, out, planted, alone, json))
 
@@ -247,11 +258,12 @@ def fuzz(
 def shrink(
     folder: Annotated[Path, typer.Argument(help="Of a finding: findings/<digest>.")],
     minutes: Annotated[float, typer.Option(min=0, help="At most so long.")] = 10,
+    json: Json = False,
 ) -> None:
     """Make a finding smaller where it lies; say how it is replayed."""
     from riskbed import fuzzing
 
-    raise typer.Exit(fuzzing.shrink(folder, minutes))
+    raise typer.Exit(fuzzing.shrink(folder, minutes, json))
 
 
 @app.command()

@@ -63,9 +63,13 @@ def campaign(minutes: float | None, cases: int | None, seed: int, out: Path, pla
     return summary.exit_code
 
 
-def replay(folder: Path) -> int:
+def replay(folder: Path, json: bool = False) -> int:
     """Run a finding again, say how it fails; return the exit code of that failure, 0 if it passes."""
     row, failure = campaigns.replay(folder)
+    if json:
+        answer = campaigns.again(row, failure)
+        print(answer.model_dump_json(indent=2))
+        return answer.exit_code
     if failure is None:
         print(f"passes now: '{row.signature}' on {row.events} events")
         return 0
@@ -75,9 +79,12 @@ def replay(folder: Path) -> int:
     return failure.exit_code
 
 
-def shrink(folder: Path, minutes: float) -> int:
+def shrink(folder: Path, minutes: float, json: bool = False) -> int:
     """Shrink a finding further, say what came of it and how it is replayed."""
     row, shrunk = campaigns.shrink_further(folder, SHRINK_EVENTS_MAX, minutes * 60)
+    if json:
+        print(campaigns.Smaller(schema_version=1, finding=row, trials=shrunk.trials).model_dump_json(indent=2))
+        return 0
     end = "no single step makes it smaller" if shrunk.minimal else "the bound came first: run it again for more"
     print(f"{row.events_first} events found, {row.events} now, {shrunk.trials:,} trials; {end}")
     print(row.failure.text)

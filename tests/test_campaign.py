@@ -242,7 +242,8 @@ for _ in range(2):
 
 
 def test_the_second_signal_kills() -> None:
-    done = subprocess.run([sys.executable, "-c", TWICE], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", TWICE], env=environment, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGINT
 
 
@@ -430,6 +431,19 @@ def test_text_that_looks_like_something_else_is_quoted() -> None:
     assert load.parse(finding.to_yaml(tree), "x").tree == tree
 
 
+def test_a_finding_that_is_run_again_or_shrunk_answers_in_json(tmp_path: Path) -> None:
+    found = summary(tmp_path, CASES_MAX, setup=Setup(planted=2), shrink_events=1).findings[0]
+    done = run("fuzz", "--replay", found.folder, "--json", cwd=tmp_path)
+    answer = campaign.Again.model_validate_json(done.stdout)
+    assert answer.same and answer.now.kind == found.kind and done.returncode == answer.exit_code > 0
+    shrunk = run("shrink", found.folder, "--minutes", 0.05, "--json", cwd=tmp_path)
+    smaller = campaign.Smaller.model_validate_json(shrunk.stdout)
+    assert shrunk.returncode == 0 and smaller.trials > 1 and smaller.finding.events <= found.events, shrunk.stderr
+    passes = run("fuzz", "--replay", _written(tmp_path / "passes"), "--json", cwd=tmp_path)
+    answer = campaign.Again.model_validate_json(passes.stdout)
+    assert (answer.now, answer.same, answer.exit_code, passes.returncode) == (None, False, 0, 0)
+
+
 def _written(tmp_path: Path) -> Path:
     case = case_of(1, 1)
     seams = ((int(Seam.MARK_PUBLISH), 0, 5, 9, int(SeamKind.SCALE), 7),)
@@ -476,6 +490,9 @@ def test_a_torn_finding_is_refused_with_cause_and_remedy(tmp_path: Path, tear, e
     [
         (("fuzz", "--replay", "nowhere"), 2, "nowhere: there is no finding here"),
         (("shrink", "nowhere"), 2, "nowhere: there is no finding here"),
+        (("fuzz", "--mutants", "--replay", "x"), 2, "--mutants with --replay (a finding brings its own case"),
+        (("fuzz", "--replay", "x", "--planted", "3"), 2, "--planted with --replay"),
+        (("fuzz", "--mutants", "--alone"), 2, "--alone with --mutants"),
         (("fuzz", "--planted", "99", "--cases", "1"), 2, "there is no planted bug 99 (one of 1, 2, 3"),
         (("fuzz", "--cases", "1", "--mutant", "6", "--out", "file"), 2, "no finding can be written"),
     ],

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from riskbed import listing
+from specs import load
 from specs.tape import EVENT, EventKind, Meta, Tape
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +57,13 @@ def test_help_names_every_option() -> None:
 def test_what_is_packaged_is_listed(command: str, line: str) -> None:
     done = riskbed(command)
     assert done.returncode == 0 and line in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("command", "kind"), [("incidents", "incident"), ("venues", "venue")])
+def test_what_is_packaged_is_listed_in_json(command: str, kind: str) -> None:
+    found = listing.Listing.model_validate_json(riskbed(command, "--json").stdout)
+    assert found == listing.listing(kind) and [row.name for row in found.rows] == list(load.names(kind))
+    assert listing.SCHEMA.read_text(encoding="utf-8") == listing.schema(), "run `python -m riskbed.listing`"
 
 
 def bad_files(folder: Path) -> None:
