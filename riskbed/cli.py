@@ -378,18 +378,62 @@ def _show_laws(console: Console, answer: Result | PairResult) -> None:
 
 
 def _table(*columns: str, text: int = 1) -> Table:
+    """Return an empty table whose first `text` columns say what a row is. Nothing in it is ever cut: heads wrap, cells fold."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < text else "right", no_wrap=i < text, vertical="bottom")
+        table.add_column(column, justify="left" if i < text else "right", overflow="fold", vertical="bottom")
     return table
 
 
 def _headed(console: Console, title: str, table: Table) -> None:
     console.print(f"\n{title}", style="bold", markup=False)
-    console.print(table)
+    for part in _parts(table, console.width):
+        console.print(part)
+
+
+BETWEEN = 3  # blanks between two columns
+
+
+def _parts(table: Table, width: int) -> list[Table]:
+    """Return a table as one or more that are at most so wide, each with the columns that say what a row is; no cell is broken.
+
+    Where not even one column fits beside those, cells fold: nothing is cut.
+    """
+    cells = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    narrow = [max(map(len, [*head.split(), *rows]), default=0) for head, *rows in cells]
+    names = [i for i, column in enumerate(table.columns) if column.justify == "left"]
+    rest = [i for i in range(len(cells)) if i not in names]
+    room = width - sum(narrow[i] + BETWEEN for i in names)
+    if not rest or room < max(narrow[i] + BETWEEN for i in rest):
+        return [table]
+    parts = 1
+    while parts < len(rest) and any(sum(narrow[i] + BETWEEN for i in group) > room for group in _split(rest, parts)):
+        parts += 1
+    return [
+        _part([cells[i] for i in shown], [narrow[i] for i in shown], len(names), width)
+        for shown in ([*names, *group] for group in _split(rest, parts))
+    ]
+
+
+def _split(numbers: list[int], parts: int) -> list[list[int]]:
+    """Return the numbers in order in so many parts, as even as can be."""
+    bounds = [len(numbers) * k // parts for k in range(parts + 1)]
+    return [numbers[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def _part(cells: list[list[str]], narrow: list[int], text: int, width: int) -> Table:
+    """Return a table of these columns, head first, each as wide as its cells need, and its head as far as there is room."""
+    room = width - sum(narrow) - BETWEEN * len(narrow)
+    table = _table(*(head for head, *_ in cells), text=text)
+    for column, (head, *_), least in zip(table.columns, cells, narrow, strict=True):
+        more = min(max(len(head) - least, 0), max(room, 0))
+        column.width, room = least + more, room - more
+    for row in zip(*(rows for _, *rows in cells), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _show_labels(console: Console, answer: Result) -> None:
@@ -418,12 +462,14 @@ def _show_make_whole(console: Console, answer: Result) -> None:
 def _show_rules(console: Console, answer: Result) -> None:
     from riskbed.result import rounded
 
-    unit = answer.numeraire
-    table = _table(
+    unit, moved = answer.numeraire, any(rule.true_move is not None for rule in answer.rules)
+    names = [
         "rule", "erroneous lots", f"erroneous {unit}", "premature lots", "in-band lots",
-        "| still closed", "of the move's own", "later, s",
-        f"shortfall {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}",
-    )  # fmt: skip
+    ]  # fmt: skip
+    if moved:
+        names += ["| still closed", "of the move's own", "later, s"]
+        names += [f"shortfall {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}"]
+    table = _table(*names)
     for rule in answer.rules:
         labels, move = rule.fault.labels, rule.true_move
         cells = [
@@ -438,7 +484,8 @@ def _show_rules(console: Console, answer: Result) -> None:
             cells.append("-" if kept.median_delay_s is None else f"{kept.median_delay_s:g}")
             cells += [rounded(money) for money in (move.shortfall, move.treasury_loss, move.hidden_shortfall)]
         table.add_row(rule.title, *cells)
-    _headed(console, f"Index rules: under the fault | on a true move that stays, against '{answer.rules[0].title}'", table)
+    beside = f" | on a true move that stays, against '{answer.rules[0].title}'" if moved else ""
+    _headed(console, f"Index rules: under the fault{beside}", table)
     _show_rounds(console, answer)
 
 
