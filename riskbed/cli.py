@@ -169,7 +169,8 @@ def replay(
         print(done.answer.model_dump_json(indent=2))
     else:
         (pair_tables.show if both else show)(done)
-    if done.answer.laws.broken:
+    failed = not both and venue is None and any(fact.verdict == "fails" for fact in done.answer.facts)
+    if done.answer.laws.broken or failed:
         raise typer.Exit(1)
 
 
@@ -344,6 +345,7 @@ def show(done: Replay) -> None:
         _show_make_whole(console, answer)
     if answer.rules:
         _show_rules(console, answer)
+    _show_facts(console, answer)
     _show_notes(console, answer)
     took = f", {done.lockstep_seconds / 60:.1f} minutes" if answer.twins.equal else ""
     console.print(f"\n{_twins(answer)}{took}.", markup=False)
@@ -501,6 +503,15 @@ def _show_rounds(console: Console, answer: Result) -> None:
         loss = "-" if fault.treasury_loss is None else rounded(fault.treasury_loss)
         table.add_row(rule.title, f"{cascades.cascades:,}", str(cascades.rounds_max), shown, lows or "-", loss)
     _headed(console, "Rounds of the cascades under the fault", table)
+
+
+def _show_facts(console: Console, answer: Result) -> None:
+    table = _table("fact", "verdict", "expected", "observed", "tolerance", "unit", text=2)
+    for fact in answer.facts:
+        if fact.verdict != "context":
+            table.add_row(fact.what, fact.verdict, fact.expected, fact.observed or "none", fact.tolerance, fact.unit)
+    if table.row_count:
+        _headed(console, "Expected facts, computed here from the incident's figures", table)
 
 
 def _show_notes(console: Console, answer: Result | Guards) -> None:

@@ -28,6 +28,7 @@ from fuzz.overlay import overlay
 from riskbed import jobs as running
 from riskbed import make_whole as making
 from riskbed import moves, result, runs
+from riskbed.facts import fact_rows
 from riskbed.jobs import Compared, Job, Ran, compare_twins, run_job
 from riskbed.labels import Labels, Paired, label
 from riskbed.moves import Beside
@@ -458,6 +459,7 @@ def replay(options: Options, progress: Progress = lambda done, total, what: None
         paid=result.Paid(**flows.summary(inputs.venue)),
         make_whole=making_whole,
         rules=rules,
+        facts=fact_rows(inputs),
         series=[result.Source(name=row.name, provenance=row.provenance, note=row.note) for row in meta.series],
         assumed=assumed(inputs),
         unknowns=unknowns(inputs),

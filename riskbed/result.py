@@ -263,6 +263,24 @@ class Band(Part):
     note: str
 
 
+class Fact(Part):
+    """A fact of the incident. expected: its figure; observed: what this replay computes, null where nothing is computed.
+
+    holds, fails: whether they are at most `tolerance` apart. context: of the real event, not of these synthetic accounts, or
+    computed from records that are not here.
+    """
+
+    id: str
+    kind: Literal["replay_exact", "recorded_exact", "published"]
+    what: str
+    unit: str
+    expected: Money
+    observed: Money | None
+    tolerance: Money
+    verdict: Literal["holds", "fails", "context"]
+    source: str
+
+
 class Result(Part):
     """A replay. digest: blake2b-128 over the digests of all runs, in order; with the same inputs it is the same everywhere."""
 
@@ -293,6 +311,7 @@ class Result(Part):
     paid: Paid
     make_whole: MakeWhole | None
     rules: list[Rule]
+    facts: list[Fact]
     series: list[Source]
     assumed: list[Note]
     unknowns: list[str]
