@@ -91,6 +91,15 @@ class BrokenLimit(result.Part):
     where: str
 
 
+class Unjudged(result.Part):
+    """A limit against the baseline of a case of which nothing was accepted yet. where: file:line:column of the suite."""
+
+    name: str
+    figure: str
+    limit: str
+    where: str
+
+
 class CaseRun(result.Part):
     """What ran for a case, and the reason for which its baseline was accepted. run: of a pair; variant: of an incident."""
 
@@ -123,6 +132,7 @@ class Regression(result.Part):
     accepted: str | None
     rows: list[Row]
     limits_broken: list[BrokenLimit]
+    limits_unjudged: list[Unjudged]
     cases: list[CaseRun]
     remedies: list[str]
     versions: dict[str, str]
@@ -422,9 +432,14 @@ def remedies(rows: Sequence[Row], broken: Sequence[BrokenLimit], baseline: Basel
         for limit in broken
         if not limit.baseline
     ]
+    accepted = baseline.cases if baseline else {}
     moved: dict[str, set[str]] = {}
     for row in rows:
-        if row.verdict != "new":
+        if row.field == "digest" and row.verdict == "gone":
+            said.append(f"{row.name}: the case is gone from the suite; if it was renamed, it is the new one by its new name")
+        elif row.field == "digest" and row.verdict == "new" and accepted:
+            said.append(f"{row.name}: the case is new: nothing was accepted of it yet")
+        elif row.verdict != "new":
             moved.setdefault(row.name, set()).add(row.field)
     for name, fields in moved.items():
         outcomes = {field for field in fields if not field.startswith("input.") and field != "outcome_schema"}
@@ -502,15 +517,21 @@ def _answer(
     before = baseline.cases if baseline else {}
     document = load.parse(load.read_text(path), load.shown(path))
     number = {case.name: i for i, case in enumerate(rows.cases)}
-    told, limits = [], []
+    told, limits, unjudged = [], [], []
     for work, outcome in zip(works, outcomes, strict=True):
         case = work.case
         ours, broken = compare_case(case, outcome, before.get(case.name))
         told += ours
+        places = [document.at(("cases", number[case.name], "limits", j)) for j in range(len(case.limits))]
+        wheres = [f"{load.shown(path)}:{line}:{column}" for line, column in places]
+        if case.name not in before:
+            unjudged += [
+                Unjudged(name=case.name, figure=limit.figure, limit=str(limit), where=where)
+                for limit, where in zip(case.limits, wheres, strict=True)
+                if limit.against
+            ]
         for j, limit in broken:
-            line, column = document.at(("cases", number[case.name], "limits", j))
-            was = before[case.name].figures[limit.figure] if limit.against else None
-            where = f"{load.shown(path)}:{line}:{column}"
+            was, where = before[case.name].figures[limit.figure] if limit.against else None, wheres[j]
             limits.append(
                 BrokenLimit(
                     name=case.name,
@@ -539,6 +560,7 @@ def _answer(
         accepted=None,
         rows=told,
         limits_broken=limits,
+        limits_unjudged=unjudged,
         cases=[
             outcome.run.model_copy(update={"reason": before[name].reason if (name := outcome.run.name) in before else None})
             for outcome in outcomes
@@ -626,6 +648,9 @@ def show(answer: Regression) -> None:
         console.print(
             f"{limit.where}: {limit.name}: {limit.figure} is {limit.now}, limit: {limit.limit}", markup=False, soft_wrap=True
         )
+    for limit in answer.limits_unjudged if answer.accepted is None else ():
+        words = f"{limit.where}: {limit.name}: {limit.figure}, limit: {limit.limit}: not judged, nothing was accepted of it yet"
+        console.print(words, markup=False, soft_wrap=True)
     console.print(f"{answer.suite}: cases {len(answer.cases)}, rows {len(answer.rows):,}: {told}", markup=False, soft_wrap=True)
     for line in answer.remedies:
         console.print(line, markup=False, soft_wrap=True)

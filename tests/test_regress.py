@@ -331,6 +331,23 @@ def test_accepting_writes_what_moved_and_nothing_else(folder: Path, monkeypatch:
     assert list(load.load(path, Baseline).cases) == ["usde"] and run(folder).passed
 
 
+def test_a_case_that_is_gone_or_renamed_is_said_to_be(folder: Path) -> None:
+    path = folder / "small.yaml"
+    path.write_text(SUITE.replace("name: usde", "name: other"), encoding="utf-8")
+    answer = run(folder)
+    assert not answer.passed
+    assert answer.remedies[:2] == [
+        "other: the case is new: nothing was accepted of it yet",
+        "usde: the case is gone from the suite; if it was renamed, it is the new one by its new name",
+    ]
+    assert "only the digest" not in " ".join(answer.remedies) and len(answer.remedies) == 3
+    assert [(row.name, row.figure, row.where) for row in answer.limits_unjudged] == [
+        ("other", "liquidated_accounts", f"{load.shown(path)}:9:9")
+    ]
+    assert run(folder, accept="renamed").accepted == "renamed"
+    assert run(folder).passed
+
+
 def test_a_figure_that_the_baseline_lacks_comes_with_accepting(folder: Path) -> None:
     path = folder / "small.baseline.yaml"
     whole = path.read_text()
@@ -538,6 +555,8 @@ def test_the_command_from_nothing_to_accepted(folder: Path) -> None:
     (folder / "small.baseline.yaml").unlink()
     none = command("small.yaml", cwd=folder)
     assert (none.returncode, none.stderr) == (1, ""), none.stderr
+    unjudged = "small.yaml:9:9: usde: liquidated_accounts, limit: most added 0: not judged, nothing was accepted of it yet"
+    assert unjudged in none.stdout.splitlines() and none.stdout.count("not judged") == 1, none.stdout
     assert none.stdout.splitlines()[-1] == 'nothing was accepted yet: riskbed regress small.yaml --accept "reason"'
     assert not (folder / "small.baseline.yaml").exists()
     accepting = command("small.yaml", "--accept", "the beginning", cwd=folder)
