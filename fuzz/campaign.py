@@ -164,7 +164,7 @@ class SourceCount(_Part):
 
 
 class Reached(_Part):
-    """How many cases reached it; share of the cases that did not fail."""
+    """How many of the cases that passed reached it, and their share of those; a case that fails is not looked at further."""
 
     cases: Count
     share: Annotated[float, Field(ge=0, le=1)]
@@ -187,8 +187,8 @@ class Found(_Part):
 class Summary(_Part):
     """What a campaign answers. differences: cases in which the twins differed; crashes: in which one raised or died.
 
-    visits: how often each seam acted and each stage was entered. funnel: what cases reached. known: the finding lay there before
-    this campaign. seconds, cases_per_s, events_per_s are the only fields that the machine decides.
+    visits: how often each seam acted and each stage was entered. funnel: what passed cases reached. known: the finding lay
+    there before this campaign. seconds, cases_per_s, events_per_s are the only fields that the machine decides.
     """
 
     schema_version: Literal[1]
@@ -196,6 +196,7 @@ class Summary(_Part):
     planted: int
     twins: list[str]
     cases: Count
+    passed: Count
     events: Count
     differences: Count
     crashes: Count
@@ -568,6 +569,7 @@ class Campaign:
             planted=options.setup.planted,
             twins=[name for name in (options.setup.left, options.setup.right) if name],
             cases=self.done,
+            passed=self.passed,
             events=self.events,
             differences=self.differences,
             crashes=self.crashes,

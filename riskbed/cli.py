@@ -7,10 +7,11 @@ before a command needs it: `riskbed --help` costs a few hundredths of a second.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from riskbed.guards import Guards
-    from riskbed.pair import Done as Pair
     from riskbed.pair_result import PairResult
     from riskbed.replay import Replay
     from riskbed.result import Result
@@ -44,11 +44,13 @@ app = typer.Typer(
 def main() -> int:
     """Run the command line; exit with the code that the error's type carries."""
     interrupt.listen()
+    sys.stdout = _Out(sys.stdout)
     try:
         try:
             app()
         finally:
             interrupt.check()
+            sys.stdout.flush()
     except RiskbedError as error:
         print(f"riskbed: {error}", file=sys.stderr)
         return_code = error.exit_code
@@ -61,6 +63,32 @@ def main() -> int:
     else:
         return 0
     sys.exit(return_code)
+
+
+class _Out:
+    """stdout; when whoever reads it has enough (`| head -1`), leave quietly as other commands do, with 128 + SIGPIPE."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except BrokenPipeError:
+            self._closed()
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except BrokenPipeError:
+            self._closed()
+
+    def _closed(self) -> NoReturn:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())  # for what is still in the buffer
+        sys.exit(141)
 
 
 def _version(asked: bool) -> None:
@@ -350,15 +378,16 @@ def show(done: Replay) -> None:
     took = f", {done.lockstep_seconds / 60:.1f} minutes" if answer.twins.equal else ""
     console.print(f"\n{_twins(answer)}{took}.", markup=False)
     _show_laws(console, answer)
-    console.print(f"Run folder: {left(done)}", markup=False, soft_wrap=True)
+    _show_left(console, answer.run_folder, done.inputs.options.report)
     console.print("Replay token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)
 
 
-def left(done: Replay | Pair) -> str:
-    """Return what a run left: its report, or its folder where it has none."""
-    folder = done.answer.run_folder
-    return f"{folder}/report.html" if done.inputs.options.report else folder
+def _show_left(console: Console, folder: str, report: bool) -> None:
+    """Print where a run's folder is, and its report if it has one."""
+    console.print(f"Run folder: {folder}", markup=False, soft_wrap=True)
+    if report:
+        console.print(f"Report: {folder}/report.html", markup=False, soft_wrap=True)
 
 
 def _twins(answer: Result | PairResult) -> str:

@@ -156,7 +156,7 @@ def _show_funnel(console: Console, summary: Summary) -> None:
     for name, row in summary.funnel.items():
         if name.partition(".")[0] in FUNNEL:
             table.add_row(name, f"{row.cases:,}" if row.cases else "none", f"{row.share:.1%}")
-    _headed(console, "Funnel: cases that reach it", table)
+    _headed(console, f"Funnel: of {summary.passed:,} cases that passed, those that reach it", table)
     rest = {name: row.cases for name, row in summary.funnel.items() if row.share < RARE}
     none, rare = ([name for name, cases in rest.items() if bool(cases) is some] for some in (False, True))
     console.print(f"Reached by no case: {', '.join(none) or 'nothing is left'}", markup=False)

@@ -6,7 +6,13 @@ from rich.console import Console
 
 from riskbed import cli
 from riskbed.pair import Done
+from riskbed.pair_result import GainTable
 from riskbed.result import flow_words, rounded
+
+
+def _gains_title(gains: GainTable) -> str:
+    beside = f"erroneous: closed in {gains.later}, not in {gains.earlier}"
+    return f"Who gained and who lost, from {gains.earlier} to {gains.later}: sums to 0 ({beside})"
 
 
 def show(done: Done) -> None:
@@ -45,7 +51,7 @@ def show(done: Done) -> None:
         table = cli._table("holder", "accounts", f"gain {unit}")
         for row in gains.rows:
             table.add_row(row.holder.replace("_", " "), f"{row.accounts:,}", rounded(row.gain))
-        cli._headed(console, f"Who gained and who lost, from {gains.earlier} to {gains.later}: sums to 0", table)
+        cli._headed(console, _gains_title(gains), table)
     if answer.causes:
         table = cli._table("cause", "lots", f"notional {unit}", "accounts", "by collateral, lots", "by mark, lots")
         for row in answer.causes:
@@ -59,6 +65,6 @@ def show(done: Done) -> None:
     console.print(f"{cli._twins(answer)}.", markup=False, soft_wrap=True)
     cli._show_laws(console, answer)
     console.print(f"Outcomes: outcomes-RUN.parquet of each run: {', '.join(names)}", markup=False, soft_wrap=True)
-    console.print(f"Run folder: {cli.left(done)}", markup=False, soft_wrap=True)
+    cli._show_left(console, answer.run_folder, done.inputs.options.report)
     console.print("Replay token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)

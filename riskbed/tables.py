@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from riskbed.cli import PLAIN_WIDTH, _headed, _show_notes, _table
+from riskbed.cli import PLAIN_WIDTH, _headed, _show_left, _show_notes, _table
 from riskbed.result import rounded
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def show_compare(done: Compared) -> None:
         console.print("\nNot known", style="bold")
         for line in found.unknowns:
             console.print(f"  {line}", markup=False, soft_wrap=True)
-    page = f"{found.run_folder}/report.html" if done.inputs.options.report else found.run_folder
-    console.print(f"\nRun folder: {page}", markup=False, soft_wrap=True)
+    console.print()
+    _show_left(console, found.run_folder, done.inputs.options.report)
     console.print("Replay token:", style="bold")
     console.print(found.token, markup=False, soft_wrap=True)
 
@@ -144,7 +144,8 @@ def show_guards(done: Done) -> None:
     for shape in answer.shapes:
         _show_shape(console, answer, shape.name)
     _show_notes(console, answer)
-    console.print(f"\nRun folder: {answer.run_folder}", markup=False, soft_wrap=True)
+    console.print()
+    _show_left(console, answer.run_folder, done.inputs.options.report)
     console.print("Token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)
 

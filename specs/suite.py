@@ -122,8 +122,7 @@ class Suite(Row):
             remedy = load.near(text, known) + f"; or a path from {load.shown(folder)}, ending in .yaml"
             raise At(at, f"there is no {kind} named '{text}'", remedy)
         if not path.is_file():
-            beside = sorted(other.name for other in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-            raise At(at, f"no such file: {load.shown(path)}", load.near(path.name, beside))
+            raise At(at, f"no such file: {load.shown(path)}", load.near_file(path))
         return path
 
 

@@ -132,13 +132,23 @@ def clean(tmp_path_factory) -> Summary:
 
 def test_a_clean_campaign_finds_nothing_and_visits_everything(clean: Summary) -> None:
     assert (clean.exit_code, clean.differences, clean.crashes, clean.findings) == (0, 0, 0, [])
-    assert (clean.cases, clean.stopped_by) == (200, "cases")
+    assert (clean.cases, clean.passed, clean.stopped_by) == (200, 200, "cases")
     assert set(clean.visits) == {seam.name for seam in Seam} | {f"STAGE_{stage.name}" for stage in Stage if stage}
     assert clean.unvisited == []
     assert all(law.events and not law.broken for law in clean.laws.values()) and set(clean.laws) == set(laws.LAWS)
     assert clean.events == sum(source.events for source in clean.sources.values())
     ends = {name: row.share for name, row in clean.funnel.items() if name.partition(".")[0] in ("end", "stage")}
     assert {name: share for name, share in ends.items() if share < 0.05} == {}
+
+
+def test_shares_of_the_funnel_are_of_the_cases_that_passed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = summary(tmp_path, CASES_MAX, setup=Setup(planted=2), shrink_events=1)
+    assert 0 < found.passed < found.cases
+    assert found.passed == found.cases - sum(row.cases for row in found.findings)
+    for row in found.funnel.values():
+        assert row.cases <= found.passed and row.share == round(row.cases / found.passed, 4)
+    fuzzing.show(found)
+    assert f"Funnel: of {found.passed} cases that passed, those that reach it" in capsys.readouterr().out
 
 
 def test_the_answer_survives_json_and_its_schema_is_current(clean: Summary) -> None:

@@ -246,7 +246,7 @@ def test_a_sum_that_is_not_nothing_is_shown(done: pairing.Done) -> None:
 
 def test_labels_and_causes_are_those_of_the_answer(done: pairing.Done, text: str) -> None:
     answer, labels = done.answer, next(table for table in tables(text) if table[1][0] == "label")
-    assert labels[0][1:] == list(answer.labels) and len(labels[0]) == 5
+    assert [head.partition(" (")[0] for head in labels[0][1:]] == list(answer.labels) and len(labels[0]) == 5
     for cells in labels[2:]:
         label = next(label for label in Label if charts.WORDS[label] == cells[0])
         totals = [getattr(row, label.name.lower()) for row in answer.labels.values()]
@@ -264,6 +264,13 @@ def test_labels_and_causes_are_those_of_the_answer(done: pairing.Done, text: str
         for row in answer.causes
     ]
     assert f"{answer.triggers:,} triggers" in words(text)
+
+
+def test_labels_name_what_they_compare(done: pairing.Done, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "A against none (the day without any event)" in words(text) and "A+B against A (the day with A alone)" in words(text)
+    pair_tables.show(done)
+    said = capsys.readouterr().out
+    assert "from none to A: sums to 0 (erroneous: closed in A, not in none)" in said
 
 
 def test_what_must_be_said_is_there(done: pairing.Done, text: str) -> None:
@@ -441,8 +448,8 @@ def test_the_command_says_where_the_report_is(done: pairing.Done, capsys: pytest
     options = replace(done.inputs.options, report=report)
     pair_tables.show(replace(done, inputs=replace(done.inputs, options=options)))
     folder = done.answer.run_folder
-    left = f"{folder}/report.html" if report else folder
-    assert f"Run folder: {left}" in capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert f"Run folder: {folder}" in lines and (f"Report: {folder}/report.html" in lines) is report
 
 
 def test_no_report_leaves_it_out(small, tmp_path: Path) -> None:

@@ -193,13 +193,16 @@ def _staged(answer: PairResult) -> list[str]:
 def _labels(answer: PairResult) -> list[str]:
     parts = [
         "<h2>Run against run, lot by lot</h2>",
+        "<p>Labels compare two runs, no more: in “A against none” the cascade's closes stand as erroneous because the run "
+        "without any event has none of them, not because they were a mistake. What B closed by mistake is “A+B against A”.</p>",
         "<p>Every lot closed by force in the later run is matched with the lot of the same number, account and market in the "
         f"earlier. Organic: within {answer.eps_ns / units.NS:g} s; premature: earlier; late: later; erroneous: never in the "
         "earlier run; missed: in the earlier run only.</p>",
     ]
     shown = [label for label in lanes.LANES if label not in (Label.IN_BAND, Label.IN_BAND_MISSED)]
     columns = [(words, [getattr(totals, label.name.lower()) for label in shown]) for words, totals in answer.labels.items()]
-    group = '<th class="text"></th>' + "".join(f'<th class="group" colspan="3">{escape(words)}</th>' for words, _ in columns)
+    heads = "".join(f'<th class="group" colspan="3">{escape(_against(words))}</th>' for words, _ in columns)
+    group = '<th class="text"></th>' + heads
     names = [name for _ in columns for name in ("lots", answer.numeraire, "accounts")]
     rows = []
     for k, label in enumerate(shown):
@@ -208,6 +211,12 @@ def _labels(answer: PairResult) -> list[str]:
         figures = [f for t in totals for f in (f"{t.lots:,}", html.money(t.notional), f"{t.accounts:,}")]
         rows.append(html.row(dot, *(html.cell(figure, figure == "0") for figure in figures)))
     return [*parts, html.table(html.row(group) + html.heads("label", *names), rows, "many")]
+
+
+def _against(words: str) -> str:
+    """Return the heading of a comparison: against which run, and what happens in that."""
+    earlier = words.rpartition(" ")[2]
+    return f"{words} ({'the day without any event' if earlier == 'none' else f'the day with {earlier} alone'})"
 
 
 def _causes(answer: PairResult) -> list[str]:
