@@ -11,6 +11,7 @@ the cases, so that a campaign of so many cases answers the same whatever the mac
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import signal
 import threading
@@ -163,7 +164,7 @@ class SourceCount(_Part):
 
 
 class Reached(_Part):
-    """How many cases reached it; share of the cases that did not fail."""
+    """How many of the cases that passed reached it, and their share of those; a case that fails is not looked at further."""
 
     cases: Count
     share: Annotated[float, Field(ge=0, le=1)]
@@ -186,8 +187,8 @@ class Found(_Part):
 class Summary(_Part):
     """What a campaign answers. differences: cases in which the twins differed; crashes: in which one raised or died.
 
-    visits: how often each seam acted and each stage was entered. funnel: what cases reached. known: the finding lay there before
-    this campaign. seconds, cases_per_s, events_per_s are the only fields that the machine decides.
+    visits: how often each seam acted and each stage was entered. funnel: what passed cases reached. known: the finding lay
+    there before this campaign. seconds, cases_per_s, events_per_s are the only fields that the machine decides.
     """
 
     schema_version: Literal[1]
@@ -195,6 +196,7 @@ class Summary(_Part):
     planted: int
     twins: list[str]
     cases: Count
+    passed: Count
     events: Count
     differences: Count
     crashes: Count
@@ -240,12 +242,33 @@ class Kills(_Part):
     mutants: list[Killed]
 
 
+class Again(_Part):
+    """A finding run again. now: how it fails now, null: it passes. same: it fails as it was found."""
+
+    schema_version: Literal[1]
+    finding: finding.Finding
+    now: finding.FailureRow | None
+    same: bool
+    exit_code: Literal[0, 1, 4]
+
+
+class Smaller(_Part):
+    """A finding after it was shrunk further; trials: of this time. finding.minimal: whether shrinking came to its end."""
+
+    schema_version: Literal[1]
+    finding: finding.Finding
+    trials: Count
+
+
 SCHEMA = Path(__file__).parent.parent / "specs" / "schema" / "fuzz.json"
 
 
 def schema() -> str:
-    """Return the JSON Schema of what `riskbed fuzz --json` prints: a campaign's summary, or the table of planted bugs."""
-    return text_of(TypeAdapter(Summary | Kills).json_schema())
+    """Return the JSON Schema of what `riskbed fuzz --json` and `shrink --json` print.
+
+    A campaign's summary, the table of planted bugs (--mutants), a finding run again (--replay), a finding shrunk.
+    """
+    return text_of(TypeAdapter(Summary | Kills | Again | Smaller).json_schema())
 
 
 # ---- workers
@@ -351,8 +374,15 @@ class Progress(NamedTuple):
 class Campaign:
     """Runs cases, takes their answers in order, writes each finding at once and its shrunk form when there is one."""
 
-    def __init__(self, options: Options, tell: Callable[[Progress], None] = lambda _: None, say=lambda _: None) -> None:
-        self.options, self.tell, self.say = options, tell, say
+    def __init__(
+        self,
+        options: Options,
+        tell: Callable[[Progress], None] = lambda _: None,
+        say: Callable[[str], None] = lambda _: None,
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        """begin: called once the campaign itself listens to signals; it leaves by an exception if one came before."""
+        self.options, self.tell, self.say, self.begin = options, tell, say, begin
         options.setup.classes()  # a wrong setup is told before anything runs
         self.done = self.events = self.passed = self.crashes = self.differences = self.corpus = self.told = 0
         self.visits: Counter[str] = Counter()
@@ -373,6 +403,7 @@ class Campaign:
         """Run until the cases or the seconds are over, FINDINGS_MAX are found or a signal comes; return what was found."""
         options = self.options
         with _signals(self._signalled):
+            self.begin()
             self._run_corpus()
             try:
                 self.workers = [_Worker(options.seed, options.setup) for _ in range(options.workers)]
@@ -385,6 +416,10 @@ class Campaign:
         return self._summary()
 
     def _signalled(self, number: int, _: object) -> None:
+        """Finish what was heard of so far at the first signal, end at once at the second."""
+        if self.stopped.startswith("SIG"):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         self.stopped = signal.Signals(number).name
 
     def _loop(self) -> None:
@@ -534,6 +569,7 @@ class Campaign:
             planted=options.setup.planted,
             twins=[name for name in (options.setup.left, options.setup.right) if name],
             cases=self.done,
+            passed=self.passed,
             events=self.events,
             differences=self.differences,
             crashes=self.crashes,
@@ -592,6 +628,13 @@ def replay(folder: str | Path) -> tuple[finding.Finding, Failure | None]:
     row, case = finding.read(folder)
     found = finding.judge_apart(case, row.setup) if row.failure.kind == "died" else judge(case, row.setup)
     return row, found if isinstance(found, Failure) else None
+
+
+def again(row: finding.Finding, failure: Failure | None) -> Again:
+    """Return what came of a finding that was run again."""
+    now = None if failure is None else finding.FailureRow(**failure._asdict())
+    same = failure is not None and failure.same(row.found)
+    return Again(schema_version=1, finding=row, now=now, same=same, exit_code=0 if failure is None else failure.exit_code)
 
 
 def shrink_further(folder: str | Path, events_max: int, seconds_max: float) -> tuple[finding.Finding, Shrunk]:

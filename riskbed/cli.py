@@ -7,15 +7,17 @@ before a command needs it: `riskbed --help` costs a few hundredths of a second.
 from __future__ import annotations
 
 import dataclasses
-import signal
+import os
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from specs.errors import RiskbedError
+from riskbed import interrupt
+from specs.errors import RiskbedError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 
     from riskbed.conform.answer import Conformance
     from riskbed.guards import Guards
-    from riskbed.pair import Done as Pair
+    from riskbed.pair_result import PairResult
     from riskbed.replay import Replay
     from riskbed.result import Result
 
+PairRun = Enum("PairRun", {name: name for name in ("none", "A", "B", "A+B")}, type=str)  # specs.pair.RUNS, not imported here
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 PLAIN_WIDTH = 160  # columns of a table that no terminal bounds
 
 app = typer.Typer(
@@ -41,10 +45,14 @@ app = typer.Typer(
 
 def main() -> int:
     """Run the command line; exit with the code that the error's type carries."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    interrupt.listen()
+    sys.stdout = _Out(sys.stdout)
     try:
-        app()
+        try:
+            app()
+        finally:
+            interrupt.check()
+            sys.stdout.flush()
     except RiskbedError as error:
         print(f"riskbed: {error}", file=sys.stderr)
         return_code = error.exit_code
@@ -59,10 +67,30 @@ def main() -> int:
     sys.exit(return_code)
 
 
-def _stop(number: int, _: object) -> None:
-    """Leave by an exception, so that whatever is half done is taken back."""
-    print("riskbed: interrupted, no run folder was left", file=sys.stderr)
-    sys.exit(128 + number)
+class _Out:
+    """stdout; when whoever reads it has enough (`| head -1`), leave quietly as other commands do, with 128 + SIGPIPE."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except BrokenPipeError:
+            self._closed()
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except BrokenPipeError:
+            self._closed()
+
+    def _closed(self) -> NoReturn:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())  # for what is still in the buffer
+        sys.exit(141)
 
 
 def _version(asked: bool) -> None:
@@ -86,23 +114,26 @@ def _options(
 
 
 @app.command()
-def incidents() -> None:
+def incidents(json: Json = False) -> None:
     """List the incidents that are packaged, by the names that `replay` takes."""
-    _list("incident")
+    _list("incident", json)
 
 
 @app.command()
-def venues() -> None:
+def venues(json: Json = False) -> None:
     """List the rule books that are packaged."""
-    _list("venue")
+    _list("venue", json)
 
 
-def _list(kind: str) -> None:
-    from specs import load
+def _list(kind: str, json: bool) -> None:
+    from riskbed.listing import listing
 
-    for name, path in load.names(kind).items():
-        title = load.parse(load.read_text(path), load.shown(path)).tree.get("title", "")
-        print(f"{name}  {title}".rstrip())
+    found = listing(kind)
+    if json:
+        print(found.model_dump_json(indent=2))
+        return
+    for row in found.rows:
+        print(f"{row.name}  {row.title}".rstrip())
 
 
 @app.command()
@@ -168,7 +199,8 @@ def replay(
         print(done.answer.model_dump_json(indent=2))
     else:
         (pair_tables.show if both else show)(done)
-    if not both and done.answer.laws.broken:
+    failed = not both and venue is None and any(fact.verdict == "fails" for fact in done.answer.facts)
+    if done.answer.laws.broken or failed:
         raise typer.Exit(1)
 
 
@@ -203,6 +235,7 @@ def compare(
     seed: Annotated[int | None, typer.Option(min=0, help="Of the synthetic accounts; the incident's if not given.")] = None,
     accounts: Annotated[int | None, typer.Option(min=2, help="How many synthetic accounts; the incident's if not given.")] = None,
     variant: Annotated[str, typer.Option(help="Which reading of the one-minute bars: close or low.")] = "close",
+    run: Annotated[PairRun | None, typer.Option(help="Of a pair, as 2025-10-10: which of its runs; A+B if not given.")] = None,
     out: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave report.html out.")] = False,
@@ -210,7 +243,7 @@ def compare(
     """Run two rule books, or two fault plans, on the same events: who is hurt, who is spared, who pays, where they part."""
     from riskbed import compare as comparing
 
-    options = comparing.Options(a, b, incident, tape, venue, plan, seed, accounts, variant, out, not no_report)
+    options = comparing.Options(a, b, incident, tape, venue, plan, seed, accounts, variant, run and run.value, out, not no_report)
     with _Progress() as progress:
         done = comparing.compare(options, progress)
     if json:
@@ -239,8 +272,15 @@ def fuzz(
     from riskbed import fuzzing
 
     if replay is not None:
-        raise typer.Exit(fuzzing.replay(replay))
+        others = {"--mutants": mutants, "--planted": planted, "--alone": alone, "--cases": cases, "--minutes": minutes}
+        for name, given in others.items():
+            if given:
+                raise SpecError(f"{name} with --replay", remedy="a finding brings its own case, twins and planted bug")
+        raise typer.Exit(fuzzing.replay(replay, json))
     if mutants:
+        for name, given in {"--planted": planted, "--alone": alone, "--minutes": minutes}.items():
+            if given:
+                raise SpecError(f"{name} with --mutants", remedy="every planted bug is run, with both twins and alone")
         raise typer.Exit(fuzzing.mutants(seed, 500 if cases is None else cases, json))
     raise typer.Exit(fuzzing.campaign(minutes, cases, seed, out, planted, alone, json))
 
@@ -249,11 +289,12 @@ def fuzz(
 def shrink(
     folder: Annotated[Path, typer.Argument(help="Of a finding: findings/<digest>.")],
     minutes: Annotated[float, typer.Option(min=0, help="At most so long.")] = 10,
+    json: Json = False,
 ) -> None:
     """Make a finding smaller where it lies; say how it is replayed."""
     from riskbed import fuzzing
 
-    raise typer.Exit(fuzzing.shrink(folder, minutes))
+    raise typer.Exit(fuzzing.shrink(folder, minutes, json))
 
 
 @app.command()
@@ -358,6 +399,7 @@ class _Progress:
     """A bar on stderr while runs go on; silent where stderr is no terminal."""
 
     def __enter__(self) -> _Progress:
+        interrupt.check()
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -369,6 +411,7 @@ class _Progress:
         return self
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        interrupt.check()
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, description=what)
 
@@ -404,31 +447,34 @@ def show(done: Replay) -> None:
         _show_make_whole(console, answer)
     if answer.rules:
         _show_rules(console, answer)
+    _show_facts(console, answer)
     _show_notes(console, answer)
-    twins = answer.twins
-    if twins.equal:
-        minutes = f"{done.lockstep_seconds / 60:.1f} minutes"
-        console.print(
-            f"\nTwins equal on {twins.events:,} events with {twins.accounts:,} accounts ({', '.join(twins.runs)}), {minutes}."
-        )
-    else:
-        console.print("\nTwins not compared (--lockstep 0).")
+    took = f", {done.lockstep_seconds / 60:.1f} minutes" if answer.twins.equal else ""
+    console.print(f"\n{_twins(answer)}{took}.", markup=False)
     _show_laws(console, answer)
-    console.print(f"Run folder: {left(done)}", markup=False, soft_wrap=True)
+    _show_left(console, answer.run_folder, done.inputs.options.report)
     console.print("Replay token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)
 
 
-def left(done: Replay | Pair) -> str:
-    """Return what a run left: its report, or its folder where it has none."""
-    folder = done.answer.run_folder
-    return f"{folder}/report.html" if done.inputs.options.report else folder
+def _show_left(console: Console, folder: str, report: bool) -> None:
+    """Print where a run's folder is, and its report if it has one."""
+    console.print(f"Run folder: {folder}", markup=False, soft_wrap=True)
+    if report:
+        console.print(f"Report: {folder}/report.html", markup=False, soft_wrap=True)
 
 
-def _show_laws(console: Console, answer: Result) -> None:
+def _twins(answer: Result | PairResult) -> str:
+    twins = answer.twins
+    if not twins.equal:
+        return "Twins not compared (--lockstep 0)"
+    return f"Twins equal on {twins.events:,} events with {twins.accounts:,} accounts ({', '.join(twins.runs)})"
+
+
+def _show_laws(console: Console, answer: Result | PairResult) -> None:
     laws = answer.laws
     if not laws.of:
-        console.print("Laws not checked (--lockstep 0).")
+        console.print("Laws on a sample not checked (--lockstep 0).")
         return
     judged = [row for row in laws.rows if row.events]
     broken = "; ".join(f"{row.name} BROKEN {row.broken:,} times, first {row.first}" for row in laws.broken)
@@ -437,18 +483,62 @@ def _show_laws(console: Console, answer: Result) -> None:
 
 
 def _table(*columns: str, text: int = 1) -> Table:
+    """Return an empty table whose first `text` columns say what a row is. Nothing in it is ever cut: heads wrap, cells fold."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < text else "right", no_wrap=i < text, vertical="bottom")
+        table.add_column(column, justify="left" if i < text else "right", overflow="fold", vertical="bottom")
     return table
 
 
 def _headed(console: Console, title: str, table: Table) -> None:
     console.print(f"\n{title}", style="bold", markup=False)
-    console.print(table)
+    for part in _parts(table, console.width):
+        console.print(part)
+
+
+BETWEEN = 3  # blanks between two columns
+
+
+def _parts(table: Table, width: int) -> list[Table]:
+    """Return a table as one or more that are at most so wide, each with the columns that say what a row is; no cell is broken.
+
+    Where not even one column fits beside those, cells fold: nothing is cut.
+    """
+    cells = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    narrow = [max(map(len, [*head.split(), *rows]), default=0) for head, *rows in cells]
+    names = [i for i, column in enumerate(table.columns) if column.justify == "left"]
+    rest = [i for i in range(len(cells)) if i not in names]
+    room = width - sum(narrow[i] + BETWEEN for i in names)
+    if not rest or room < max(narrow[i] + BETWEEN for i in rest):
+        return [table]
+    parts = 1
+    while parts < len(rest) and any(sum(narrow[i] + BETWEEN for i in group) > room for group in _split(rest, parts)):
+        parts += 1
+    return [
+        _part([cells[i] for i in shown], [narrow[i] for i in shown], len(names), width)
+        for shown in ([*names, *group] for group in _split(rest, parts))
+    ]
+
+
+def _split(numbers: list[int], parts: int) -> list[list[int]]:
+    """Return the numbers in order in so many parts, as even as can be."""
+    bounds = [len(numbers) * k // parts for k in range(parts + 1)]
+    return [numbers[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def _part(cells: list[list[str]], narrow: list[int], text: int, width: int) -> Table:
+    """Return a table of these columns, head first, each as wide as its cells need, and its head as far as there is room."""
+    room = width - sum(narrow) - BETWEEN * len(narrow)
+    table = _table(*(head for head, *_ in cells), text=text)
+    for column, (head, *_), least in zip(table.columns, cells, narrow, strict=True):
+        more = min(max(len(head) - least, 0), max(room, 0))
+        column.width, room = least + more, room - more
+    for row in zip(*(rows for _, *rows in cells), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _show_labels(console: Console, answer: Result) -> None:
@@ -477,12 +567,14 @@ def _show_make_whole(console: Console, answer: Result) -> None:
 def _show_rules(console: Console, answer: Result) -> None:
     from riskbed.result import rounded
 
-    unit = answer.numeraire
-    table = _table(
+    unit, moved = answer.numeraire, any(rule.true_move is not None for rule in answer.rules)
+    names = [
         "rule", "erroneous lots", f"erroneous {unit}", "premature lots", "in-band lots",
-        "| still closed", "of the move's own", "later, s",
-        f"bad debt {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}",
-    )  # fmt: skip
+    ]  # fmt: skip
+    if moved:
+        names += ["| still closed", "of the move's own", "later, s"]
+        names += [f"shortfall {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}"]
+    table = _table(*names)
     for rule in answer.rules:
         labels, move = rule.fault.labels, rule.true_move
         cells = [
@@ -495,9 +587,10 @@ def _show_rules(console: Console, answer: Result) -> None:
             kept = move.of_the_move
             cells += ["-" if share is None else f"{share:.1%}" for share in (move.share, kept.share)]
             cells.append("-" if kept.median_delay_s is None else f"{kept.median_delay_s:g}")
-            cells += [rounded(money) for money in (move.bad_debt, move.treasury_loss, move.hidden_shortfall)]
+            cells += [rounded(money) for money in (move.shortfall, move.treasury_loss, move.hidden_shortfall)]
         table.add_row(rule.title, *cells)
-    _headed(console, f"Index rules: under the fault | on a true move that stays, against '{answer.rules[0].title}'", table)
+    beside = f" | on a true move that stays, against '{answer.rules[0].title}'" if moved else ""
+    _headed(console, f"Index rules: under the fault{beside}", table)
     _show_rounds(console, answer)
 
 
@@ -513,6 +606,15 @@ def _show_rounds(console: Console, answer: Result) -> None:
         loss = "-" if fault.treasury_loss is None else rounded(fault.treasury_loss)
         table.add_row(rule.title, f"{cascades.cascades:,}", str(cascades.rounds_max), shown, lows or "-", loss)
     _headed(console, "Rounds of the cascades under the fault", table)
+
+
+def _show_facts(console: Console, answer: Result) -> None:
+    table = _table("fact", "verdict", "expected", "observed", "tolerance", "unit", text=2)
+    for fact in answer.facts:
+        if fact.verdict != "context":
+            table.add_row(fact.what, fact.verdict, fact.expected, fact.observed or "none", fact.tolerance, fact.unit)
+    if table.row_count:
+        _headed(console, "Expected facts, computed here from the incident's figures", table)
 
 
 def _show_notes(console: Console, answer: Result | Guards) -> None:

@@ -1,9 +1,9 @@
 """Two rule books, or two fault plans, on one incident or tape: who is hurt, who is spared, who paid, and where the runs part.
 
-A is before and B is after; both get the same events. Two rule books run under one plan (--plan, else the incident's broken one,
-else none); two plans run under one rule book (--venue, else the incident's, else the one that the tape names). Runs end at the
-tape's horizon. Ids on a tape are row numbers of the rule book it was made for: a rule book in which such a number is missing, or
-means another source, market or asset, is refused before anything runs.
+A is before and B is after; both get the same events. Two rule books run under one plan: --plan, else the incident's broken one,
+of a pair that of the run that --run names, else none. Two plans run under one rule book: --venue, else the incident's, else the
+one that the tape names. Runs end at the tape's horizon. Ids on a tape are row numbers of the rule book it was made for: a rule
+book in which such a number is missing, or means another source, market or asset, is refused before anything runs.
 
 Accounts, markets and assets are those of the tape; what is added up is described in riskbed/sums.py, where the runs part in
 riskbed/divergence.py.
@@ -25,6 +25,7 @@ import pyarrow as pa
 from fuzz.overlay import overlay
 from riskbed import comparison as answer
 from riskbed import jobs as running
+from riskbed import pair as pairing
 from riskbed import replay as replaying
 from riskbed import runs
 from riskbed.books import changed_rows, fits, made_for
@@ -49,6 +50,7 @@ from riskbed.sums import Path as Series
 from specs import load, parquet, units
 from specs.errors import SpecError
 from specs.faults import Plan
+from specs.pair import RUNS, Cascade, kind
 from specs.rules import Venue
 from specs.tape import USERS_FROM, Chart, EventKind, Flow
 
@@ -60,7 +62,7 @@ Progress = replaying.Progress
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose. a, b: a packaged name or a file; both rule books or both plans."""
+    """What a user may choose. a, b: a packaged name or a file; both rule books or both plans. run: of a pair of incidents."""
 
     a: str
     b: str
@@ -71,6 +73,7 @@ class Options:
     seed: int | None = None
     accounts: int | None = None
     variant: str = "close"
+    run: str | None = None
     out: Path = Path("runs")
     report: bool = True
     twin: str = "engine"
@@ -154,27 +157,35 @@ def read_inputs(options: Options) -> Inputs:
     for name, is_given, shared in (("venue", options.venue, books), ("plan", options.plan, not books)):
         if is_given and shared:
             raise SpecError(f"--{name} with two {sides[0].kind}s", remedy=f"A and B are the {sides[0].kind}s of the two runs")
+    if options.run is not None and not books:
+        raise SpecError("--run with two plans", remedy="a run of a pair is a plan: A and B are the plans of the two runs")
     return _books(options, sides) if books else _plans(options, sides)
 
 
-def _base(options: Options, venue: Path | None) -> replaying.Inputs:
-    """Return the replay's reading of the incident or tape, without any plan of ours."""
-    return replaying.read_inputs(
-        replaying.Options(
-            incident=options.incident,
-            seed=options.seed,
-            accounts=options.accounts,
-            variant=options.variant,
-            tape=options.tape,
-            venue=venue,
-            lockstep=0,
-        )
+def _base(options: Options, venue: Path | None, run: str | None = None) -> replaying.Inputs:
+    """Return the replay's reading of the incident, of a run of the pair, or of the tape, without any plan of ours."""
+    asked = replaying.Options(
+        incident=options.incident,
+        seed=options.seed,
+        accounts=options.accounts,
+        variant=options.variant,
+        tape=options.tape,
+        venue=venue,
+        lockstep=0,
     )
+    if options.tape is None and (what := kind(path := load.find("incident", options.incident))):
+        if what == "cascade":
+            whole = load.load(path, Cascade).part_of
+            raise SpecError(f"{options.incident} is the cascade of a pair", remedy=f"--incident {whole} --run A plays it alone")
+        return pairing.one_run(asked, run)
+    if options.run is not None:
+        raise SpecError("--run without a pair of incidents", remedy="leave it out, or --incident 2025-10-10")
+    return replaying.read_inputs(asked)
 
 
 def _books(options: Options, sides: tuple[Given, Given]) -> Inputs:
     books = [load.load(side.path, Venue) for side in sides]
-    base = _base(options, sides[0].path if options.tape is not None else None)
+    base = _base(options, sides[0].path if options.tape is not None else None, options.run or RUNS[-1])
     original = _made_for(base, books)
     for i, side in enumerate(sides):
         books[i] = load.load(side.path, Venue, check=lambda row: fits(row, base.tape, original))
@@ -190,7 +201,7 @@ def _books(options: Options, sides: tuple[Given, Given]) -> Inputs:
 
 def _made_for(base: replaying.Inputs, books: list[Venue]) -> Venue:
     """Return the rule book whose row numbers the tape's ids are: the incident's, else see books.made_for."""
-    return base.venue if base.incident is not None else made_for(base.tape, books)
+    return base.venue if base.drawn is not None else made_for(base.tape, books)
 
 
 def _plans(options: Options, sides: tuple[Given, Given]) -> Inputs:
@@ -228,7 +239,7 @@ def jobs_of(inputs: Inputs) -> tuple[tuple[Job, Job], tuple[np.ndarray, np.ndarr
     for name, venue, plan in zip(SIDES, inputs.venues, inputs.plans, strict=True):
         events, number = numbered(inputs.events, plan, venue)
         start_ns, horizon_ns = inputs.base.tape.meta.start_ns, inputs.base.horizon_ns
-        made.append(Job(name, venue, start_ns, events, plan.seam_rows(venue), horizon_ns, True, {}))
+        made.append(Job(name, plan.rules(venue), start_ns, events, plan.seam_rows(venue), horizon_ns, True, {}))
         numbers.append(number)
     return (made[0], made[1]), (numbers[0], numbers[1])
 
@@ -270,8 +281,8 @@ def compare(options: Options, progress: Progress = lambda done, total, what: Non
     start_ns = inputs.base.tape.meta.start_ns
     series = tuple(paths(r.outcomes, venue, start_ns) for venue, r in two)
     sides = [
-        Run(venue, job.events, number, r.outcomes, _state_after(options.twin, job))
-        for (venue, r), job, number in zip(two, jobs, numbers, strict=True)
+        Run(job.venue, job.events, number, r.outcomes, _state_after(options.twin, job))
+        for r, job, number in zip(ran, jobs, numbers, strict=True)
     ]
     rows = _account_rows(inputs, ran, sums, equity)
     digest = hashlib.blake2b("".join(r.digest for r in ran).encode(), digest_size=16).hexdigest()
@@ -283,7 +294,8 @@ def compare(options: Options, progress: Progress = lambda done, total, what: Non
         schema_version=1,
         name=name,
         title=base.title,
-        incident=base.incident.id if base.incident else None,
+        incident=base.drawn,
+        run=base.of_pair.run if base.of_pair else None,
         variant=base.options.variant if base.incident else None,
         seed=base.options.seed,
         numeraire=venue.numeraire,
@@ -410,8 +422,8 @@ def _totals(inputs: Inputs, ran, sums, equity, rows: list[answer.AccountRow]) ->
     )
     numeraire = venue.number("assets", venue.numeraire)
 
-    def flowed(flow: str, sign: int) -> answer.Moneys:
-        return _money(*(sign * side.get((flow, numeraire), 0) for side in flows), decimals)
+    def flowed(names: tuple[str, ...], sign: int) -> answer.Moneys:
+        return _money(*(sign * sum(side.get((flow, numeraire), 0) for flow in names) for side in flows), decimals)
 
     return answer.Totals(
         accounts=population,
@@ -425,11 +437,12 @@ def _totals(inputs: Inputs, ran, sums, equity, rows: list[answer.AccountRow]) ->
         no_longer_deleveraged=len(deleveraged[0] - deleveraged[1]),
         **{column: _counted(column, *of[column], decimals) for column in COUNTED},
         equity=_money(*(sum(side.values()) for side in equity), decimals),
-        bad_debt=flowed("WRITE_OFF", 1),
+        shortfall=flowed(("FUND_PAYMENT", "WRITE_OFF"), 1),
+        fund_draw=flowed(("FUND_PAYMENT",), 1),
+        bad_debt=flowed(("WRITE_OFF",), 1),
         fund=_money(*(_balance(r, Chart.FUND, numeraire) for r in ran), decimals),
-        fund_payments=flowed("FUND_PAYMENT", 1),
-        liquidation_fees=flowed("LIQUIDATION_FEE", -1),
-        fees=flowed("FEE", -1),
+        liquidation_fees=flowed(("LIQUIDATION_FEE",), -1),
+        fees=flowed(("FEE",), -1),
         paid=_flow_rows(*flows, venue, all_rows=True),
         open_interest=[
             answer.MarketLots(market=row.name, **_count(*(open_interest(r.state, market) for r in ran)).model_dump())
@@ -519,7 +532,7 @@ def _unknowns(inputs: Inputs, ran, sums, series) -> list[str]:
         for market, row in perpetuals(venue):
             if ends[f"open_interest {row.name}"] != open_interest(r.state, market):
                 found.append(f"part of the path of {row.name}'s open interest in run {name}: its outcomes do not add up to it")
-    return found + (list(base.incident.unknowns) if base.incident else replaying.unknown_series(base.tape))
+    return found + (replaying.unknowns(base) if base.drawn else replaying.unknown_series(base.tape))
 
 
 def token(inputs: Inputs, said: list[answer.Side], digest: str) -> str:
@@ -527,8 +540,11 @@ def token(inputs: Inputs, said: list[answer.Side], digest: str) -> str:
     options, base = inputs.options, inputs.base.options
     words = ["riskbed", "compare", options.a, options.b]
     if options.incident is not None:
-        words += ["--incident", options.incident, "--seed", str(base.seed), "--accounts", str(base.accounts)]
-        words += ["--variant", options.variant]
+        words += ["--incident", options.incident, "--seed", str(base.seed)]
+        if inputs.base.of_pair is None:
+            words += ["--accounts", str(base.accounts), "--variant", options.variant]
+        elif inputs.base.of_pair.run:
+            words += ["--run", inputs.base.of_pair.run]
     for name in ("tape", "venue", "plan"):
         if getattr(options, name) is not None:
             words += [f"--{name}", str(getattr(options, name))]

@@ -82,7 +82,8 @@ class Totals(Part):
     """Sums over all accounts, those that fare alike too.
 
     accounts = hurt + spared + both + changed + alike. newly_liquidated: accounts with an episode under B and none under A;
-    no_longer_liquidated the reverse; the same for ADL. bad_debt: written off. fund: the fund's balance at the end.
+    no_longer_liquidated the reverse; the same for ADL. fund_draw: what the fund paid; bad_debt: what
+    nobody paid, written off; shortfall: both. fund: the fund's balance at the end.
     """
 
     accounts: Count
@@ -103,9 +104,10 @@ class Totals(Part):
     adl_lots: Counts
     adl_notional: Moneys
     equity: Moneys
+    shortfall: Moneys
+    fund_draw: Moneys
     bad_debt: Moneys
     fund: Moneys
-    fund_payments: Moneys
     liquidation_fees: Moneys
     fees: Moneys
     paid: list[FlowRow]
@@ -211,12 +213,16 @@ class Side(Part):
 
 
 class Comparison(Part):
-    """A comparison. accounts: only those that fare differently, by number. digest: over the digests of both runs, in order."""
+    """A comparison. accounts: only those that fare differently, by number. digest: over the digests of both runs, in order.
+
+    incident: of one incident, or of a pair; run: of a pair, which of its runs the rule books share, null with two plans.
+    """
 
     schema_version: Literal[1]
     name: str
     title: str
     incident: str | None
+    run: str | None
     variant: str | None
     seed: Count | None
     numeraire: str

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from riskbed import interrupt
 from specs.errors import SpecError
 
 try:
@@ -55,16 +56,20 @@ def campaign(minutes: float | None, cases: int | None, seed: int, out: Path, pla
         out=out,
         setup=campaigns.Setup(right=None if alone else "engine", planted=planted),
     )
-    summary = campaigns.Campaign(options, _teller(minutes, cases), _say).run()
+    summary = campaigns.Campaign(options, _teller(minutes, cases), _say, interrupt.check).run()
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     print(summary.model_dump_json(indent=2)) if json else show(summary)
     return summary.exit_code
 
 
-def replay(folder: Path) -> int:
+def replay(folder: Path, json: bool = False) -> int:
     """Run a finding again, say how it fails; return the exit code of that failure, 0 if it passes."""
     row, failure = campaigns.replay(folder)
+    if json:
+        answer = campaigns.again(row, failure)
+        print(answer.model_dump_json(indent=2))
+        return answer.exit_code
     if failure is None:
         print(f"passes now: '{row.signature}' on {row.events} events")
         return 0
@@ -74,9 +79,12 @@ def replay(folder: Path) -> int:
     return failure.exit_code
 
 
-def shrink(folder: Path, minutes: float) -> int:
+def shrink(folder: Path, minutes: float, json: bool = False) -> int:
     """Shrink a finding further, say what came of it and how it is replayed."""
     row, shrunk = campaigns.shrink_further(folder, SHRINK_EVENTS_MAX, minutes * 60)
+    if json:
+        print(campaigns.Smaller(schema_version=1, finding=row, trials=shrunk.trials).model_dump_json(indent=2))
+        return 0
     end = "no single step makes it smaller" if shrunk.minimal else "the bound came first: run it again for more"
     print(f"{row.events_first} events found, {row.events} now, {shrunk.trials:,} trials; {end}")
     print(row.failure.text)
@@ -88,6 +96,7 @@ def mutants(seed: int, cases_max: int, json: bool) -> int:
     """Print how many cases find each planted bug; return 1 if one is not found by the twins and the laws together."""
 
     def tell(row: Killed) -> None:
+        interrupt.check()
         if sys.stderr.isatty():
             _say(f"planted bug {row.planted}: {row.lockstep.failure or 'not found'}")
 
@@ -147,7 +156,7 @@ def _show_funnel(console: Console, summary: Summary) -> None:
     for name, row in summary.funnel.items():
         if name.partition(".")[0] in FUNNEL:
             table.add_row(name, f"{row.cases:,}" if row.cases else "none", f"{row.share:.1%}")
-    _headed(console, "Funnel: cases that reach it", table)
+    _headed(console, f"Funnel: of {summary.passed:,} cases that passed, those that reach it", table)
     rest = {name: row.cases for name, row in summary.funnel.items() if row.share < RARE}
     none, rare = ([name for name, cases in rest.items() if bool(cases) is some] for some in (False, True))
     console.print(f"Reached by no case: {', '.join(none) or 'nothing is left'}", markup=False)

@@ -6,7 +6,7 @@ one, the first of the incident's table, on the fault and on every move (riskbed/
     hides      a move that stays leaves more than 5 % never liquidated: of the notional that the move itself closes under the
                unguarded rule, the part that the guarded run has not closed at the move's horizon
     protects   else, if erroneous notional under the fault falls by at least 95 % against the unguarded rule, and no move that
-               stays adds fund payments and write-offs above 10 bp of the notional that the unguarded run liquidates on it
+               stays adds shortfall (fund draw and bad debt) above 10 bp of the notional that the unguarded run liquidates on it
     trades     else: both figures stand beside it
 
 The thresholds are rows of the incident (`judged`), compared exactly. Where there is nothing to judge by, no erroneous close under
@@ -70,9 +70,9 @@ class Closed(Part):
 class OnMove(Part):
     """A guard on one shape. whole: over all lots. of_the_move: over those that the unguarded rule leaves open without the move.
 
-    extra: closed by the guard alone. bad_debt: fund payments and write-offs; added: against the unguarded run, added_bp: in basis
-    points of the notional that the unguarded run liquidates on this shape, rounded up to a hundredth; null where it liquidates
-    nothing. treasury_loss: paid for converted collateral above its true price at that instant, negative where it paid less.
+    extra: closed by the guard alone. shortfall: fund draw and bad debt; added: more of it than in the unguarded run, added_bp: in
+    basis points of the notional that the unguarded run liquidates on this shape, rounded up to a hundredth; null where that is
+    0. treasury_loss: paid for converted collateral above its true price at that instant, negative where it paid less.
     hidden_shortfall: what accounts not yet closed owe at true prices at the horizon.
     """
 
@@ -80,9 +80,9 @@ class OnMove(Part):
     whole: Closed
     of_the_move: Closed
     extra: Money
+    shortfall: Money
+    fund_draw: Money
     bad_debt: Money
-    fund_payments: Money
-    write_offs: Money
     added: Money
     added_bp: float | None
     treasury_loss: Money
@@ -124,7 +124,7 @@ class Move(Part):
 class Thresholds(Part):
     hidden_max: float
     fall_min: float
-    bad_debt_max_bp: float
+    shortfall_max_bp: float
 
 
 class Guards(Part):
@@ -211,9 +211,9 @@ def judge(judged: Judged, erroneous: int, unguarded: int, stays: Sequence[OnStay
         return None, "the fault closes nothing by mistake under the unguarded rule"
     fallen = f"erroneous notional falls by {_percent(unguarded - erroneous, unguarded, down=True)}"
     added, liquidated, on = found.added
-    debt = f"{on} adds {_bp(added, liquidated):g} bp of bad debt"
+    debt = f"{on} adds {_bp(added, liquidated):g} bp of shortfall"
     falls = (unguarded - erroneous) * units.PPM >= judged.fall_min_ppm * unguarded
-    adds = added * units.PPM > judged.bad_debt_max_ppm * liquidated
+    adds = added * units.PPM > judged.shortfall_max_ppm * liquidated
     return ("protects" if falls and not adds else "trades"), f"{fallen}; {debt}"
 
 
@@ -278,10 +278,10 @@ def on_move(found: moves.Beside, shape: Shape, decimals: int) -> OnMove:
     guarded, liquidated = found.guarded, moves.forced_notional(found.unguarded)
     money = {
         "extra": found.whole.extra_notional,
-        "bad_debt": moves.bad_debt(guarded),
-        "fund_payments": guarded.flows[Flow.FUND_PAYMENT],
-        "write_offs": guarded.flows[Flow.WRITE_OFF],
-        "added": found.added_bad_debt,
+        "shortfall": moves.shortfall(guarded),
+        "fund_draw": guarded.flows[Flow.FUND_PAYMENT],
+        "bad_debt": guarded.flows[Flow.WRITE_OFF],
+        "added": found.added_shortfall,
         "treasury_loss": guarded.treasury_loss,
         "hidden_shortfall": guarded.hidden_shortfall,
     }
@@ -289,7 +289,7 @@ def on_move(found: moves.Beside, shape: Shape, decimals: int) -> OnMove:
         shape=shape.name,
         whole=closed(found.whole, decimals),
         of_the_move=closed(found.caused, decimals),
-        added_bp=_bp(found.added_bad_debt, liquidated) if liquidated else None,
+        added_bp=_bp(found.added_shortfall, liquidated) if liquidated else None,
         **{name: units.int_to_decimal(value, decimals) for name, value in money.items()},
     )
 
@@ -308,7 +308,7 @@ def guard_rows(inputs: Inputs, ran: dict[str, Ran], shapes: list[Shape]) -> list
                 shape.title,
                 pair.caused.notional - pair.caused.kept_notional,
                 pair.caused.notional,
-                pair.added_bad_debt,
+                pair.added_shortfall,
                 moves.forced_notional(pair.unguarded),
             )
             for shape, pair in found.items()
@@ -408,7 +408,7 @@ def _thresholds(judged: Judged) -> Thresholds:
     return Thresholds(
         hidden_max=judged.hidden_max_ppm / units.PPM,
         fall_min=judged.fall_min_ppm / units.PPM,
-        bad_debt_max_bp=judged.bad_debt_max_ppm * BP / units.PPM,
+        shortfall_max_bp=judged.shortfall_max_ppm * BP / units.PPM,
     )
 
 

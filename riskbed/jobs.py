@@ -24,7 +24,8 @@ from specs.rules import Venue
 from specs.tape import USERS_FROM, EventKind, Flag, Flow, OutcomeKind, money_join
 
 WORKERS = 2
-TOLD = (Flow.FUND_PAYMENT, Flow.WRITE_OFF, Flow.LIQUIDATION_FEE)  # the flows that reports speak of
+# The flows that reports speak of, and their names there.
+TOLD = {Flow.FUND_PAYMENT: "fund_draw", Flow.WRITE_OFF: "bad_debt", Flow.LIQUIDATION_FEE: "liquidation_fees"}
 Work, Done = TypeVar("Work"), TypeVar("Done")
 
 

@@ -129,12 +129,12 @@ class Beside(NamedTuple):
     caused: Paired
 
     @property
-    def added_bad_debt(self) -> int:
-        return bad_debt(self.guarded) - bad_debt(self.unguarded)
+    def added_shortfall(self) -> int:
+        return shortfall(self.guarded) - shortfall(self.unguarded)
 
 
-def bad_debt(ran: Ran) -> int:
-    """Return what a run cost the fund and nobody: fund payments and write-offs, exact money of the numeraire."""
+def shortfall(ran: Ran) -> int:
+    """Return a run's shortfall: fund draw and bad debt, what accounts lost beyond their own money; exact."""
     return ran.flows[Flow.FUND_PAYMENT] + ran.flows[Flow.WRITE_OFF]
 
 

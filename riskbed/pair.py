@@ -19,7 +19,8 @@ import shlex
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,22 +35,22 @@ from riskbed.gains import Holdings, Prices, Scale, gain_rows, own_prices
 from riskbed.jobs import Job, Ran, run_job
 from riskbed.labels import Labels, label
 from riskbed.macro import pair_tape
-from riskbed.pair_result import CauseRow, GainRow, GainTable, Losses, LossRow, Low, PairResult, RunRow
+from riskbed.pair_result import CauseRow, GainRow, GainTable, Losses, LossRow, Low, PairResult, RunLaw, RunRow
 from riskbed.result import Labels as LabelTotals
-from riskbed.result import Note, Source, Twins
+from riskbed.result import Laws, Note, Source, Twins
 from riskbed.result import Waterfall as WaterfallRow
 from riskbed.waterfall import STAGES, Period, Waterfall, waterfall
 from riskbed.waterfall import Cause as LossCause
-from specs import load, units
+from specs import load, parquet, units
 from specs.errors import LawBroken, SpecError, TwinsDiffer
 from specs.faults import Plan
 from specs.incident import Incident
-from specs.pair import PARTS, Cascade, Pair
+from specs.laws import LAWS
+from specs.pair import PARTS, RUNS, Cascade, Pair, kind, true_run
 from specs.rules import Venue
 from specs.tape import Chart, EventKind, Flow, Grade, OutcomeKind, Reason, Stage, Tape, money_join
 
-RUNS = ("none", "A", "B", "A+B")
-TRUE_RUN = "A"
+TRUE_RUN = true_run(RUNS[-1])
 JUDGED = (TRUE_RUN, RUNS[-1])  # whose causes are judged: the later run, with the earlier for the truth
 GAINS = (("none", "A"), ("none", "B"), ("A", "A+B"), ("none", "A+B"))
 PRICES = ("common", "own")
@@ -84,8 +85,7 @@ def names_pair(name: str) -> bool:
         path = load.find("incident", name)
     except SpecError:
         return False
-    tree = load.parse(load.read_text(path), load.shown(path)).tree
-    return isinstance(tree, dict) and not {"parts", "part_of"}.isdisjoint(tree)
+    return kind(path) is not None
 
 
 def read_inputs(options: single.Options) -> Inputs:
@@ -96,18 +96,52 @@ def read_inputs(options: single.Options) -> Inputs:
                 f"--{name} with a pair of incidents", remedy="the pair brings its own; --seed, --fault, --no-fault act"
             )
     path, wanted = load.find("incident", options.incident), RUNS
-    if "part_of" in load.parse(load.read_text(path), load.shown(path)).tree:
+    if kind(path) == "cascade":
         wanted = RUNS[:2]
         path = load.find("incident", load.load(path, Cascade).part_of)
+    pair, cascade, b, venue = read(path)
+    seed = cascade.tape.seed if options.seed is None else options.seed
+    plans = single.toggled({name: plan_of(pair, cascade, name) for name in wanted}, options.fault, options.no_fault)
+    return Inputs(pair, cascade, b, venue, pair_tape(pair, cascade, b, venue, seed=seed), plans, seed, wanted, options)
+
+
+def read(path: Path) -> tuple[Pair, Cascade, Incident, Venue]:
+    """Return the rows of a pair's file, of its parts and of their rule book, checked against each other. Raises SpecError."""
     pair = load.load(path, Pair)
     part = load.find("incident", pair.parts["A"].incident)
     venue = load.load(load.find("venue", load.load(part, Cascade).venue), Venue)
     cascade = load.load(part, Cascade, check=lambda row: row.check(venue))
     load.load(path, Pair, check=lambda row: row.check(venue, cascade))
-    b = load.load(load.find("incident", pair.parts["B"].incident), Incident)
-    seed = cascade.tape.seed if options.seed is None else options.seed
-    plans = single.toggled({name: plan_of(pair, cascade, name) for name in wanted}, options.fault, options.no_fault)
-    return Inputs(pair, cascade, b, venue, pair_tape(pair, cascade, b, venue, seed=seed), plans, seed, wanted, options)
+    return pair, cascade, load.load(load.find("incident", pair.parts["B"].incident), Incident), venue
+
+
+def one_run(options: single.Options, run: str | None) -> single.Inputs:
+    """Return one run of a pair as the inputs of a single replay: broken is that run, true is it without B. Raises SpecError.
+
+    run None: the base tape, for whoever brings his own plans. options.plan: another plan in place of the broken run's. A rule
+    book is another by replay.under.
+    """
+    plan, options = options.plan, replace(options, plan=None)
+    inputs = read_inputs(options)
+    venue, meta = inputs.venue, inputs.tape.meta
+    broken = load.load(plan, Plan, check=lambda row: row.check(venue)) if plan else inputs.plans[run or RUNS[0]]
+    true = inputs.plans[true_run(run or RUNS[0])]
+    plans = dict(zip(single.RUNS, (broken, true, true), strict=True))
+    digests = {"tape": inputs.tape.digest(), "venue": single.digest_row(venue)}
+    return single.Inputs(
+        name=single.safe_name(f"{inputs.pair.id}-{run}-seed{inputs.seed}" if run else f"{inputs.pair.id}-seed{inputs.seed}"),
+        title=f"{inputs.pair.title}: run {run}" if run else inputs.pair.title,
+        incident=None,
+        venue=venue,
+        tape=inputs.tape,
+        plans=plans,
+        horizon_ns=meta.horizon_ns,
+        eps_ns=inputs.pair.eps_ns,
+        window=(inputs.cascade.window.from_ns, inputs.cascade.window.to_ns),
+        options=replace(options, seed=inputs.seed, accounts=single._population(inputs.tape)),
+        digests=digests | {f"plan_{name}": single.digest_row(row) for name, row in plans.items()},
+        of_pair=single.OfPair(inputs.pair.id, run, tuple(recipe_notes(inputs)), tuple(unknowns(inputs))),
+    )
 
 
 def plan_of(pair: Pair, cascade: Cascade, run: str) -> Plan:
@@ -338,8 +372,8 @@ class Done:
     seconds: float
 
 
-def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], Twins]:
-    """Run everything in threads, then the lockstep sample of the last run if one is asked for. Raises TwinsDiffer."""
+def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], Twins, Laws]:
+    """Run everything in threads, then the lockstep sample of the last run, under the laws, if asked for. Raises TwinsDiffer."""
     every = inputs.options.lockstep
     total, done = len(inputs.runs) + bool(every), {}
     with ThreadPoolExecutor(running.WORKERS) as pool:
@@ -348,14 +382,21 @@ def execute(inputs: Inputs, progress: Progress) -> tuple[dict[str, Ran], Twins]:
             progress(i, total, name)
             done[name] = future.result()
     if not every:
-        return done, Twins(equal=None, events=0, accounts=0, every=0, runs=[])
+        return done, Twins(equal=None, events=0, accounts=0, every=0, runs=[]), single.law_rows([])
     last, thinned = inputs.runs[-1], inputs.tape.thin(every)
     progress(total - 1, total, f"lockstep {last}")
-    check = running.compare_twins(job_of(inputs, last, thinned))
+    check = running.compare_twins(job_of(inputs, last, thinned), lawful=True)
     if check.difference is not None:
         raise TwinsDiffer(*check.difference)
     accounts = int(np.count_nonzero(thinned.events["kind"] == EventKind.ACCOUNT))
-    return done, Twins(equal=True, events=check.events, accounts=accounts, every=every, runs=[last])
+    twins = Twins(equal=True, events=check.events, accounts=accounts, every=every, runs=[last])
+    return done, twins, single.law_rows([check])
+
+
+def run_laws(ran: dict[str, Ran], labels: dict[tuple[str, str], Labels]) -> list[RunLaw]:
+    """Return the laws that `losses` (L2) and the gain tables (L20) hold the runs to; either raises LawBroken."""
+    between = [f"{earlier} to {later}" for earlier, later in labels]
+    return [RunLaw(name=name, text=LAWS[name].text, on=on) for name, on in (("L2", list(ran)), ("L20", between))]
 
 
 def cause_rows(inputs: Inputs, labels: Labels, found: Causes) -> list[CauseRow]:
@@ -401,7 +442,7 @@ def replay(options: single.Options, progress: Progress = lambda done, total, wha
     """Replay a pair, or its part A alone, and leave a run folder."""
     began = time.monotonic()
     inputs = read_inputs(options)
-    ran, twins = execute(inputs, progress)
+    ran, twins, laws = execute(inputs, progress)
     scale, venue = Scale(inputs.venue), inputs.venue
     horizon_ns, meta = inputs.tape.meta.horizon_ns, inputs.tape.meta
     common = true_prices(inputs, ran[TRUE_RUN].state)
@@ -453,9 +494,11 @@ def replay(options: single.Options, progress: Progress = lambda done, total, wha
         labels={f"{later} against {earlier}": LabelTotals(**rows.summary(decimals)) for (earlier, later), rows in labels.items()},
         common_prices=_said(venue, common),
         twins=twins,
+        run_laws=run_laws(ran, labels),
+        laws=laws,
         series=[Source(name=row.name, provenance=row.provenance, note=row.note) for row in meta.series],
         assumed=assumed(inputs),
-        unknowns=[*inputs.pair.unknowns, *inputs.cascade.unknowns],
+        unknowns=unknowns(inputs),
         versions=single.versions(),
         token=token(inputs, digest),
         run_folder=str(options.out / f"{name}-{digest[:12]}"),
@@ -475,7 +518,17 @@ def _said(venue: Venue, prices: Prices) -> dict[str, str]:
 
 def assumed(inputs: Inputs) -> list[Note]:
     """Return every value that is not public: of the rule book, of A's markets and path, and what its faults set."""
-    notes = [Note(path=single._with_value(inputs.venue, row.path), why=row.why) for row in inputs.venue.assumed]
+    return [*single.book_notes(inputs.venue), *recipe_notes(inputs)]
+
+
+def unknowns(inputs: Inputs) -> list[str]:
+    """Return what no run of the pair knows."""
+    return [*inputs.pair.unknowns, *inputs.cascade.unknowns]
+
+
+def recipe_notes(inputs: Inputs) -> list[Note]:
+    """Return what the tape and the faults of A had to assume."""
+    notes = []
     for row in inputs.cascade.tape.markets:
         notes.append(Note(path=f"{row.market} beta {row.beta_ppm / units.PPM:g}", why=row.beta_note))
         notes.append(Note(path=f"{row.market} from {row.price}", why=row.price_note))
@@ -525,7 +578,7 @@ def account_rows(done: Done, scale: Scale, common: Prices) -> pa.Table:
 
 
 def leave(done: Done, scale: Scale, common: Prices) -> None:
-    """Leave the run folder, whole or not at all: run.json, accounts.parquet, series.parquet, report.html."""
+    """Leave the run folder, whole or not at all: run.json, outcomes by run, accounts.parquet, series.parquet, report.html."""
     series = {
         name: runs.series_rows(
             overlay(done.inputs.tape.events, done.inputs.plans[name], done.inputs.venue), r.outcomes, done.inputs.venue
@@ -533,7 +586,11 @@ def leave(done: Done, scale: Scale, common: Prices) -> None:
         for name, r in done.ran.items()
     }
     tables = {"accounts.parquet": account_rows(done, scale, common), "series.parquet": runs.series_table(series)}
-    answer, writers = done.answer, {}
+    answer, decimals = done.answer, [row.decimals for row in done.inputs.venue.assets]
+    writers = {
+        f"outcomes-{name}.parquet": partial(parquet.write_outcomes, outcomes=r.outcomes, decimals=decimals)
+        for name, r in done.ran.items()
+    }
     if done.inputs.options.report:
         from riskbed.report.pair import render
 

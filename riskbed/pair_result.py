@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from riskbed.result import Count, Digest, Instant, Labels, Money, Note, Part, Source, Twins, Waterfall
+from riskbed.result import Count, Digest, Instant, Labels, Laws, Money, Note, Part, Source, Twins, Waterfall
 from specs.schema import text_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -93,8 +93,19 @@ class CauseRow(Part):
     by_mark_lots: Count
 
 
+class RunLaw(Part):
+    """A law that holds of whole runs, or between two of them: a breach would have ended the replay. on: runs, or `x to y`."""
+
+    name: str
+    text: str
+    on: list[str]
+
+
 class PairResult(Part):
-    """A replay of a pair. digest: blake2b-128 over the digests of its runs, in order."""
+    """A replay of a pair. digest: blake2b-128 over the digests of its runs, in order.
+
+    run_laws: of the runs with all accounts; laws: on the twins' sample of the last run, empty with --lockstep 0.
+    """
 
     schema_version: Literal[1]
     name: str
@@ -121,6 +132,8 @@ class PairResult(Part):
     labels: dict[str, Labels]
     common_prices: dict[str, Money]
     twins: Twins
+    run_laws: list[RunLaw]
+    laws: Laws
     series: list[Source]
     assumed: list[Note]
     unknowns: list[str]

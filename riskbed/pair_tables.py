@@ -6,7 +6,13 @@ from rich.console import Console
 
 from riskbed import cli
 from riskbed.pair import Done
-from riskbed.result import rounded
+from riskbed.pair_result import GainTable
+from riskbed.result import flow_words, rounded
+
+
+def _gains_title(gains: GainTable) -> str:
+    beside = f"erroneous: closed in {gains.later}, not in {gains.earlier}"
+    return f"Who gained and who lost, from {gains.earlier} to {gains.later}: sums to 0 ({beside})"
 
 
 def show(done: Done) -> None:
@@ -39,13 +45,13 @@ def show(done: Done) -> None:
         table = cli._table("", *names[1:], *(["interaction"] if len(names) > 2 else []))
         for row in rows:
             cells = [row.A, row.B, row.both, row.interaction] if len(names) > 2 else [row.A]
-            table.add_row(row.name.replace("_", " "), *map(rounded, cells))
+            table.add_row(flow_words(row.name), *map(rounded, cells))
         cli._headed(console, title, table)
     for gains in answer.gains:
         table = cli._table("holder", "accounts", f"gain {unit}")
         for row in gains.rows:
             table.add_row(row.holder.replace("_", " "), f"{row.accounts:,}", rounded(row.gain))
-        cli._headed(console, f"Who gained and who lost, from {gains.earlier} to {gains.later}: sums to 0", table)
+        cli._headed(console, _gains_title(gains), table)
     if answer.causes:
         table = cli._table("cause", "lots", f"notional {unit}", "accounts", "by collateral, lots", "by mark, lots")
         for row in answer.causes:
@@ -54,6 +60,11 @@ def show(done: Done) -> None:
             table.add_row(row.cause, lots, rounded(row.notional), accounts, *by)
         cli._headed(console, f"Causes of {names[-1]}, {answer.triggers:,} triggers judged at true prices", table)
     cli._show_notes(console, answer)
-    console.print(f"\nRun folder: {cli.left(done)}", markup=False, soft_wrap=True)
+    held = "; ".join(f"{law.name} ({', '.join(law.on)})" for law in answer.run_laws)
+    console.print(f"\nLaws of whole runs hold: {held}.", markup=False, soft_wrap=True)
+    console.print(f"{cli._twins(answer)}.", markup=False, soft_wrap=True)
+    cli._show_laws(console, answer)
+    console.print(f"Outcomes: outcomes-RUN.parquet of each run: {', '.join(names)}", markup=False, soft_wrap=True)
+    cli._show_left(console, answer.run_folder, done.inputs.options.report)
     console.print("Replay token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Run a suite against its accepted baseline: whatever is not as it was accepted is a row, and a row that moved fails the build.
 
-A case is one incident: the run with its plan (broken) beside its true runs. What is held against the baseline, row by row:
+A case is one incident: the run with its plan (broken) beside its true runs; or one run of a pair of incidents, beside the same
+without B, whose price is the error. What is held against the baseline, row by row:
 
     digest                         of the outcomes of all runs of the case, byte for byte
     outcome_schema                 the version of the outcome records: another one is another digest
@@ -8,9 +9,11 @@ A case is one incident: the run with its plan (broken) beside its true runs. Wha
     figures, exact decimals, of the broken run; `figure_names` gives them all
       liquidated_accounts          that were in liquidation at least once; liquidations: how often one began
       forced_lots, _notional       closed by force (book, takeover, ...), at the mark; as riskbed/labels.py counts them
+      adl_lots                     of them deleveraged; deleveraged_accounts: whose winning positions that closed
       <label>_lots, _accounts      against the true runs
-      bad_debt                     fund payments and write-offs: what accounts lost beyond their own money
-      fund_payments, write_offs, liquidation_fees
+      shortfall                    what accounts lost beyond their own money: fund_draw, what the fund paid of it, and bad_debt,
+                                   what nobody paid
+      liquidation_fees
       rounds                       the most rounds of one cascade
       open_interest.<market>       long lots, at the end of the tape
       balance.<account>.<asset>    at the end of the tape, of the users together and of each account of the chart
@@ -32,8 +35,8 @@ import os
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +45,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from riskbed import jobs, replay, result
+from riskbed import pair as pairing
 from riskbed.jobs import Ran
 from riskbed.labels import Label, Labels
 from riskbed.replay import Inputs, Progress
@@ -49,6 +53,7 @@ from specs import load, suite, units
 from specs.errors import SpecError
 from specs.faults import Plan
 from specs.incident import Incident
+from specs.pair import RUNS, Cascade, kind
 from specs.rules import At, Venue
 from specs.schema import text_of
 from specs.suite import Accepted, Baseline, Case, Limit, Suite
@@ -56,7 +61,7 @@ from specs.tape import SCHEMA_VERSION, USERS_FROM, Chart, Flow, OutcomeKind
 
 DEFAULT_SUITE = "core"
 REASON_MAX = 400
-_LOSSES = (Flow.FUND_PAYMENT, Flow.WRITE_OFF)  # what bad_debt is made of
+_LOSSES = (Flow.FUND_PAYMENT, Flow.WRITE_OFF)  # what the shortfall is made of
 
 
 # ---- the answer
@@ -86,14 +91,24 @@ class BrokenLimit(result.Part):
     where: str
 
 
+class Unjudged(result.Part):
+    """A limit against the baseline of a case of which nothing was accepted yet. where: file:line:column of the suite."""
+
+    name: str
+    figure: str
+    limit: str
+    where: str
+
+
 class CaseRun(result.Part):
-    """What ran for a case, and the reason for which its baseline was accepted."""
+    """What ran for a case, and the reason for which its baseline was accepted. run: of a pair; variant: of an incident."""
 
     name: str
     incident: str
+    run: str | None
     venue: str
     plan: str
-    variant: str
+    variant: str | None
     seed: result.Count
     accounts: result.Count
     events: result.Count
@@ -117,6 +132,7 @@ class Regression(result.Part):
     accepted: str | None
     rows: list[Row]
     limits_broken: list[BrokenLimit]
+    limits_unjudged: list[Unjudged]
     cases: list[CaseRun]
     remedies: list[str]
     versions: dict[str, str]
@@ -127,9 +143,9 @@ class Regression(result.Part):
 
 def figure_names(venue: Venue) -> list[str]:
     """Return every figure of a case under a rule book, in the order in which they are told."""
-    names = ["liquidated_accounts", "liquidations", "forced_lots", "forced_notional"]
+    names = ["liquidated_accounts", "liquidations", "forced_lots", "forced_notional", "adl_lots", "deleveraged_accounts"]
     names += [f"{label.name.lower()}_{what}" for label in reversed(Label) for what in ("lots", "accounts")]
-    names += ["bad_debt", *(f"{flow.name.lower()}s" for flow in jobs.TOLD), "rounds"]
+    names += ["shortfall", *jobs.TOLD.values(), "rounds"]
     names += [f"open_interest.{row.name}" for row in venue.markets]
     names += [f"balance.{whose}.{row.name}" for whose in ("users", *(x.name.lower() for x in Chart)) for row in venue.assets]
     return names + [f"outcome.{kind.name.lower()}" for kind in OutcomeKind]
@@ -143,6 +159,8 @@ def figures(venue: Venue, broken: Ran, labels: Labels, horizon_ns: int) -> dict[
     notional = sum(lots * value for lots, value in zip(broken.forced.lots.tolist(), broken.forced.value, strict=True))
     found: list[str | int] = [len(np.unique(liquidated)), len(liquidated), int(broken.forced.lots.sum())]
     found.append(units.int_to_decimal(notional, places))
+    adl = outcomes[outcomes["kind"] == OutcomeKind.ADL]
+    found += [int(adl["qty"].sum()), len(pairing.deleveraged(adl))]
     totals = labels.totals()
     for label in reversed(Label):
         lots, _, accounts = totals[label]
@@ -172,10 +190,11 @@ def _at_the_end(venue: Venue, state: dict[str, list[tuple[int, ...]]]) -> list[s
 
 
 class Work(NamedTuple):
-    """A case with its files found: all that a process needs to run it. venue: in place of the incident's own."""
+    """A case with its files found: all that a process needs to run it. run: of a pair. venue: in place of the incident's own."""
 
     case: Case
     incident: Path
+    run: str | None
     venue: Path | None
     plan: Path | None
 
@@ -185,6 +204,43 @@ class Outcome(NamedTuple):
 
     run: CaseRun
     figures: dict[str, str]
+
+
+class Drawn(NamedTuple):
+    """What is known of a tape before it is drawn: for which rule book, and what it names of each of the book's tables."""
+
+    id: str
+    venue: Venue
+    names: dict[str, list[str]]
+    check: Callable[[Venue], None]
+    variants: list[str]
+
+
+def read_drawn(path: Path) -> Drawn:
+    """Return what an incident or a pair draws its tape from. Raises SpecError."""
+    if kind(path) == "pair":
+        pair, cascade, _, venue = pairing.read(path)
+        held = pair.collateral
+        names = {
+            "assets": [venue.numeraire, cascade.tape.collateral],
+            "sources": [name for row in cascade.tape.markets for name in (row.outside, row.news)]
+            + [held.heard, held.recorded, held.true],
+            "markets": [row.market for row in cascade.tape.markets],
+        }
+
+        def check(book: Venue) -> None:
+            cascade.check(book)
+            pair.check(book, cascade)
+
+        return Drawn(pair.id, venue, names, check, [pair.variant])
+    incident, venue = read_incident(path)
+    recipe = incident.tape
+    names = {
+        "assets": [venue.numeraire, recipe.population.collateral],
+        "sources": [row.source for row in (*recipe.minutes, *recipe.constants, *recipe.paths)],
+        "markets": [recipe.population.market],
+    }
+    return Drawn(incident.id, venue, names, incident.check, list(incident.variants))
 
 
 def read_incident(path: Path) -> tuple[Incident, Venue]:
@@ -203,25 +259,24 @@ def read_incident(path: Path) -> tuple[Incident, Venue]:
     return load.load(path, Incident, check=check), books[0]
 
 
-def misfit(incident: Incident, drawn_for: Venue, venue: Venue) -> tuple[str, str] | None:
-    """Return (problem, remedy) if an incident's tape, drawn for one rule book, cannot run under another; None if it can.
+def misfit(drawn: Drawn, venue: Venue) -> tuple[str, str] | None:
+    """Return (problem, remedy) if a tape, drawn for one rule book, cannot run under another; None if it can.
 
     On tape an asset, a source, a market is its row number in the rule book, and prices and lots are integers of its units.
     """
     try:
-        incident.check(venue)
+        drawn.check(venue)
     except At as error:
         return error.problem, error.remedy
-    recipe = incident.tape
-    sources = [row.source for row in (*recipe.minutes, *recipe.constants, *recipe.paths)]
-    for table, names, of_unit in (
-        ("assets", [drawn_for.numeraire, recipe.population.collateral], ("decimals",)),
-        ("sources", sources, ("price_decimals",)),
-        ("markets", [recipe.population.market], ("settles_in", "price_decimals", "lot")),
+    drawn_for = drawn.venue
+    for table, of_unit in (
+        ("assets", ("decimals",)),
+        ("sources", ("price_decimals",)),
+        ("markets", ("settles_in", "price_decimals", "lot")),
     ):
-        for name in names:
+        for name in drawn.names[table]:
             if name not in [row.name for row in getattr(venue, table)]:
-                return f"'{name}' is not one of the {table}", f"the tape of {incident.id} names it"
+                return f"'{name}' is not one of the {table}", f"the tape of {drawn.id} names it"
             here, there = drawn_for.number(table, name), venue.number(table, name)
             if here != there:
                 return f"'{name}' is row {there + 1} of the {table}", f"row {here + 1}, as in {drawn_for.name}: tapes go by rows"
@@ -232,25 +287,26 @@ def misfit(incident: Incident, drawn_for: Venue, venue: Venue) -> tuple[str, str
     opened = {row.account for row in drawn_for.quoters}
     for row in venue.quoters:
         if row.account not in opened:
-            return f"no tape of {incident.id} opens quoter account {row.account}", f"those of {drawn_for.name}"
+            return f"no tape of {drawn.id} opens quoter account {row.account}", f"those of {drawn_for.name}"
     return None
 
 
 def find_work(rows: Suite, folder: Path, candidate: Path | None) -> list[Work]:
     """Return every case with its files. Raises At at the case that names what is not there or does not fit."""
-    incident_of = lru_cache(maxsize=None)(read_incident)  # however many cases name a file, it is read once
+    drawn_of = lru_cache(maxsize=None)(read_drawn)  # however many cases name a file, it is read once
     book_of = lru_cache(maxsize=None)(lambda path: load.load(path, Venue))
     works = []
     for i, case in enumerate(rows.cases):
-        path, venue, plan = (rows.file(folder, i, kind) for kind in ("incident", "venue", "plan"))
-        incident, own = incident_of(path)
-        if case.variant not in incident.variants:
-            problem = f"'{case.variant}' is not a variant of {incident.id}"
-            raise At(("cases", i, "variant"), problem, load.near(case.variant, incident.variants))
+        path, venue, plan = (rows.file(folder, i, what) for what in ("incident", "venue", "plan"))
+        run = _run_of(case, i, path)
+        drawn = drawn_of(path)
+        if case.variant not in drawn.variants:
+            problem = f"'{case.variant}' is not a variant of {drawn.id}"
+            raise At(("cases", i, "variant"), problem, load.near(case.variant, drawn.variants))
         used = venue or candidate
-        book = book_of(used) if used else own
-        if used and (wrong := misfit(incident, own, book)):
-            problem = f"{book.name} does not fit {incident.id}: {wrong[0]}"
+        book = book_of(used) if used else drawn.venue
+        if used and (wrong := misfit(drawn, book)):
+            problem = f"{book.name} does not fit {drawn.id}: {wrong[0]}"
             if venue is None:
                 raise SpecError(problem, where=load.shown(used), remedy=wrong[1])
             raise At(("cases", i, "venue"), problem, wrong[1])
@@ -261,8 +317,23 @@ def find_work(rows: Suite, folder: Path, candidate: Path | None) -> list[Work]:
             if limit.figure not in known:
                 problem = f"there is no figure '{limit.figure}' under {book.name}"
                 raise At(("cases", i, "limits", j, "figure"), problem, load.near(limit.figure, known))
-        works.append(Work(case, path, used, plan))
+        works.append(Work(case, path, run, used, plan))
     return works
+
+
+def _run_of(case: Case, number: int, path: Path) -> str | None:
+    """Return which run of a pair a case is, None for an incident that stands alone. Raises At for what is neither."""
+    at, what = ("cases", number), kind(path)
+    if what == "cascade":
+        remedy = f"incident: {load.load(path, Cascade).part_of} with run: A plays it alone"
+        raise At((*at, "incident"), f"{path.stem} is the cascade of a pair", remedy)
+    if what is None:
+        if case.run is not None:
+            raise At((*at, "run"), f"{path.stem} is no pair: it has no runs to choose from", "leave it out")
+        return None
+    if case.accounts is not None:
+        raise At((*at, "accounts"), f"the pair {path.stem} brings its own accounts", "leave it out; seed draws others")
+    return case.run or RUNS[-1]
 
 
 def check_limits(rows: Suite, baseline: Baseline | None) -> None:
@@ -281,18 +352,20 @@ def check_limits(rows: Suite, baseline: Baseline | None) -> None:
 def run_case(work: Work) -> Outcome:
     """Run a case: its plan beside the true runs, on the engine."""
     case = work.case
-    inputs = replay.read_inputs(
-        replay.Options(
-            incident=str(work.incident),
-            seed=case.seed,
-            accounts=case.accounts,
-            variant=case.variant,
-            plan=work.plan,
-            lockstep=0,
-            report=False,
-            rules=False,
-        )
+    options = replay.Options(
+        incident=str(work.incident),
+        seed=case.seed,
+        accounts=case.accounts,
+        variant=case.variant,
+        plan=work.plan,
+        lockstep=0,
+        report=False,
+        rules=False,
     )
+    if work.run is None:
+        inputs = replay.read_inputs(options)
+    else:
+        inputs = pairing.one_run(replace(options, variant="close"), work.run)
     if work.venue is not None:
         inputs = replay.under(inputs, load.load(work.venue, Venue))
     asked, same = replay.plan_jobs(inputs)
@@ -305,10 +378,11 @@ def run_case(work: Work) -> Outcome:
 def _case_run(case: Case, inputs: Inputs, digest: str) -> CaseRun:
     return CaseRun(
         name=case.name,
-        incident=inputs.incident.id,
+        incident=inputs.drawn,
+        run=inputs.of_pair.run if inputs.of_pair else None,
         venue=inputs.venue.name,
         plan=inputs.plans["broken"].name,
-        variant=inputs.options.variant,
+        variant=inputs.options.variant if inputs.incident else None,
         seed=inputs.options.seed,
         accounts=inputs.options.accounts,
         events=len(inputs.tape),
@@ -358,9 +432,14 @@ def remedies(rows: Sequence[Row], broken: Sequence[BrokenLimit], baseline: Basel
         for limit in broken
         if not limit.baseline
     ]
+    accepted = baseline.cases if baseline else {}
     moved: dict[str, set[str]] = {}
     for row in rows:
-        if row.verdict != "new":
+        if row.field == "digest" and row.verdict == "gone":
+            said.append(f"{row.name}: the case is gone from the suite; if it was renamed, it is the new one by its new name")
+        elif row.field == "digest" and row.verdict == "new" and accepted:
+            said.append(f"{row.name}: the case is new: nothing was accepted of it yet")
+        elif row.verdict != "new":
             moved.setdefault(row.name, set()).add(row.field)
     for name, fields in moved.items():
         outcomes = {field for field in fields if not field.startswith("input.") and field != "outcome_schema"}
@@ -438,15 +517,21 @@ def _answer(
     before = baseline.cases if baseline else {}
     document = load.parse(load.read_text(path), load.shown(path))
     number = {case.name: i for i, case in enumerate(rows.cases)}
-    told, limits = [], []
+    told, limits, unjudged = [], [], []
     for work, outcome in zip(works, outcomes, strict=True):
         case = work.case
         ours, broken = compare_case(case, outcome, before.get(case.name))
         told += ours
+        places = [document.at(("cases", number[case.name], "limits", j)) for j in range(len(case.limits))]
+        wheres = [f"{load.shown(path)}:{line}:{column}" for line, column in places]
+        if case.name not in before:
+            unjudged += [
+                Unjudged(name=case.name, figure=limit.figure, limit=str(limit), where=where)
+                for limit, where in zip(case.limits, wheres, strict=True)
+                if limit.against
+            ]
         for j, limit in broken:
-            line, column = document.at(("cases", number[case.name], "limits", j))
-            was = before[case.name].figures[limit.figure] if limit.against else None
-            where = f"{load.shown(path)}:{line}:{column}"
+            was, where = before[case.name].figures[limit.figure] if limit.against else None, wheres[j]
             limits.append(
                 BrokenLimit(
                     name=case.name,
@@ -475,6 +560,7 @@ def _answer(
         accepted=None,
         rows=told,
         limits_broken=limits,
+        limits_unjudged=unjudged,
         cases=[
             outcome.run.model_copy(update={"reason": before[name].reason if (name := outcome.run.name) in before else None})
             for outcome in outcomes
@@ -562,6 +648,9 @@ def show(answer: Regression) -> None:
         console.print(
             f"{limit.where}: {limit.name}: {limit.figure} is {limit.now}, limit: {limit.limit}", markup=False, soft_wrap=True
         )
+    for limit in answer.limits_unjudged if answer.accepted is None else ():
+        words = f"{limit.where}: {limit.name}: {limit.figure}, limit: {limit.limit}: not judged, nothing was accepted of it yet"
+        console.print(words, markup=False, soft_wrap=True)
     console.print(f"{answer.suite}: cases {len(answer.cases)}, rows {len(answer.rows):,}: {told}", markup=False, soft_wrap=True)
     for line in answer.remedies:
         console.print(line, markup=False, soft_wrap=True)

@@ -20,7 +20,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from fuzz.overlay import overlay
 from riskbed import jobs as running
 from riskbed import make_whole as making
 from riskbed import moves, result, runs
+from riskbed.facts import fact_rows
 from riskbed.jobs import Compared, Job, Ran, compare_twins, run_job
 from riskbed.labels import Labels, Paired, label
 from riskbed.moves import Beside
@@ -39,6 +40,7 @@ from specs.errors import SpecError, TwinsDiffer
 from specs.faults import Plan
 from specs.incident import Incident, Shape
 from specs.laws import LAWS
+from specs.pair import why_not
 from specs.rules import Venue
 from specs.tape import SCHEMA_VERSION, EventKind, Flow, Tape
 
@@ -69,9 +71,21 @@ class Options:
     rules: bool = True
 
 
+class OfPair(NamedTuple):
+    """Which run of which pair the inputs are (riskbed/pair.py), and what its recipe had to assume and does not know."""
+
+    pair: str
+    run: str | None
+    assumed: tuple[result.Note, ...]
+    unknowns: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a replay needs, read and checked: nothing has run yet."""
+    """Everything a replay needs, read and checked: nothing has run yet.
+
+    The tape is drawn from a recipe, of `incident` or `of_pair`, for `venue`; or it is the user's own, and both are None.
+    """
 
     name: str
     title: str
@@ -84,6 +98,12 @@ class Inputs:
     window: tuple[int, int] | None
     options: Options
     digests: dict[str, str] = field(default_factory=dict)
+    of_pair: OfPair | None = None
+
+    @property
+    def drawn(self) -> str | None:
+        """The name of the incident or the pair from whose recipe the tape is drawn."""
+        return self.incident.id if self.incident else self.of_pair.pair if self.of_pair else None
 
 
 # ---- reading the inputs
@@ -115,6 +135,8 @@ def under(inputs: Inputs, venue: Venue) -> Inputs:
 
 def _incident(name: str) -> tuple[Incident, Path]:
     path = load.find("incident", name)
+    if wrong := why_not(path):
+        raise SpecError(wrong[0], remedy=wrong[1])
     return load.load(path, Incident), path
 
 
@@ -362,7 +384,7 @@ def law_rows(compared: list[Compared]) -> result.Laws:
             result.Law(
                 name=name,
                 text=law.text,
-                scope=law.scope if law.check else "of whole runs, not checked in a replay",
+                scope=law.scope if law.check else "of whole runs, not checked on a sample",
                 events=sum(row.events for row in found),
                 broken=sum(row.broken for row in found),
                 first=first,
@@ -437,6 +459,7 @@ def replay(options: Options, progress: Progress = lambda done, total, what: None
         paid=result.Paid(**flows.summary(inputs.venue)),
         make_whole=making_whole,
         rules=rules,
+        facts=fact_rows(inputs),
         series=[result.Source(name=row.name, provenance=row.provenance, note=row.note) for row in meta.series],
         assumed=assumed(inputs),
         unknowns=unknowns(inputs),
@@ -462,7 +485,7 @@ def label_runs(inputs: Inputs, ran: dict[str, Ran], prefix: str) -> Labels:
 def losses(r: Ran, decimals: int) -> result.Losses:
     money = {flow: units.int_to_decimal(r.flows[flow], decimals) for flow in r.flows}
     return result.Losses(
-        fund_payments=money[Flow.FUND_PAYMENT], write_offs=money[Flow.WRITE_OFF], liquidation_fees=money[Flow.LIQUIDATION_FEE]
+        fund_draw=money[Flow.FUND_PAYMENT], bad_debt=money[Flow.WRITE_OFF], liquidation_fees=money[Flow.LIQUIDATION_FEE]
     )
 
 
@@ -569,9 +592,9 @@ def true_move(found: Beside, decimals: int) -> result.TrueMove:
     moved, kept = found.guarded, _kept(found.whole)
     money = {
         "notional": moves.forced_notional(moved),
-        "bad_debt": moves.bad_debt(moved),
-        "fund_payments": moved.flows[Flow.FUND_PAYMENT],
-        "write_offs": moved.flows[Flow.WRITE_OFF],
+        "shortfall": moves.shortfall(moved),
+        "fund_draw": moved.flows[Flow.FUND_PAYMENT],
+        "bad_debt": moved.flows[Flow.WRITE_OFF],
         "treasury_loss": moved.treasury_loss,
         "hidden_shortfall": moved.hidden_shortfall,
     }
@@ -587,7 +610,9 @@ def true_move(found: Beside, decimals: int) -> result.TrueMove:
 
 def assumed(inputs: Inputs) -> list[result.Note]:
     """Return every value that is not public: of the rule book, of the incident's rules and anchors."""
-    notes = [result.Note(path=_with_value(inputs.venue, row.path), why=row.why) for row in inputs.venue.assumed]
+    notes = book_notes(inputs.venue)
+    if inputs.of_pair is not None:
+        notes += inputs.of_pair.assumed
     if inputs.incident is not None:
         for rule in inputs.incident.rules:
             if rule.assumed:
@@ -598,6 +623,11 @@ def assumed(inputs: Inputs) -> list[result.Note]:
                     at = units.ns_to_instant(units.instant_to_ns(anchor.at))
                     notes.append(result.Note(path=f"{path.source} at {at} = {anchor.price}", why=anchor.note or "assumed"))
     return notes
+
+
+def book_notes(venue: Venue) -> list[result.Note]:
+    """Return what a rule book had to assume."""
+    return [result.Note(path=_with_value(venue, row.path), why=row.why) for row in venue.assumed]
 
 
 def _with_value(venue: Venue, path: str) -> str:
@@ -621,6 +651,8 @@ def unknowns(inputs: Inputs) -> list[str]:
     """Return what this run does not know: incomplete feeds, synthetic paths, missing truth."""
     if inputs.incident is not None:
         return list(inputs.incident.unknowns)
+    if inputs.of_pair is not None:
+        return list(inputs.of_pair.unknowns)
     found = unknown_series(inputs.tape)
     if inputs.tape.meta.venue != inputs.venue.name:
         found.append(

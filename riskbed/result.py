@@ -131,10 +131,13 @@ class Paid(Part):
 
 
 class Losses(Part):
-    """What a run cost others than the account holders."""
+    """What a run cost others than the account holders. fund_draw: what the fund paid; bad_debt: what nobody paid, written off.
 
-    fund_payments: Money
-    write_offs: Money
+    Both together are the shortfall: what accounts lost beyond their own money.
+    """
+
+    fund_draw: Money
+    bad_debt: Money
     liquidation_fees: Money
 
 
@@ -216,8 +219,8 @@ class TrueMove(Part):
     to the move's horizon, which is later than the fault's by the time that the incident gives a rule to settle. share: of the
     first rule's lots that this rule closes too, rounded down to a millionth. median_delay_s: of those lots, later than under the
     first rule, by notional; null when there is none. of_the_move: the same for the lots that the move itself closes, which the
-    first rule leaves open on the same tape without the move. extra_lots: closed by this rule alone. bad_debt: fund payments and
-    write-offs. treasury_loss: paid for converted collateral above its true price at that instant, negative where it paid less.
+    first rule leaves open on the same tape without the move. extra_lots: closed by this rule alone. shortfall: fund_draw
+    and bad_debt. treasury_loss: paid for converted collateral above its true price at that instant, negative where it paid less.
     hidden_shortfall: what accounts not yet closed owe at true prices at the horizon.
     """
 
@@ -227,9 +230,9 @@ class TrueMove(Part):
     extra_lots: Count
     median_delay_s: float | None
     of_the_move: Kept
+    shortfall: Money
+    fund_draw: Money
     bad_debt: Money
-    fund_payments: Money
-    write_offs: Money
     treasury_loss: Money
     hidden_shortfall: Money
 
@@ -258,6 +261,24 @@ class Band(Part):
     lower: str
     upper: str
     note: str
+
+
+class Fact(Part):
+    """A fact of the incident. expected: its figure; observed: what this replay computes, null where nothing is computed.
+
+    holds, fails: whether they are at most `tolerance` apart. context: of the real event, not of these synthetic accounts, or
+    computed from records that are not here.
+    """
+
+    id: str
+    kind: Literal["replay_exact", "recorded_exact", "published"]
+    what: str
+    unit: str
+    expected: Money
+    observed: Money | None
+    tolerance: Money
+    verdict: Literal["holds", "fails", "context"]
+    source: str
 
 
 class Result(Part):
@@ -290,12 +311,21 @@ class Result(Part):
     paid: Paid
     make_whole: MakeWhole | None
     rules: list[Rule]
+    facts: list[Fact]
     series: list[Source]
     assumed: list[Note]
     unknowns: list[str]
     versions: dict[str, str]
     token: str
     run_folder: str
+
+
+_FLOWS = {"fund_payment": "fund draw", "write_off": "bad debt"}  # what the ledger calls them: the words of every table and figure
+
+
+def flow_words(name: str) -> str:
+    """Return what tables call a flow of the ledger (specs.tape.Flow), or any other name of a row."""
+    return _FLOWS.get(name.lower(), name.lower().replace("_", " "))
 
 
 def rounded(money: str, digits: int = 0) -> str:

@@ -6,7 +6,8 @@ accounts.parquet             one row a user account: labels, forced lots, equity
 series.parquet               every price series of every run: sources, indices, marks, collateral; only where it changed
 report.html                  self-contained
 
-A pair leaves run.json, accounts.parquet (labels of each comparison, worth and loss by run, forced lots by cause), series.parquet
+A pair leaves run.json, the outcomes of each run (outcomes-none.parquet, outcomes-A.parquet, outcomes-B.parquet,
+outcomes-A+B.parquet), accounts.parquet (labels of each comparison, worth and loss by run, forced lots by cause), series.parquet
 and report.html.
 """
 
@@ -25,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from fuzz.overlay import overlay
+from riskbed import interrupt
 from riskbed.jobs import Ran, equities, last_values
 from riskbed.labels import Label
 from specs import parquet
@@ -58,6 +60,7 @@ def staged(root: Path, name: str) -> Iterator[Path]:
         folder = staging / name
         folder.mkdir()
         yield folder
+        interrupt.check()
         target = root / name
         if target.exists():
             os.rename(target, staging / "replaced")

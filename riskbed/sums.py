@@ -201,7 +201,7 @@ def _path(name: str, unit: str, decimals: int, start_ns: int, changes: Iterator[
 
 
 def paths(outcomes: np.ndarray, venue: Venue, start_ns: int) -> list[Path]:
-    """Return the fund's balance, the bad debt written off, and each market's open interest in lots, over time."""
+    """Return the fund's balance, the bad debt (what nobody paid), and each market's open interest in lots, over time."""
     decimals, numeraire = venue.decimals(venue.numeraire), venue.number("assets", venue.numeraire)
     times = outcomes["time_ns"].tolist()
     changes: dict[int, list[tuple[int, int]]] = {Chart.FUND: [], Chart.BAD_DEBT: []}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from riskbed.cli import PLAIN_WIDTH, _headed, _show_notes, _table
+from riskbed.cli import PLAIN_WIDTH, _headed, _show_left, _show_notes, _table
 from riskbed.result import rounded
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ TOTALS = {
     "lots": "lots closed by force",
     "notional": "notional closed by force",
     "adl_lots": "lots taken by ADL",
-    "bad_debt": "bad debt written off",
+    "shortfall": "shortfall: fund draw and bad debt",
+    "fund_draw": "fund draw: paid by the fund",
+    "bad_debt": "bad debt: paid by nobody",
     "fund": "fund at the end",
-    "fund_payments": "paid by the fund",
     "liquidation_fees": "liquidation fees",
     "fees": "trading fees",
     "equity": "equity of all accounts",
@@ -57,8 +58,8 @@ def show_compare(done: Compared) -> None:
         console.print("\nNot known", style="bold")
         for line in found.unknowns:
             console.print(f"  {line}", markup=False, soft_wrap=True)
-    page = f"{found.run_folder}/report.html" if done.inputs.options.report else found.run_folder
-    console.print(f"\nRun folder: {page}", markup=False, soft_wrap=True)
+    console.print()
+    _show_left(console, found.run_folder, done.inputs.options.report)
     console.print("Replay token:", style="bold")
     console.print(found.token, markup=False, soft_wrap=True)
 
@@ -143,7 +144,8 @@ def show_guards(done: Done) -> None:
     for shape in answer.shapes:
         _show_shape(console, answer, shape.name)
     _show_notes(console, answer)
-    console.print(f"\nRun folder: {answer.run_folder}", markup=False, soft_wrap=True)
+    console.print()
+    _show_left(console, answer.run_folder, done.inputs.options.report)
     console.print("Token:", style="bold")
     console.print(answer.token, markup=False, soft_wrap=True)
 
@@ -153,15 +155,14 @@ def _share(share: float | None) -> str:
 
 
 def _show_verdicts(console: Console, answer: Guards) -> None:
-    table = _table(
-        "guard", f"erroneous {answer.numeraire}", "of unguarded", "never liquidated, worst", "added bad debt, worst bp", "verdict"
-    )
+    figures = ("of unguarded", "never liquidated, worst", "added shortfall, worst bp")
+    table = _table("guard", f"erroneous {answer.numeraire}", *figures, "verdict")
     for guard in answer.guards:
         added = "-" if guard.added_bp is None else f"{guard.added_bp:.2f}"
         figures = (rounded(guard.erroneous), _share(guard.erroneous_share), _share(guard.hidden), added)
         table.add_row(guard.title, *figures, guard.verdict or "not judged")
     _headed(console, "Guards: under the fault, and the worst of the moves that stay", table)
-    for title, name in (("of unguarded", "erroneous_share"), ("never liquidated", "hidden"), ("added bad debt", "added_bp")):
+    for title, name in (("of unguarded", "erroneous_share"), ("never liquidated", "hidden"), ("added shortfall", "added_bp")):
         console.print(f"  {title}: of {answer.denominators[name]}", style="dim", markup=False, soft_wrap=True)
     for guard in answer.guards:
         console.print(f"  {guard.title}: {guard.why}", markup=False, soft_wrap=True)
@@ -171,7 +172,7 @@ def _show_shape(console: Console, answer: Guards, name: str) -> None:
     shape = next(row for row in answer.shapes if row.name == name)
     table = _table(
         "guard", "never liquidated", "of the move's own", f"spared {answer.numeraire}", "late", "median s", "worst s", "extra",
-        "bad debt", "added bp", "treasury's loss", "hidden shortfall",
+        "shortfall", "added bp", "treasury's loss", "hidden shortfall",
     )  # fmt: skip
     for guard in answer.guards:
         move = next(row for row in guard.moves if row.shape == name)
@@ -185,6 +186,6 @@ def _show_shape(console: Console, answer: Guards, name: str) -> None:
             *delays,
             rounded(move.extra),
         ]
-        cells += [rounded(move.bad_debt), "-" if move.added_bp is None else f"{move.added_bp:.2f}"]
+        cells += [rounded(move.shortfall), "-" if move.added_bp is None else f"{move.added_bp:.2f}"]
         table.add_row(guard.title, *cells, rounded(move.treasury_loss), rounded(move.hidden_shortfall))
     _headed(console, f"{shape.title}, to {shape.horizon}; spared, late and delays: of the move's own", table)

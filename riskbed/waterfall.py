@@ -49,8 +49,8 @@ class Cause(StrEnum):
     ADL_COUNTERPARTY = "adl_counterparty"  # as the counterparty of another account
     TREASURY = "treasury"  # collateral sold to the treasury, against its price
     SPOT_BOOK = "spot_book"  # collateral sold in the venue's own book, against its price
-    FUND = "fund"  # paid by the fund: a gain
-    BAD_DEBT = "bad_debt"  # written off: a gain
+    FUND = "fund_draw"  # paid by the fund: a gain
+    BAD_DEBT = "bad_debt"  # paid by nobody, written off: a gain
 
 
 STAGES = (Cause.BOOK, Cause.TAKEOVER, Cause.TREASURY, Cause.FUND, Cause.ADL, Cause.BAD_DEBT)  # told even where they are nothing

@@ -343,13 +343,13 @@ class Judged(Row):
     """The thresholds of a guard's verdict.
 
     hides: a move that stays leaves more than hidden_max_ppm of the notional that the move itself closes never liquidated. Else
-    protects: erroneous notional under the fault falls by at least fall_min_ppm and no move that stays adds bad debt above
-    bad_debt_max_ppm (1,000 is 10 bp) of the notional liquidated. Else trades.
+    protects: erroneous notional under the fault falls by at least fall_min_ppm and no move that stays adds shortfall (fund
+    draw and bad debt) above shortfall_max_ppm (1,000 is 10 bp) of the notional liquidated. Else trades.
     """
 
     hidden_max_ppm: Ppm = 50_000
     fall_min_ppm: Ppm = 950_000
-    bad_debt_max_ppm: Ppm = 1_000
+    shortfall_max_ppm: Ppm = 1_000
 
 
 class Option(Row):
@@ -382,12 +382,52 @@ class MakeWhole(Row):
         return units.instant_to_ns(self.instant)
 
 
+class IndexAt(Row):
+    """The published index under a rule of the incident, in percent below the product of `against`.
+
+    sources: source -> the id of the fact whose figure it says; trades: spot market of the venue -> the fact at whose figure its
+    book last traded; against: facts. Each is a fact of the same incident.
+    """
+
+    kind: Literal["index"]
+    index: Name
+    rule: Name
+    sources: dict[Name, Name]
+    trades: dict[Name, Name] = {}
+    against: Annotated[list[Name], Field(min_length=1)]
+
+    def facts(self) -> list[Name]:
+        return [*self.sources.values(), *self.trades.values(), *self.against]
+
+
+class Lowest(Row):
+    """The lowest figure of minute series: of the mean or the median of several and of constants (`beside`), over `minutes`."""
+
+    kind: Literal["lowest"]
+    of: Annotated[list[Name], Field(min_length=1)]
+    variant: Variant = "close"
+    by: Literal["mean", "median"] = "mean"
+    beside: list[Figure] = []
+    minutes: Annotated[StrictInt, Field(ge=1, le=MINUTES_MAX)] = 1
+
+
+class FallTo(Row):
+    """The fall of a path from its first anchor to its lowest one, in percent."""
+
+    kind: Literal["fall"]
+    source: Name
+
+
+Measure = Annotated[IndexAt | Lowest | FallTo, Field(discriminator="kind")]
+
+
 class Fact(Row):
     """A published or computed figure that a run can be held against.
 
     kind: replay_exact (must come out, computed from the figures here), recorded_exact (computed from the full recorded series,
     which is not part of the project), published (of the real event: context, not a test, for the accounts are synthetic).
-    tolerance: in the unit of `observed`, an absolute distance.
+    tolerance: in the unit of `observed`, an absolute distance. measure: how a replay computes it; of replay_exact, and of these
+    alone.
     """
 
     id: Name
@@ -397,6 +437,14 @@ class Fact(Row):
     unit: Text
     tolerance: Figure
     source: Text
+    measure: Measure | None = None
+
+    @model_validator(mode="after")
+    def _measured(self) -> Fact:
+        if (self.kind == "replay_exact") != (self.measure is not None):
+            problem = "nothing says how it is computed" if self.measure is None else f"a fact that is {self.kind} is not computed"
+            raise At((), f"fact '{self.id}': {problem}", "measure goes with kind replay_exact, and only with it")
+        return self
 
 
 class Paths(NamedTuple):
@@ -475,6 +523,7 @@ class Incident(Row):
                 raise At(("variants", i), f"{self.tape.broken} has no series for variant '{variant}'")
         if self.true_moves is not None:
             self._moves_consistent(self.true_moves, known)
+        self._facts_consistent()
         for field in ("rules", "facts"):
             seen = set()
             for i, row in enumerate(getattr(self, field)):
@@ -483,6 +532,28 @@ class Incident(Row):
                     raise At((field, i), f"'{name}' is defined twice")
                 seen.add(name)
         return self
+
+    def _facts_consistent(self) -> None:
+        """Raise At if a fact is measured by what the incident does not have."""
+        ids, rules = [fact.id for fact in self.facts], [rule.name for rule in self.rules]
+        paths = [path.source for path in self.tape.paths]
+        for i, fact in enumerate(self.facts):
+            at, row = ("facts", i, "measure"), fact.measure
+            if isinstance(row, IndexAt):
+                wrong = [name for name in row.facts() if name not in ids]
+                if row.rule not in rules:
+                    raise At((*at, "rule"), f"'{row.rule}' is not a rule here", "known: " + ", ".join(rules))
+                if wrong:
+                    raise At(at, f"'{wrong[0]}' is not a fact here", "known: " + ", ".join(ids))
+            elif isinstance(row, Lowest):
+                for j, name in enumerate(row.of):
+                    series = [s for s in self.tape.minutes if s.source == name and s.variant in (row.variant, None)]
+                    if not series:
+                        raise At((*at, "of", j), f"'{name}' has no minute series here, variant {row.variant}")
+                    if row.minutes > len(series[0].values()):
+                        raise At((*at, "minutes"), f"a mean of {row.minutes} minutes, and the series has fewer")
+            elif isinstance(row, FallTo) and row.source not in paths:
+                raise At((*at, "source"), f"'{row.source}' has no path here", "known: " + (", ".join(paths) or "none"))
 
     def _moves_consistent(self, moves: TrueMoves, known: set[str]) -> None:
         for field in ("market", "redemption"):
@@ -545,6 +616,20 @@ class Incident(Row):
             except ValueError as error:
                 field = "changes" if rule.recipe is None else "recipe"
                 raise At(("rules", i, field), str(error).splitlines()[0] if isinstance(error, At) else _cause(error)) from None
+
+        spots = [row.name for row in venue.markets if row.spot]
+        for i, fact in enumerate(self.facts):
+            if not isinstance(fact.measure, IndexAt):
+                continue
+            for field, named, known in (
+                ("index", [fact.measure.index], indices),
+                ("sources", list(fact.measure.sources), sources),
+                ("trades", list(fact.measure.trades), spots),
+            ):
+                for name in named:
+                    if name not in known:
+                        problem = f"'{name}' is not one of {venue.name}"
+                        raise At(("facts", i, "measure", field), problem, "known: " + (", ".join(known) or "none"))
 
         if self.true_moves is not None:
             self._moves_check(venue, self.true_moves)

@@ -124,6 +124,13 @@ def near(word: str, known: typing.Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else "known: " + (", ".join(known) or "none")
 
 
+def near_file(path: Path) -> str:
+    """Return a remedy for a file that is not there: the YAML file beside it whose name is nearest, if one is near at all."""
+    beside = {other.stem: other.name for other in sorted(path.parent.glob("*.y*ml"))} if path.parent.is_dir() else {}
+    close = difflib.get_close_matches(path.stem, beside, 1, 0.7)
+    return f"did you mean '{beside[close[0]]}'?" if close else "a path from the current folder"
+
+
 def shown(path: Path) -> str:
     """Return a path as messages show it: relative where it lies below the current folder."""
     try:
@@ -529,8 +536,7 @@ def read_text(path: Path) -> str:
             raise SpecError(f"the file has more than {BYTES_MAX} bytes", where=name, remedy=remedy)
         data = path.read_bytes()
     except FileNotFoundError:
-        beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        raise SpecError("no such file", where=name, remedy=near(path.name, beside)) from None
+        raise SpecError("no such file", where=name, remedy=near_file(path)) from None
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or error
         raise SpecError(f"cannot be read: {cause}", where=name, remedy="name a readable YAML file") from None

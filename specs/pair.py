@@ -10,17 +10,21 @@ Moves are in ppm of a market's first price at beta 1; figures are decimal string
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StrictInt, model_validator
 
-from specs import units
+from specs import load, units
 from specs.faults import AnyFault, Plan
 from specs.incident import Fact, Figure, Provenance, Window
 from specs.rules import At, Count, Name, Ns, Ppm, Row, Text, Venue
 
 Move = Annotated[StrictInt, Field(gt=-units.PPM, le=units.PPM)]
 PARTS = ("A", "B")
+RUNS = ("none", "A", "B", "A+B")  # of one base tape: the parts whose faults are in it
+
+Run = Literal["none", "A", "B", "A+B"]
 
 
 class Point(Row):
@@ -232,3 +236,27 @@ class Pair(Row):
             if claimed.count(fault) > 1:
                 raise At(("parts",), f"'{fault}' belongs to both parts")
         Plan(schema_version=1, name=self.id, faults=self.faults).check(venue)
+
+
+def true_run(run: str) -> str:
+    """Return the run that is true of another: the same without B, whose price is the error. A's fall happened: it is its own."""
+    return {"B": "none", "A+B": "A"}.get(run, run)
+
+
+def kind(path: Path) -> Literal["pair", "cascade"] | None:
+    """Return whether an incident's file is a pair, a cascade that is part of one, or (None) neither. Raises SpecError."""
+    tree = load.parse(load.read_text(path), load.shown(path)).tree
+    if not isinstance(tree, dict):
+        return None
+    return "pair" if "parts" in tree else "cascade" if "part_of" in tree else None
+
+
+def why_not(path: Path) -> tuple[str, str] | None:
+    """Return (problem, remedy) if an incident's file is no incident by itself but a pair or a cascade; None if it is one."""
+    found, whole = kind(path), path
+    if found is None:
+        return None
+    if found == "cascade":
+        whole = load.find("incident", load.load(path, Cascade).part_of)
+    what = {"pair": "a pair of incidents", "cascade": f"the cascade of the pair {whole.stem}"}[found]
+    return f"{path.stem} is {what}", f"name the incident that stands alone: {load.load(whole, Pair).parts['B'].incident}"

@@ -19,6 +19,7 @@ from pydantic import Field, StrictInt, StringConstraints, model_validator
 
 from specs import load, units
 from specs.incident import Variant
+from specs.pair import Run
 from specs.rules import At, Name, Row, Text, Whole
 
 BASELINE_SUFFIX = load.BASELINE_SUFFIX
@@ -75,7 +76,8 @@ class Case(Row):
 
     incident, venue, plan: a packaged name, or a path from the folder of the suite. venue: default the incident's own. The
     accounts are drawn for the incident's own rule book in any case: another rule book meets the same accounts. plan: default
-    the incident's broken run. seed, accounts: default the incident's.
+    the incident's broken run. seed, accounts: default the incident's. run: of a pair of incidents, and of nothing else, which of
+    its runs; default A+B. It is held against the same run without B.
     """
 
     name: Name
@@ -86,6 +88,7 @@ class Case(Row):
     seed: Annotated[StrictInt, Field(ge=0)] | None = None
     accounts: Annotated[StrictInt, Field(ge=2, le=units.ACCOUNTS_MAX, multiple_of=2)] | None = None
     variant: Variant = "close"
+    run: Run | None = None
     limits: list[Limit] = []
 
 
@@ -119,8 +122,7 @@ class Suite(Row):
             remedy = load.near(text, known) + f"; or a path from {load.shown(folder)}, ending in .yaml"
             raise At(at, f"there is no {kind} named '{text}'", remedy)
         if not path.is_file():
-            beside = sorted(other.name for other in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-            raise At(at, f"no such file: {load.shown(path)}", load.near(path.name, beside))
+            raise At(at, f"no such file: {load.shown(path)}", load.near_file(path))
         return path
 
 

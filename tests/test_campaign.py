@@ -132,13 +132,23 @@ def clean(tmp_path_factory) -> Summary:
 
 def test_a_clean_campaign_finds_nothing_and_visits_everything(clean: Summary) -> None:
     assert (clean.exit_code, clean.differences, clean.crashes, clean.findings) == (0, 0, 0, [])
-    assert (clean.cases, clean.stopped_by) == (200, "cases")
+    assert (clean.cases, clean.passed, clean.stopped_by) == (200, 200, "cases")
     assert set(clean.visits) == {seam.name for seam in Seam} | {f"STAGE_{stage.name}" for stage in Stage if stage}
     assert clean.unvisited == []
     assert all(law.events and not law.broken for law in clean.laws.values()) and set(clean.laws) == set(laws.LAWS)
     assert clean.events == sum(source.events for source in clean.sources.values())
     ends = {name: row.share for name, row in clean.funnel.items() if name.partition(".")[0] in ("end", "stage")}
     assert {name: share for name, share in ends.items() if share < 0.05} == {}
+
+
+def test_shares_of_the_funnel_are_of_the_cases_that_passed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = summary(tmp_path, CASES_MAX, setup=Setup(planted=2), shrink_events=1)
+    assert 0 < found.passed < found.cases
+    assert found.passed == found.cases - sum(row.cases for row in found.findings)
+    for row in found.funnel.values():
+        assert row.cases <= found.passed and row.share == round(row.cases / found.passed, 4)
+    fuzzing.show(found)
+    assert f"Funnel: of {found.passed} cases that passed, those that reach it" in capsys.readouterr().out
 
 
 def test_the_answer_survives_json_and_its_schema_is_current(clean: Summary) -> None:
@@ -182,6 +192,69 @@ def test_a_campaign_that_is_stopped_keeps_what_it_found_and_says_so(tmp_path: Pa
         kept, case = finding.read(tmp_path / row["folder"])
         assert kept.found.same(judge(case, kept.setup))
     assert not list(tmp_path.glob("findings/.partial-*"))
+
+
+LOST = """
+import os, signal, sys, weakref
+from riskbed import cli, fuzzing
+
+def teller(*_):
+    class Thing:
+        pass
+    thing = Thing()
+    gone = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.{name}))
+    del thing  # what its callback raises is printed and dropped
+    return lambda progress: None
+
+fuzzing._teller = teller
+sys.argv = ["riskbed", "fuzz", "--cases", "4", "--out", sys.argv[1]]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_whose_exception_is_lost_still_ends_it(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-c", LOST.format(name=number.name), str(tmp_path / "findings")]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (code, "") and "Exception ignored" in done.stderr, done.stderr
+    assert done.stderr.count("riskbed: interrupted") == 1
+
+
+def test_the_first_signal_wins_whenever_it_comes(tmp_path: Path) -> None:
+    """While Python starts, while modules load, in the corpus, in the loop: it never goes on to the end of its cases."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", "riskbed", "fuzz", "--cases", "2000", "--json", "--out", str(tmp_path)]
+    for k in range(12):
+        going = subprocess.Popen(line, env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True)
+        time.sleep(0.04 + 0.08 * k)
+        os.killpg(going.pid, signal.SIGINT)
+        said, errors = going.communicate(timeout=30)
+        if said:
+            assert json.loads(said)["stopped_by"] == "SIGINT" and "Traceback" not in errors, errors
+        elif "interrupted" in errors:
+            assert going.returncode == 130, errors
+        else:  # Python itself was not yet up
+            assert going.returncode in (-signal.SIGINT, 1, 130) and not said, errors
+
+
+TWICE = """
+import os, signal, time
+from riskbed import interrupt
+interrupt.listen()
+for _ in range(2):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(9)
+    except SystemExit:
+        pass
+"""
+
+
+def test_the_second_signal_kills() -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", TWICE], env=environment, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGINT
 
 
 def test_a_known_finding_is_counted_and_not_written_again_and_a_torn_one_is(tmp_path: Path) -> None:
@@ -368,6 +441,19 @@ def test_text_that_looks_like_something_else_is_quoted() -> None:
     assert load.parse(finding.to_yaml(tree), "x").tree == tree
 
 
+def test_a_finding_that_is_run_again_or_shrunk_answers_in_json(tmp_path: Path) -> None:
+    found = summary(tmp_path, CASES_MAX, setup=Setup(planted=2), shrink_events=1).findings[0]
+    done = run("fuzz", "--replay", found.folder, "--json", cwd=tmp_path)
+    answer = campaign.Again.model_validate_json(done.stdout)
+    assert answer.same and answer.now.kind == found.kind and done.returncode == answer.exit_code > 0
+    shrunk = run("shrink", found.folder, "--minutes", 0.05, "--json", cwd=tmp_path)
+    smaller = campaign.Smaller.model_validate_json(shrunk.stdout)
+    assert shrunk.returncode == 0 and smaller.trials > 1 and smaller.finding.events <= found.events, shrunk.stderr
+    passes = run("fuzz", "--replay", _written(tmp_path / "passes"), "--json", cwd=tmp_path)
+    answer = campaign.Again.model_validate_json(passes.stdout)
+    assert (answer.now, answer.same, answer.exit_code, passes.returncode) == (None, False, 0, 0)
+
+
 def _written(tmp_path: Path) -> Path:
     case = case_of(1, 1)
     seams = ((int(Seam.MARK_PUBLISH), 0, 5, 9, int(SeamKind.SCALE), 7),)
@@ -414,6 +500,9 @@ def test_a_torn_finding_is_refused_with_cause_and_remedy(tmp_path: Path, tear, e
     [
         (("fuzz", "--replay", "nowhere"), 2, "nowhere: there is no finding here"),
         (("shrink", "nowhere"), 2, "nowhere: there is no finding here"),
+        (("fuzz", "--mutants", "--replay", "x"), 2, "--mutants with --replay (a finding brings its own case"),
+        (("fuzz", "--replay", "x", "--planted", "3"), 2, "--planted with --replay"),
+        (("fuzz", "--mutants", "--alone"), 2, "--alone with --mutants"),
         (("fuzz", "--planted", "99", "--cases", "1"), 2, "there is no planted bug 99 (one of 1, 2, 3"),
         (("fuzz", "--cases", "1", "--mutant", "6", "--out", "file"), 2, "no finding can be written"),
     ],

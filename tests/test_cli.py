@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from riskbed import listing
+from specs import load
 from specs.tape import EVENT, EventKind, Meta, Tape
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +57,33 @@ def test_help_names_every_option() -> None:
 def test_what_is_packaged_is_listed(command: str, line: str) -> None:
     done = riskbed(command)
     assert done.returncode == 0 and line in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("command", "kind"), [("incidents", "incident"), ("venues", "venue")])
+def test_what_is_packaged_is_listed_in_json(command: str, kind: str) -> None:
+    found = listing.Listing.model_validate_json(riskbed(command, "--json").stdout)
+    assert found == listing.listing(kind) and [row.name for row in found.rows] == list(load.names(kind))
+    assert listing.SCHEMA.read_text(encoding="utf-8") == listing.schema(), "run `python -m riskbed.listing`"
+
+
+@pytest.mark.parametrize("arguments", [["incidents"], ["venues", "--json"], ["compare", "--help"]])
+def test_a_closed_pipe_ends_it_quietly(arguments: list[str]) -> None:
+    """As `| head -1` does, and even before a word was read."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "riskbed", *arguments]
+    done = subprocess.run(line, cwd=ROOT, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_missing_file_suggests_only_what_is_near(tmp_path: Path) -> None:
+    for name in ("calm.yaml", "book.yaml"):
+        (tmp_path / name).write_text("")
+    for asked, said in (("clam.yaml", "did you mean 'calm.yaml'?"), ("crash.yaml", "a path from the current folder")):
+        done = riskbed("replay", "2025-10-10-binance-usde", "--plan", asked, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (2, f"riskbed: {asked}: no such file ({said})\n")
 
 
 def bad_files(folder: Path) -> None:
@@ -141,7 +170,7 @@ def test_tables_on_stdout_and_the_token_last(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     (folder,) = tmp_path.iterdir()
     answer = json.loads((folder / "run.json").read_text())
-    assert lines[-1] == answer["token"] and lines[-3] == f"Run folder: {folder}/report.html"
+    assert lines[-1] == answer["token"] and lines[-4:-2] == [f"Run folder: {folder}", f"Report: {folder}/report.html"]
     for title in ("Forced closes", "Make-whole at", "Index rules", "Not recorded", "Assumed", "Not known", "Twins not compared"):
         assert any(line.startswith(title) for line in lines), title
     for rule in answer["rules"]:

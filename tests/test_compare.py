@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -547,7 +548,8 @@ class Page(HTMLParser):
 def test_the_page_stands_alone_and_says_who_is_spared(thin: Compared) -> None:
     text = (Path(thin.answer.run_folder) / "report.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert page.fetched == [] and "default-src 'none'" in text
+    assert page.fetched == ["accounts.parquet"], "a link to a file beside the page"
+    assert "default-src 'none'" in text
     assert page.ids == ["path-0", "path-1", "path-2"] and text.count('Plotly.newPlot("path-') == 3
     for account in (row.account for row in thin.answer.accounts if row.status in ("hurt", "spared")):
         assert f'<td class="text">{account}</td>' in text
@@ -562,6 +564,18 @@ def test_the_page_stands_alone_and_says_who_is_spared(thin: Compared) -> None:
         assert words in page.words, words
     for row in thin.answer.series:
         assert row.name in page.words
+
+
+def test_a_long_list_of_accounts_is_folded_and_capped(thin: Compared) -> None:
+    from riskbed.report import compare as page
+
+    row = thin.answer.accounts[0]
+    many = [row.model_copy(update={"account": 10_000 + n}) for n in range(500)]
+    text = page.render(comparing.replace(thin, answer=thin.answer.model_copy(update={"accounts": many})))
+    (folded,) = re.findall(r"<details><summary>(.*?)</summary>(.*?)</details>", text, re.DOTALL)
+    assert folded[0] == f"{page.ACCOUNTS_FOLDED} accounts more" and folded[1].count("<tr>") == page.ACCOUNTS_FOLDED + 1
+    assert len(re.findall(r'<td class="text">10\d\d\d</td>', text)) == page.ACCOUNTS_SHOWN + page.ACCOUNTS_FOLDED
+    assert '280 accounts more, and all that fare alike, in <a href="accounts.parquet">accounts.parquet</a>' in text
 
 
 def test_names_on_the_page_are_escaped(folder: Path) -> None:
@@ -603,7 +617,7 @@ def test_tables_on_stdout_and_the_token_last(folder: Path, tmp_path: Path) -> No
     (left,) = tmp_path.iterdir()
     answer = json.loads((left / "run.json").read_text())
     lines = done.stdout.splitlines()
-    assert lines[-1] == answer["token"] and lines[-3] == f"Run folder: {left}/report.html"
+    assert lines[-1] == answer["token"] and lines[-4:-2] == [f"Run folder: {left}", f"Report: {left}/report.html"]
     assert "--accounts 300" in answer["token"] and "--variant close" in answer["token"] and "--seed 1" in answer["token"]
     for title in ("What differs", "Accounts: ", "First divergence: event ", "Not known"):
         assert any(text.startswith(title) for text in lines), title

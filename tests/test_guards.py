@@ -79,9 +79,9 @@ def test_thresholds_are_rows_of_the_incident() -> None:
     assert judge(Judged(hidden_max_ppm=19_999), 0, 100, row)[0] == "hides"
     assert judge(Judged(hidden_max_ppm=20_000), 0, 100, row)[0] == "protects"
     assert judge(Judged(fall_min_ppm=900_000), 10, 100, row)[0] == "protects"
-    assert judge(Judged(bad_debt_max_ppm=0), 0, 100, [OnStay(A, 0, 100, 1, 10**9)])[0] == "trades"
+    assert judge(Judged(shortfall_max_ppm=0), 0, 100, [OnStay(A, 0, 100, 1, 10**9)])[0] == "trades"
     incident = load.load(load.find("incident", INCIDENT), Incident)
-    assert incident.judged == Judged(hidden_max_ppm=50_000, fall_min_ppm=950_000, bad_debt_max_ppm=1_000)
+    assert incident.judged == Judged(hidden_max_ppm=50_000, fall_min_ppm=950_000, shortfall_max_ppm=1_000)
 
 
 def test_a_guard_that_does_as_the_unguarded_rule_never_protects() -> None:
@@ -135,8 +135,8 @@ def test_figures_agree_with_each_other(done: Done) -> None:
                 assert 0 <= part.share - Fraction(part.spared) / Fraction(part.notional) < Fraction(2, 10**6)
                 assert Fraction(part.late) <= Fraction(part.notional) - Fraction(part.spared)
                 assert (part.worst_delay_s is None) == (part.spared == part.notional)
-            assert Fraction(move.bad_debt) == Fraction(move.fund_payments) + Fraction(move.write_offs)
-            assert Fraction(move.added) == Fraction(move.bad_debt) - Fraction(unguarded.bad_debt)
+            assert Fraction(move.shortfall) == Fraction(move.fund_draw) + Fraction(move.bad_debt)
+            assert Fraction(move.added) == Fraction(move.shortfall) - Fraction(unguarded.shortfall)
             exact = Fraction(move.added) / Fraction(unguarded.whole.notional) * 10_000
             assert 0 <= Fraction(move.added_bp) - exact < Fraction(11, 1_000)
         assert guard.hidden == max(move.of_the_move.share for move in guard.moves)
@@ -149,7 +149,7 @@ def test_replay_shows_the_same_move_by_the_same_functions(done: Done, out: Path)
     for rule, guard in zip(shown.rules, done.answer.guards, strict=True):
         assert rule.fault == guard.fault
         move = next(move for move in guard.moves if move.shape == STAYS.name)
-        for name in ("bad_debt", "fund_payments", "write_offs", "treasury_loss", "hidden_shortfall"):
+        for name in ("shortfall", "fund_draw", "bad_debt", "treasury_loss", "hidden_shortfall"):
             assert getattr(rule.true_move, name) == getattr(move, name), name
         assert rule.true_move.of_the_move.median_delay_s == move.of_the_move.median_delay_s
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from riskbed.facts import measure
 from riskbed.population import ACCOUNTS_FROM, CARRIER_PPM, EARLY, LATE, LOTS, MARGIN_PPM, incident_tape, log_steps
 from specs import load, units
 from specs.errors import SpecError
@@ -214,6 +215,7 @@ def test_facts_of_the_tape_come_out(incident, venue):
     assert set(got) == {fact.id for fact in incident.facts if fact.kind == "replay_exact"}
     for name, value in got.items():
         assert abs(value - Fraction(facts[name].observed)) <= Fraction(facts[name].tolerance), name
+        assert measure(incident, venue, facts[name]) == value, name
 
 
 def whole_evening(shared: Path) -> tuple[list[str], list[str], list[str], list[Fraction]]:

@@ -511,7 +511,8 @@ def test_the_answer_is_what_its_schema_says(done):
     folder = Path(done.answer.run_folder)
     written = json.loads((folder / "run.json").read_text())
     assert pair_result.PairResult.model_validate(written) == done.answer
-    assert sorted(path.name for path in folder.iterdir()) == ["accounts.parquet", "report.html", "run.json", "series.parquet"]
+    files = {"accounts.parquet", "report.html", "run.json", "series.parquet"}
+    assert {path.name for path in folder.iterdir()} == files | {f"outcomes-{name}.parquet" for name in done.ran}
     assert done.answer.assumed and len(done.answer.unknowns) >= 10
     assert {row.provenance for row in done.answer.series} == {"synthetic", "recorded"}
 

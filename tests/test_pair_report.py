@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from riskbed import pair as pairing
 from riskbed import pair_tables, runs
@@ -134,7 +135,8 @@ def test_the_answer_that_was_written_is_the_one_that_was_drawn(done: pairing.Don
     written = json.loads((Path(done.answer.run_folder) / "run.json").read_text(encoding="utf-8"))
     assert PairResult.model_validate(written) == done.answer
     files = {path.name for path in Path(done.answer.run_folder).iterdir()}
-    assert files == {"run.json", "accounts.parquet", "series.parquet", "report.html"}
+    outcomes = {f"outcomes-{name}.parquet" for name in done.ran}
+    assert files == {"run.json", "accounts.parquet", "series.parquet", "report.html"} | outcomes and len(outcomes) == 4
 
 
 def test_headlines(done: pairing.Done, text: str) -> None:
@@ -216,7 +218,7 @@ def test_what_liquidated_accounts_lost_is_what_their_waterfalls_say(done: pairin
         assert (bars["y"][0], bars["y"][-1]) == (float(fall.margin), float(fall.kept))
         assert drawn[f"waterfall-{k}"]["layout"]["title"]["text"].endswith(f", run {run}")
     names = [row.name for row in answer.losses.liquidated]
-    assert {"book", "takeover", "adl", "treasury", "fund", "bad_debt"} <= set(names)
+    assert {"book", "takeover", "adl", "treasury", "fund_draw", "bad_debt"} <= set(names)
     assert names == [cause.value for cause in LossCause if cause.value in names]
 
 
@@ -244,7 +246,7 @@ def test_a_sum_that_is_not_nothing_is_shown(done: pairing.Done) -> None:
 
 def test_labels_and_causes_are_those_of_the_answer(done: pairing.Done, text: str) -> None:
     answer, labels = done.answer, next(table for table in tables(text) if table[1][0] == "label")
-    assert labels[0][1:] == list(answer.labels) and len(labels[0]) == 5
+    assert [head.partition(" (")[0] for head in labels[0][1:]] == list(answer.labels) and len(labels[0]) == 5
     for cells in labels[2:]:
         label = next(label for label in Label if charts.WORDS[label] == cells[0])
         totals = [getattr(row, label.name.lower()) for row in answer.labels.values()]
@@ -262,6 +264,13 @@ def test_labels_and_causes_are_those_of_the_answer(done: pairing.Done, text: str
         for row in answer.causes
     ]
     assert f"{answer.triggers:,} triggers" in words(text)
+
+
+def test_labels_name_what_they_compare(done: pairing.Done, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "A against none (the day without any event)" in words(text) and "A+B against A (the day with A alone)" in words(text)
+    pair_tables.show(done)
+    said = capsys.readouterr().out
+    assert "from none to A: sums to 0 (erroneous: closed in A, not in none)" in said
 
 
 def test_what_must_be_said_is_there(done: pairing.Done, text: str) -> None:
@@ -439,10 +448,50 @@ def test_the_command_says_where_the_report_is(done: pairing.Done, capsys: pytest
     options = replace(done.inputs.options, report=report)
     pair_tables.show(replace(done, inputs=replace(done.inputs, options=options)))
     folder = done.answer.run_folder
-    left = f"{folder}/report.html" if report else folder
-    assert f"Run folder: {left}" in capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert f"Run folder: {folder}" in lines and (f"Report: {folder}/report.html" in lines) is report
 
 
 def test_no_report_leaves_it_out(small, tmp_path: Path) -> None:
     left = small("2025-10-10-A-macro-cascade", tmp_path, report=False)
-    assert {path.name for path in Path(left.answer.run_folder).iterdir()} == {"run.json", "accounts.parquet", "series.parquet"}
+    assert {path.name for path in Path(left.answer.run_folder).iterdir()} == {
+        "run.json",
+        "accounts.parquet",
+        "series.parquet",
+        "outcomes-none.parquet",
+        "outcomes-A.parquet",
+    }
+
+
+def test_every_run_leaves_its_outcomes(done: pairing.Done, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, ran in done.ran.items():
+        table = parquet.read_table(Path(done.answer.run_folder) / f"outcomes-{name}.parquet")
+        assert table.num_rows == ran.count == len(ran.outcomes)
+        assert table["event"].to_numpy().tolist() == ran.outcomes["event"].tolist()
+    pair_tables.show(done)
+    assert "Outcomes: outcomes-RUN.parquet of each run: none, A, B, A+B" in capsys.readouterr().out.splitlines()
+
+
+def test_laws_and_twins_are_told_in_text_json_and_on_the_page(
+    small, done: pairing.Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    between = ["none to A", "none to B", "A to A+B", "none to A+B"]
+    assert [(law.name, law.on) for law in done.answer.run_laws] == [("L2", ["none", "A", "B", "A+B"]), ("L20", between)]
+    assert not done.answer.laws.rows
+    pair_tables.show(done)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"Laws of whole runs hold: L2 (none, A, B, A+B); L20 ({', '.join(between)})." in lines
+    assert "Twins not compared (--lockstep 0)." in lines and "Laws on a sample not checked (--lockstep 0)." in lines
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairing, "pair_tape", functools.partial(pair_tape, share_ppm=3_000))
+        sampled = pairing.replay(Options(incident="2025-10-10", lockstep=2, out=tmp_path))
+    answer = sampled.answer
+    assert answer.twins.equal and answer.laws.events > 0 and not answer.laws.broken
+    assert {law.name for law in answer.laws.rows if law.events} >= {"L1", "L2", "L12", "L19"}
+    pair_tables.show(sampled)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"Twins equal on {answer.twins.events:,} events with") for line in lines)
+    assert any(line.startswith("Laws hold: ") for line in lines)
+    text = page(sampled)
+    assert {law.name for law in answer.laws.rows} == {row[0] for row in named(text, "law")[1:]}
+    assert "(L2). Checked between runs (none to A" in words(text)

@@ -38,7 +38,7 @@ cases:
     accounts: 400
     limits:
       - {figure: liquidated_accounts, against: baseline, most_added: 0}
-      - {figure: bad_debt, most: "100000"}
+      - {figure: shortfall, most: "100000"}
 """
 LIMITS = SUITE[SUITE.index("    limits:") :]
 
@@ -207,8 +207,8 @@ def test_the_figures_are_those_of_the_run(accepted: Path) -> None:
     for asset in ("USDT", "USDE"):
         chart = ["users", *(account.name.lower() for account in Chart)]
         assert sum(number[f"balance.{whose}.{asset}"] for whose in chart) == 0, "the chart is closed"
-    assert number["balance.fund.USDT"] == venue.fund.capital + number["liquidation_fees"] - number["fund_payments"]
-    assert number["bad_debt"] == number["fund_payments"] + number["write_offs"] > 0
+    assert number["balance.fund.USDT"] == venue.fund.capital + number["liquidation_fees"] - number["fund_draw"]
+    assert number["shortfall"] == number["fund_draw"] + number["bad_debt"] > 0
     assert number["liquidations"] == number["outcome.liquidation"] >= number["liquidated_accounts"] > 0
     not_broken = ("missed_lots", "in_band_missed_lots")
     in_broken = [name for label in Label if (name := f"{label.name.lower()}_lots") not in not_broken]
@@ -256,7 +256,7 @@ def test_a_broken_limit_fails_with_its_place_and_accept_passes_one_kind_only(fol
     answer = changed(folder, at("collateral.0.weight_ppm", 950_000))
     rows = {row.field: row for row in answer.rows}
     assert int(rows["liquidated_accounts"].now) > int(rows["liquidated_accounts"].baseline)
-    assert rows["liquidated_accounts"].verdict == "limit" and rows["bad_debt"].verdict == "changed"
+    assert rows["liquidated_accounts"].verdict == "limit" and rows["shortfall"].verdict == "changed"
     (broken,) = answer.limits_broken
     assert (broken.figure, broken.limit, broken.baseline) == (
         "liquidated_accounts",
@@ -264,7 +264,7 @@ def test_a_broken_limit_fails_with_its_place_and_accept_passes_one_kind_only(fol
         rows["liquidated_accounts"].baseline,
     )
     assert broken.where == f"{load.shown(folder / 'small.yaml')}:9:9"
-    (folder / "small.yaml").write_text(SUITE.replace('bad_debt, most: "100000"', "outcome.fill, most: 1"), encoding="utf-8")
+    (folder / "small.yaml").write_text(SUITE.replace('shortfall, most: "100000"', "outcome.fill, most: 1"), encoding="utf-8")
     before = (folder / "small.baseline.yaml").read_bytes()
     refused = run(folder, accept="a lower weight")
     assert refused.accepted is None and (folder / "small.baseline.yaml").read_bytes() == before
@@ -278,7 +278,7 @@ def test_a_bound_fails_though_nothing_moved(folder: Path) -> None:
     (folder / "small.yaml").write_text(SUITE.replace('most: "100000"', "most: 1"), encoding="utf-8")
     answer = run(folder)
     assert not answer.passed and [(row.field, row.verdict) for row in answer.rows if row.verdict != "same"] == [
-        ("bad_debt", "limit")
+        ("shortfall", "limit")
     ]
     assert answer.remedies == [
         f"{load.shown(folder / 'small.yaml')}:10:9: most 1 is a bound on the figure itself: it is moved there"
@@ -329,6 +329,23 @@ def test_accepting_writes_what_moved_and_nothing_else(folder: Path, monkeypatch:
     assert [(row.name, row.field, row.verdict) for row in left.rows if row.verdict != "same"] == [("low", "digest", "gone")]
     run(folder, accept="the lows are no more")
     assert list(load.load(path, Baseline).cases) == ["usde"] and run(folder).passed
+
+
+def test_a_case_that_is_gone_or_renamed_is_said_to_be(folder: Path) -> None:
+    path = folder / "small.yaml"
+    path.write_text(SUITE.replace("name: usde", "name: other"), encoding="utf-8")
+    answer = run(folder)
+    assert not answer.passed
+    assert answer.remedies[:2] == [
+        "other: the case is new: nothing was accepted of it yet",
+        "usde: the case is gone from the suite; if it was renamed, it is the new one by its new name",
+    ]
+    assert "only the digest" not in " ".join(answer.remedies) and len(answer.remedies) == 3
+    assert [(row.name, row.figure, row.where) for row in answer.limits_unjudged] == [
+        ("other", "liquidated_accounts", f"{load.shown(path)}:9:9")
+    ]
+    assert run(folder, accept="renamed").accepted == "renamed"
+    assert run(folder).passed
 
 
 def test_a_figure_that_the_baseline_lacks_comes_with_accepting(folder: Path) -> None:
@@ -397,7 +414,7 @@ SUITE_ROWS = [
     ("no such variant", "    accounts:", "    variant: «open\n    accounts:", "'open' is not known here"),
     ("odd accounts", "accounts: 400", "accounts: «401", "401"),
     ("an unknown figure", "liquidated_accounts,", "«liquidated_acounts,", "did you mean 'liquidated_accounts'?"),
-    ("a figure of another rule book", "bad_debt", "«open_interest.ETHUSDT", "no figure 'open_interest.ETHUSDT' under small"),
+    ("a figure of another rule book", "shortfall", "«open_interest.ETHUSDT", "no figure 'open_interest.ETHUSDT' under small"),
     ("a limit that no baseline gives", "liquidated_accounts", "«rounds", "the baseline of 'usde' has no figure 'rounds'"),
     (
         "moved against nothing",
@@ -405,9 +422,9 @@ SUITE_ROWS = [
         "most_added: «0",
         "most_added of what? (add against: baseline)",
     ),
-    ("a bound against the baseline", 'bad_debt, most: "100000"', "bad_debt, against: «baseline, most: 0", "leave against out"),
+    ("a bound against the baseline", 'shortfall, most: "100000"', "shortfall, against: «baseline, most: 0", "leave against out"),
     ("two bounds", 'most: "100000"', "most: 1, least: «0", "a limit with both most and least"),
-    ("no bound", '- {figure: bad_debt, most: "100000"}', "- «{figure: bad_debt}", "a limit without a bound"),
+    ("no bound", '- {figure: shortfall, most: "100000"}', "- «{figure: shortfall}", "a limit without a bound"),
     ("a float", 'most: "100000"', "most: «0.5", "0.5 is a float"),
     ("a bound that may not be negative", "most_added: 0", "most_added: «-1", "-1"),
     ("an unknown key", "limits:", "«limit:", "did you mean 'limits'?"),
@@ -538,6 +555,8 @@ def test_the_command_from_nothing_to_accepted(folder: Path) -> None:
     (folder / "small.baseline.yaml").unlink()
     none = command("small.yaml", cwd=folder)
     assert (none.returncode, none.stderr) == (1, ""), none.stderr
+    unjudged = "small.yaml:9:9: usde: liquidated_accounts, limit: most added 0: not judged, nothing was accepted of it yet"
+    assert unjudged in none.stdout.splitlines() and none.stdout.count("not judged") == 1, none.stdout
     assert none.stdout.splitlines()[-1] == 'nothing was accepted yet: riskbed regress small.yaml --accept "reason"'
     assert not (folder / "small.baseline.yaml").exists()
     accepting = command("small.yaml", "--accept", "the beginning", cwd=folder)

@@ -155,7 +155,7 @@ def test_the_waterfall_falls_from_the_margin_to_what_was_kept(done: Replay, text
     sums = np.cumsum(bars["y"][:-1])
     assert low < min(0, sums.min()) and high > max(0, sums.max())
     assert bars["measure"] == ["absolute", *["relative"] * (len(bars["y"]) - 2), "total"]
-    assert {"book", "takeover", "ADL", "conversion,<br>treasury", "fund<br>pays", "bad debt"} <= set(bars["x"])
+    assert {"book", "takeover", "ADL", "conversion,<br>treasury", "fund<br>draw", "bad debt"} <= set(bars["x"])
     assert fall.accounts > 0 and len(done.answer.waterfall) == 3
 
 

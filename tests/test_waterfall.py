@@ -134,7 +134,7 @@ def test_a_debt_is_paid_by_the_treasury_s_price_the_fund_and_nobody(twin):
     assert say_waterfall(exchange, venue) == {
         "before": "prices -160, put_in 120",
         "margin": "-40",
-        "inside": "bad_debt 32.4, fund 10, treasury -2.4",
+        "inside": "bad_debt 32.4, fund_draw 10, treasury -2.4",
         "kept": "0",
         "after": "",
         "end": "0",

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from fuzz.overlay import overlay
-from riskbed import jobs, replay
+from riskbed import cli, jobs, replay
+from riskbed.facts import fact_rows
 from specs import load, units
 from specs.errors import SpecError
 from specs.incident import Incident
 from specs.rules import Venue
 from specs.tape import EVENT, EventKind, Grade, OutcomeKind, Side, Tif
+from tests.test_pair_report import named, shown
+from tests.test_report import words
 from tests.twins import twin  # noqa: F401  # a fixture
 
 BEFORE, AFTER = "binance-um-2025-10-10-wrapped", "binance-um-2025-10-10-wrapped-after"
@@ -110,7 +118,7 @@ def check_lows(cls, figures: dict[str, str], facts: dict[str, tuple[Fraction, Fr
     for token in TOKENS:
         observed, tolerance = facts[f"{token.lower()}-old-formula"]
         assert abs(old[token] + observed) <= tolerance, (token, float(old[token]))
-        assert new[token] == facts["new-formula"][0] == 0
+        assert new[token] == facts[f"{token.lower()}-new-formula"][0] == 0
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +229,81 @@ def test_sales_empty_the_book_and_the_loop_closes_accounts_by_mistake(seed):
     assert all(Fraction(new.lows[token]) > worst[token] for token in worst)
     assert loop.cascades.rounds_max >= 2 and sum(loop.cascades.histogram.values()) == loop.cascades.cascades
     assert Fraction(new.treasury_loss) <= 0 and Fraction(cut.treasury_loss) <= 0
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> replay.Replay:
+    return replay.replay(replay.Options(incident=INCIDENT, lockstep=0, out=tmp_path_factory.mktemp("runs")))
+
+
+FACTS = {"wbeth-old-formula": "82.769822", "bnsol-old-formula": "85.868983", "wbeth-new-formula": "0", "bnsol-new-formula": "0"}
+
+
+def test_the_expected_facts_are_measured_and_told(done, incident, capsys):
+    """The old formula at the lows, and the new one, as this run's exchange publishes them: JSON, run.json, text and page."""
+    rows = {fact.id: fact for fact in done.answer.facts}
+    assert list(rows) == [fact.id for fact in incident.facts]
+    judged = {name: fact for name, fact in rows.items() if fact.verdict != "context"}
+    assert {name: fact.observed for name, fact in judged.items()} == FACTS
+    assert {fact.verdict for fact in judged.values()} == {"holds"}
+    assert (rows["wbeth-old-formula"].expected, rows["wbeth-old-formula"].tolerance) == ("82.8", "0.1")
+    written = json.loads((Path(done.answer.run_folder) / "run.json").read_text(encoding="utf-8"))
+    assert written["facts"] == [fact.model_dump() for fact in done.answer.facts]
+    cli.show(done)
+    text = capsys.readouterr().out
+    page = named((Path(done.answer.run_folder) / "report.html").read_text(encoding="utf-8"), "fact")
+    assert [row[0] for row in page[1:]] == [fact.what for fact in rows.values()]
+    for fact in judged.values():
+        (line,) = [line for line in text.splitlines() if fact.what in line]
+        assert line.split()[-5:] == ["holds", fact.expected, fact.observed, fact.tolerance, "percent"]
+        (row,) = [row for row in page if row[0] == fact.what]
+        assert row[1:5] == [f"{fact.expected} percent", fact.observed, fact.tolerance, "holds"]
+
+
+def test_a_fact_that_does_not_come_out_fails_the_replay(incident, done, monkeypatch):
+    fact = next(fact for fact in incident.facts if fact.id == "wbeth-old-formula")
+    for observed, tolerance, verdict in (("82.67", "0.1", "holds"), ("82.66", "0.1", "fails"), ("82.87", "0.1", "fails")):
+        other = fact.model_copy(update={"observed": observed, "tolerance": tolerance})
+        facts = [other if row.id == fact.id else row for row in incident.facts]
+        inputs = replace(done.inputs, incident=incident.model_copy(update={"facts": facts}))
+        assert {row.id: row.verdict for row in fact_rows(inputs)}[fact.id] == verdict
+    failed = done.answer.model_copy(update={"facts": [done.answer.facts[0].model_copy(update={"verdict": "fails"})]})
+    monkeypatch.setattr(replay, "replay", lambda *_: replace(done, answer=failed))
+    with pytest.raises(typer.Exit) as left:
+        cli.replay(incident=INCIDENT, json=True)
+    assert left.value.exit_code == 1
+
+
+WRONG_FACTS = [
+    ("rule: redemption-to-book", "rule: redemption", "'redemption' is not a rule"),
+    ("against: [bnsolsol-high, solusdt-low]", "against: [bnsolsol]", "'bnsolsol' is not a fact"),
+    ("index: BNSOLUSDT", "index: BNSOL", "'BNSOL' is not one of binance-um-2025-10-10-wrapped"),
+    ("{id: volume-wbeth, kind: published", "{id: volume-wbeth, kind: replay_exact", "nothing says how it is computed"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), WRONG_FACTS)
+def test_a_fact_measured_by_what_is_not_there_is_refused(old, new, said):
+    text = load.read_text(load.find("incident", INCIDENT))
+    with pytest.raises(SpecError, match=said) as caught:
+        load.load_text(text.replace(old, new, 1), Incident, "i.yaml", check=lambda row: row.check(book(BEFORE)))
+    assert caught.value.where.startswith("i.yaml:")
+
+
+def test_bad_debt_is_one_thing_on_the_whole_page(done):
+    """Bad debt is what nobody paid, the fund draw what the fund paid, the shortfall both: in JSON and in every table."""
+    answer = done.answer
+    losses = next(rule for rule in answer.rules if rule.name == "old-to-book").fault.losses
+    inside = {row.cause: Fraction(row.money) for row in answer.waterfall[0].inside}
+    assert (inside["fund_draw"], inside.get("bad_debt", 0)) == (Fraction(losses.fund_draw), Fraction(losses.bad_debt))
+    assert Fraction(losses.fund_draw) > 0
+    text = (Path(answer.run_folder) / "report.html").read_text(encoding="utf-8")
+    by_rule = named(text, "rule")
+    assert by_rule[0][5] == "shortfall (fund draw and bad debt)"
+    assert by_rule[1][5] == shown(str(sum(map(Decimal, (losses.fund_draw, losses.bad_debt)))))
+    whole = words(text)
+    assert "fund draw, paid by the fund" in whole and "bad debt, paid by nobody" in whole
+    assert whole.count("bad debt") == whole.count("bad debt, paid by nobody") + whole.count("fund draw and bad debt")
 
 
 def test_twins_are_equal_on_the_loop():

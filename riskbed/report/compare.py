@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from riskbed.report import charts, html
+from riskbed.result import flow_words
 from riskbed.tables import TOTALS, ranked_accounts, state_words
 from specs.tape import Grade
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from riskbed.comparison import Comparison
     from riskbed.sums import Path
 
-ACCOUNTS_SHOWN = 200
+ACCOUNTS_SHOWN, ACCOUNTS_FOLDED = 20, 200
 COLOURS = {"a": "#3b76b5", "b": "#c0392b"}
-TITLES = {"fund": "Fund", "bad_debt": "Bad debt written off"}
+TITLES = {"fund": "Fund", "bad_debt": "Bad debt: paid by nobody"}
 
 
 def render(done: Compared) -> str:
@@ -96,7 +97,7 @@ def _cards(found: Comparison) -> str:
         ("#c0392b", f"{totals.hurt:,} hurt", "liquidated or deleveraged under B only"),
         ("#1b7f79", f"{totals.spared:,} spared", "liquidated or deleveraged under A only"),
         ("#e08e2b", f"{html.money(totals.notional.difference)} {unit}", "closed by force, B less A"),
-        ("#3b76b5", f"{html.money(totals.bad_debt.difference)} {unit}", "bad debt, B less A"),
+        ("#3b76b5", f"{html.money(totals.bad_debt.difference)} {unit}", "bad debt, paid by nobody, B less A"),
     )
     return html.cards(cards)
 
@@ -123,7 +124,7 @@ def _totals(found: Comparison) -> str:
     for row in totals.open_interest:
         rows.append(html.row(html.text(f"open interest {row.market} at the end, lots"), *_three(row)))
     for row in totals.paid:
-        rows.append(html.row(html.text(f"all accounts, {row.flow.lower().replace('_', ' ')}, {row.asset}"), *_three(row)))
+        rows.append(html.row(html.text(f"all accounts, {flow_words(row.flow)}, {row.asset}"), *_three(row)))
     return html.table(html.heads("total", "A", "B", "B less A"), rows)
 
 
@@ -132,11 +133,11 @@ def _accounts(found: Comparison) -> str:
     if not ranked:
         return "<p>Every account fares alike under A and B.</p>"
     rows = []
-    for row in ranked[:ACCOUNTS_SHOWN]:
-        paid = "; ".join(f"{flow.flow.lower().replace('_', ' ')} {html.money(flow.difference)} {flow.asset}" for flow in row.paid)
+    for row in ranked[: ACCOUNTS_SHOWN + ACCOUNTS_FOLDED]:
+        paid = "; ".join(f"{flow_words(flow.flow)} {html.money(flow.difference)} {flow.asset}" for flow in row.paid)
         counts = [html.cell(f"{count:,}", not count) for count in (row.lots.a, row.lots.b, row.adl_lots.a, row.adl_lots.b)]
         rows.append(html.row(html.text(str(row.account)), html.text(row.status), *counts, *_three(row.equity), html.text(paid)))
-    more = len(ranked) - ACCOUNTS_SHOWN
+    more = len(ranked) - len(rows)
     unit = found.numeraire
     heads = html.row(
         *(f'<th class="text">{name}</th>' for name in ("account", "status")),
@@ -147,8 +148,11 @@ def _accounts(found: Comparison) -> str:
         f"<p>{found.totals.hurt:,} hurt under B only, {found.totals.spared:,} spared by B, {found.totals.both:,} hurt under both "
         f"but not alike, {found.totals.changed:,} changed otherwise; {found.totals.alike:,} fare alike.</p>"
     )
-    note = f'<p class="faint">{more:,} accounts more in accounts.parquet.</p>' if more > 0 else ""
-    return words + html.table(heads, rows, "tight") + note
+    shown, folded = html.table(heads, rows[:ACCOUNTS_SHOWN], "tight"), rows[ACCOUNTS_SHOWN:]
+    if folded:
+        shown += f"<details><summary>{len(folded):,} accounts more</summary>{html.table(heads, folded, 'tight')}</details>"
+    note = f"{more:,} accounts more, and all that fare alike, in" if more > 0 else "All accounts, those that fare alike too:"
+    return f'{words}{shown}<p class="faint">{note} <a href="accounts.parquet">accounts.parquet</a>.</p>'
 
 
 def _divergence(found: Comparison) -> list[str]:

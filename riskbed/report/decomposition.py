@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from riskbed.report import charts, html
+from riskbed.result import flow_words
 
 if TYPE_CHECKING:
     from riskbed.pair_result import LossRow
@@ -24,7 +25,7 @@ class Part(NamedTuple):
     words: dict[str, str] = {}
 
     def name(self, row: LossRow) -> str:
-        return self.words.get(row.name, row.name.replace("_", " "))
+        return self.words.get(row.name, flow_words(row.name))
 
 
 def figure(parts: list[Part], unit: str, one_scale: bool) -> dict:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from riskbed.paid import GROUPS
 from riskbed.report import html
-from riskbed.result import Payment
+from riskbed.result import Payment, flow_words
 from specs import units
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _nets(asset: str, payments: list[Payment], places: int) -> list[tuple[str, d
             mine[row.payer] = mine.get(row.payer, 0) - money
             mine[row.payee] = mine.get(row.payee, 0) + money
     return [
-        (flow.lower().replace("_", " "), {group: units.int_to_decimal(money, places) for group, money in row.items()})
+        (flow_words(flow), {group: units.int_to_decimal(money, places) for group, money in row.items()})
         for flow, row in nets.items()
     ]
 

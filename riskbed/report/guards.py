@@ -109,8 +109,8 @@ def _words(answer: Guards) -> str:
         "shape: the market alone or the issuer's ratio too, for good or for a while, as fast or slower. It <b>hides</b> if a "
         f"move that stays leaves more than {limits.hidden_max:.0%} never liquidated (of {escape(of['hidden'])}). Else it "
         f"<b>protects</b> if erroneous notional falls by at least {limits.fall_min:.0%} (of {escape(of['erroneous_share'])}) and "
-        f"no move that stays adds bad debt above {limits.bad_debt_max_bp:g} bp (of {escape(of['added_bp'])}). Else it "
-        "<b>trades</b> one for the other.</p>"
+        f"no move that stays adds shortfall (fund draw and bad debt) above {limits.shortfall_max_bp:g} bp "
+        f"(of {escape(of['added_bp'])}). Else it <b>trades</b> one for the other.</p>"
     )
 
 
@@ -119,7 +119,7 @@ def _verdict(guard: Guard) -> str:
 
 
 def _verdicts(answer: Guards) -> str:
-    figures = (f"erroneous {answer.numeraire}", "of unguarded", "never liquidated, worst", "added bad debt, worst bp")
+    figures = (f"erroneous {answer.numeraire}", "of unguarded", "never liquidated, worst", "added shortfall, worst bp")
     heads = html.heads("guard", "verdict", "why", *figures, left=3)
     rows = [
         html.row(
@@ -141,7 +141,7 @@ def _shape_table(answer: Guards, moves: list[OnMove]) -> str:
     for guard, move in zip(answer.guards, moves, strict=True):
         own = move.of_the_move
         cells = [_share(move.whole.share), _share(own.share), _sum(own.spared), _sum(own.late)]
-        cells += [_figure(own.median_delay_s, "g"), _figure(own.worst_delay_s, "g"), _sum(move.extra), _sum(move.bad_debt)]
+        cells += [_figure(own.median_delay_s, "g"), _figure(own.worst_delay_s, "g"), _sum(move.extra), _sum(move.shortfall)]
         cells += [_figure(move.added_bp, ".2f"), _sum(move.treasury_loss), _sum(move.hidden_shortfall)]
         rows.append(html.row(html.text(guard.title), *cells))
     groups = (
@@ -151,7 +151,7 @@ def _shape_table(answer: Guards, moves: list[OnMove]) -> str:
         '<th class="group" colspan="5">of everything</th>',
     )
     names = ["never liquidated", "never liquidated", f"spared {unit}", f"late {unit}", "median s", "worst s"]
-    names += [f"extra {unit}", f"bad debt {unit}", "added bp", f"treasury's loss {unit}", f"hidden shortfall {unit}"]
+    names += [f"extra {unit}", f"shortfall {unit}", "added bp", f"treasury's loss {unit}", f"hidden shortfall {unit}"]
     return html.table(html.row(*groups) + html.heads("guard", *names), rows, "tight")
 
 

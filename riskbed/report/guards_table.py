@@ -34,7 +34,7 @@ def section(done: Replay) -> list[str]:
             cells.append(
                 html.cell(html.NONE if move.of_the_move.median_delay_s is None else f"{move.of_the_move.median_delay_s:g}")
             )
-            for money in (move.bad_debt, move.treasury_loss, move.hidden_shortfall):
+            for money in (move.shortfall, move.treasury_loss, move.hidden_shortfall):
                 cells.append(html.cell(html.money(money), html.money(money) == "0"))
         rows.append(html.row(*cells))
     groups = (
@@ -52,13 +52,13 @@ def section(done: Replay) -> list[str]:
         "of the move's own",
         "later, median s",
     ]
-    names += [f"bad debt {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}"]
+    names += [f"shortfall {unit}", f"treasury's loss {unit}", f"hidden shortfall {unit}"]
     first = escape(answer.rules[0].title)
     return [
         "<h2>The rule that would have prevented it, and what it costs</h2>",
         "<p>Each rule prices the same collateral on the same tape. Left: what it closes by mistake. Right: the same fall, but "
         f"true, in every source. Still closed: the share of the lots that “{first}” closes which this rule closes too; of the "
-        "move's own: of those that only the move closes, and how much later. Bad debt is fund payments and write-offs; the "
+        "move's own: of those that only the move closes, and how much later. Shortfall is fund draw and bad debt; the "
         "treasury's loss is what it paid for collateral above its true price (below: negative); hidden shortfall is what "
         "accounts still open owe at true prices.</p>",
         html.table(html.row(*groups) + html.heads(*names), rows, "tight"),

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from riskbed.report import html
 from riskbed.result import Law
 
+NOT_CHECKED = "<p>Not checked (--lockstep 0).</p>"
+
 if TYPE_CHECKING:
-    from riskbed.replay import Replay
+    from riskbed.result import Laws
 
 
-def section(done: Replay) -> list[str]:
-    """Return the table of the laws."""
-    laws = done.answer.laws
+def section(laws: Laws, before: str = "") -> list[str]:
+    """Return the table of the laws; before: a paragraph on what was checked elsewhere."""
     if not laws.rows:
-        return ["<h2>Laws</h2>", "<p>Not checked (--lockstep 0).</p>"]
+        return ["<h2>Laws</h2>", before, "<p>The others were not checked (--lockstep 0).</p>" if before else NOT_CHECKED]
     words = (
         f"Checked on the twins' sample after {laws.events:,} of its {laws.of:,} events ({laws.events / laws.of:.1%}): first "
         "those that closed something by force, then those that touched a user, then events spread evenly over the rest."
@@ -31,7 +32,7 @@ def section(done: Replay) -> list[str]:
         )
         for row in laws.rows
     ]
-    return ["<h2>Laws</h2>", f"<p>{escape(words)}</p>", html.table(_heads(), rows)]
+    return ["<h2>Laws</h2>", before, f"<p>{escape(words)}</p>", html.table(_heads(), rows)]
 
 
 def _heads() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from riskbed.labels import Label
 from riskbed.report import (
     charts,
+    facts,
     flows,
     guards_table,
     html,
@@ -48,9 +49,10 @@ def _body(done: Replay, figures: dict[str, dict]) -> list[str]:
         *flows.section(done),
         *guards_table.section(done),
         *make_whole.section(done),
+        *facts.section(done.answer.facts),
         *provenance.unknown(done),
         *twins.section(done.answer.twins, done.answer.laws.events),
-        *laws.section(done),
+        *laws.section(done.answer.laws),
         *provenance.section(done.answer, done.answer.inputs),
     ]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from riskbed.labels import Label
 from riskbed.pair import JUDGED
-from riskbed.report import charts, decomposition, gains, html, lanes, pair_timeline, provenance, twins, waterfall
+from riskbed.report import charts, decomposition, gains, html, lanes, laws, pair_timeline, provenance, twins, waterfall
 from riskbed.report.decomposition import COLOURS, Part
 from riskbed.waterfall import Cause
 from specs import units
@@ -58,7 +58,7 @@ def _body(done: Done, figures: dict[str, dict]) -> list[str]:
         *_labels(answer),
         *_causes(answer),
         *provenance.unknown(done),
-        *twins.section(answer.twins),
+        *twins.section(answer.twins, answer.laws.events),
         *_laws(answer),
         *provenance.section(answer, {"base tape": answer.base_tape}),
     ]
@@ -179,8 +179,8 @@ def _staged(answer: PairResult) -> list[str]:
     return [
         "<h2>By stage</h2>",
         "<p>Left: what the accounts that a run liquidated lost from their trigger until it was over, fills against the mark, "
-        "sales against the index; what the fund pays and what nobody pays comes back to them, below 0. Right: notional that "
-        "each stage closed, at its own prices. Both against the run with neither.</p>",
+        "sales against the index; what the fund pays (fund draw) and what nobody pays (bad debt) comes back to them, "
+        "below 0. Right: notional that each stage closed, at its own prices. Both against the run with neither.</p>",
         '<div id="stages" class="chart"></div>',
         *(decomposition.table(part, unit) for part in _stages(answer)),
         decomposition.table(Part("Flows, more than in the run with neither", answer.losses.flows), unit),
@@ -193,13 +193,16 @@ def _staged(answer: PairResult) -> list[str]:
 def _labels(answer: PairResult) -> list[str]:
     parts = [
         "<h2>Run against run, lot by lot</h2>",
+        "<p>Labels compare two runs, no more: in “A against none” the cascade's closes stand as erroneous because the run "
+        "without any event has none of them, not because they were a mistake. What B closed by mistake is “A+B against A”.</p>",
         "<p>Every lot closed by force in the later run is matched with the lot of the same number, account and market in the "
         f"earlier. Organic: within {answer.eps_ns / units.NS:g} s; premature: earlier; late: later; erroneous: never in the "
         "earlier run; missed: in the earlier run only.</p>",
     ]
     shown = [label for label in lanes.LANES if label not in (Label.IN_BAND, Label.IN_BAND_MISSED)]
     columns = [(words, [getattr(totals, label.name.lower()) for label in shown]) for words, totals in answer.labels.items()]
-    group = '<th class="text"></th>' + "".join(f'<th class="group" colspan="3">{escape(words)}</th>' for words, _ in columns)
+    heads = "".join(f'<th class="group" colspan="3">{escape(_against(words))}</th>' for words, _ in columns)
+    group = '<th class="text"></th>' + heads
     names = [name for _ in columns for name in ("lots", answer.numeraire, "accounts")]
     rows = []
     for k, label in enumerate(shown):
@@ -208,6 +211,12 @@ def _labels(answer: PairResult) -> list[str]:
         figures = [f for t in totals for f in (f"{t.lots:,}", html.money(t.notional), f"{t.accounts:,}")]
         rows.append(html.row(dot, *(html.cell(figure, figure == "0") for figure in figures)))
     return [*parts, html.table(html.row(group) + html.heads("label", *names), rows, "many")]
+
+
+def _against(words: str) -> str:
+    """Return the heading of a comparison: against which run, and what happens in that."""
+    earlier = words.rpartition(" ")[2]
+    return f"{words} ({'the day without any event' if earlier == 'none' else f'the day with {earlier} alone'})"
 
 
 def _causes(answer: PairResult) -> list[str]:
@@ -233,10 +242,10 @@ def _causes(answer: PairResult) -> list[str]:
 
 
 def _laws(answer: PairResult) -> list[str]:
-    pairs = "; ".join(f"{row.earlier} and {row.later}" for row in answer.gains)
-    return [
-        "<h2>Laws</h2>",
-        "<p>Checked at the end of every run: what all holders are worth sums to 0 over the closed chart (L2). Checked between "
-        f"{escape(pairs)}: gains equal losses in every asset and every market (L20). A breach of either would have ended this "
-        "replay. The other laws are not checked here: the replay of a single incident checks them on its twins' sample.</p>",
-    ]
+    on = {row.name: escape(", ".join(row.on)) for row in answer.run_laws}
+    before = (
+        f"<p>Checked with all accounts at the end of every run ({on['L2']}): what all holders are worth sums to 0 over the "
+        f"closed chart (L2). Checked between runs ({on['L20']}): gains equal losses in every asset and every market (L20). A "
+        "breach of either would have ended this replay.</p>"
+    )
+    return laws.section(answer.laws, before)

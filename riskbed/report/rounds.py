@@ -97,11 +97,11 @@ def _by_rule(done: Replay) -> list[str]:
         fault = rule.fault
         counts = ", ".join(f"{n} of {depth}" for depth, n in fault.cascades.histogram.items())
         lows = ", ".join(f"{name} {float(price):,.6g}" for name, price in fault.lows.items())
-        bad = sum(units.decimal_to_int(money, places) for money in (fault.losses.fund_payments, fault.losses.write_offs))
+        shortfall = sum(units.decimal_to_int(money, places) for money in (fault.losses.fund_draw, fault.losses.bad_debt))
         loss = "&ndash;" if fault.treasury_loss is None else html.money(fault.treasury_loss)
         cells = [html.money(fault.labels.erroneous.notional), str(fault.cascades.rounds_max), counts or "none", escape(lows)]
-        cells += [html.money(units.int_to_decimal(bad, places)), loss]
+        cells += [html.money(units.int_to_decimal(shortfall, places)), loss]
         rows.append(html.row(html.text(rule.title), *map(html.cell, cells)))
     names = ("rule", f"erroneous {answer.numeraire}", "rounds at most", "cascades of so many rounds", "lowest price")
-    heads = html.heads(*names, "bad debt", "treasury's loss")
+    heads = html.heads(*names, "shortfall (fund draw and bad debt)", "treasury's loss")
     return ["<p>Under the fault, by rule:</p>", html.table(heads, rows, "tight")]

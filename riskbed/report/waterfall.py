@@ -24,7 +24,7 @@ WORDS = {
     Cause.ADL_COUNTERPARTY: "ADL, as counterparties of others",
     Cause.TREASURY: "conversion: treasury's price against the index",
     Cause.SPOT_BOOK: "conversion: own spot book against the index",
-    Cause.FUND: "paid by the fund",
+    Cause.FUND: "fund draw, paid by the fund",
     Cause.BAD_DEBT: "bad debt, paid by nobody",
 }
 SHORT = {
@@ -40,7 +40,7 @@ SHORT = {
     Cause.ADL_COUNTERPARTY: "ADL of<br>others",
     Cause.TREASURY: "conversion,<br>treasury",
     Cause.SPOT_BOOK: "conversion,<br>own book",
-    Cause.FUND: "fund<br>pays",
+    Cause.FUND: "fund<br>draw",
     Cause.BAD_DEBT: "bad debt",
 }
 RUNS = {"broken": "broken run", "true_lower": "true run, lower edge", "true_upper": "true run, upper edge"}
