@@ -134,7 +134,6 @@ class Scene:
         self.states = dict(tables["states"])
         self.auctions: dict[int, Outcome] = {}  # by market: how it is being uncrossed, until its new state is told
         self.last = {row[0]: row[7] for row in tables["marks"] if row[6]}
-        self.indices = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["indices"]}
         self.waiting = {row[1]: Waiting(*row) for row in tables["waiting"]}
         self.fired: dict[int, Waiting] = {}  # triggered, and neither accepted nor cancelled yet
         self.auto_add = {row[0]: bool(row[5]) for row in tables["accounts"]}
@@ -167,6 +166,7 @@ class Scene:
             self._rest(o.ref_id, Order(o.market, o.side, o.price, o.account, o.qty, display=o.other_id))
         elif o.kind == OutcomeKind.TRIGGERED and o.ref_id in self.waiting:
             self.fired[o.ref_id] = self.waiting.pop(o.ref_id)
+            self.sampled = True  # orders fire behind a publication
         elif o.kind == OutcomeKind.CANCELLED and (o.ref_id in self.waiting or o.ref_id in self.fired):
             self.waiting.pop(o.ref_id, None)
             self.fired.pop(o.ref_id, None)

@@ -326,6 +326,11 @@ HALT = {
     "states": {"halted": {"open": "refuse", "cancel": "refuse", "withdraw": "refuse", "liquidate": "defer", "funding": "refuse"}}
 }
 ADL = {"liquidation": {"stages": stages("takeover", adl={})}}
+WAITS = FUNDED + "1 stop sell 16 COINUSDT 1 @90 #1 at=99 by=mark |\n"
+LAST = """
+    1    buy 16 COINUSDT 3 @100 #11     |
+    1    sell 17 COINUSDT 3 @100 #12    |
+"""
 FEES = {"taker_ppm": 1_000, "maker_ppm": 500}
 KEEPING = small_venue(limits={"fills_kept": 9}, market={"fees": FEES})
 FILLED = (
@@ -352,11 +357,6 @@ def banded(**fields) -> Venue:
 
 def paused(**fields) -> Venue:
     return small_venue(market={"limit_up_down": TEN | fields})
-WAITS = FUNDED + "1 stop sell 16 COINUSDT 1 @90 #1 at=99 by=mark |\n"
-LAST = """
-    1    buy 16 COINUSDT 3 @100 #11     |
-    1    sell 17 COINUSDT 3 @100 #12    |
-"""
 
 
 @dataclass(frozen=True)

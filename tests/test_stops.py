@@ -687,6 +687,71 @@ def test_protect_cancels_where_the_price_is_too_far_from_the_mark(twin):
         )
 
 
+BAND = {"kind": "percent", "up_ppm": 50_000, "down_ppm": 50_000}
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("reject", "CANCELLED 16 buy 2 @107 #2 PRICE_BAND"),
+        ("reprice", "ACCEPTED 16 buy 2 @106.05 #2; FILL 16 buy 1 @104 from 17 #1"),
+        (
+            "clip",
+            "ACCEPTED 16 buy 2 @106.05 #2; FILL 16 buy 1 @104 from 17 #1; CANCELLED 16 buy 1 @106.05 #2 PRICE_BAND",
+        ),
+    ],
+)
+def test_the_band_is_that_of_the_moment_in_which_it_fires(twin, policy, told):
+    play(
+        twin,
+        small_venue(market={"band": BAND | {"policy": policy}}),
+        RICH
+        + f"""
+        1    sell 17 COINUSDT 1 @104 #1     | ACCEPTED 17 sell 1 @104 #1
+        1    stop buy 16 COINUSDT 2 @107 #2 at=101 by=mark | WAITING 16 buy 2 for 101 #2
+        2    source coin 101                | INDEX COIN 101 of 1; MARK COINUSDT 101; TRIGGERED 16 buy 2 by 101 #2; {told}
+        """,
+    )
+
+
+def test_a_fire_that_pauses_the_market_holds_back_the_next(twin):
+    """#3 trades at 104 and asks for 106, beyond the limit: who waits for 104 fires when the pause is over."""
+    play(
+        twin,
+        small_venue(market={"limit_up_down": {"ppm": 50_000, "pause_ns": 10**10}}),
+        RICH
+        + """
+        1    sell 17 COINUSDT 1 @104 #1     | ...
+        1    sell 17 COINUSDT 1 @106 #2     | ...
+        1    stop buy 16 COINUSDT 2 @107 #3 at=100.50 by=mark | WAITING 16 buy 2 for 100.5 #3
+        1    stop buy 16 COINUSDT 1 @90 #4 at=104 by=last     | WAITING 16 buy 1 for 104 #4
+        2    source coin 100.50             | INDEX COIN 100.5 of 1; MARK COINUSDT 100.5; TRIGGERED 16 buy 2 by 100.5 #3; """
+        + """ACCEPTED 16 buy 2 @107 #3; FILL 16 buy 1 @104 from 17 #1; STATE_SET COINUSDT PAUSED LIMIT_UP_DOWN; """
+        + """CANCELLED 16 buy 1 @107 #3 LIMIT_UP_DOWN
+        12   clock                          | STATE_SET COINUSDT OPEN PAUSE_ENDED; TRIGGERED 16 buy 1 by 104 #4; """
+        + """ACCEPTED 16 buy 1 @90 #4
+        """,
+    )
+
+
+def test_the_price_of_an_auction_is_a_last_price(twin):
+    exchange = play(
+        twin,
+        small_venue(),
+        RICH
+        + """
+        1    stop buy 16 COINUSDT 1 @90 #4 at=102 by=last   | WAITING 16 buy 1 for 102 #4
+        1    trail sell 16 COINUSDT 1 @90 #5 away=3 by=last | WAITING 16 sell 1 for 97 #5
+        2    state COINUSDT auction         | STATE_SET COINUSDT AUCTION
+        2    buy 17 COINUSDT 2 @102 #6      | ACCEPTED 17 buy 2 @102 #6
+        2    sell 18 COINUSDT 2 @102 #7     | ACCEPTED 18 sell 2 @102 #7
+        3    state COINUSDT open            | UNCROSSED COINUSDT 2 @102 left 0; FILL 17 buy 2 @102 from 18 #7; """
+        + """STATE_SET COINUSDT OPEN; TRIGGERED 16 buy 1 by 102 #4; ACCEPTED 16 buy 1 @90 #4
+        """,
+    )
+    assert [row[7] for row in exchange.state()["waiting"]] == [9_900]
+
+
 # ---- while it waits
 
 
