@@ -133,13 +133,20 @@ class Exchange(Orders, Stops, Auctions, Margins, States):
 
     # ---- what both twins offer
 
-    def run(self, events: np.ndarray) -> None:
-        """Apply a tape, or the next part of one."""
+    def run(self, events: np.ndarray, keep: bool = True) -> None:
+        """Apply a tape, or the next part of one. keep: False drops the outcomes of each event after it, and those before."""
         packed = np.ascontiguousarray(events, dtype=EVENT).tobytes()
         if events.ndim != 1:
             raise ValueError(f"events have {events.ndim} dimensions, a tape has one")
         for fields in EVENT_STRUCT.iter_unpack(packed):
             self._apply(Event._make(fields))
+            if not keep:
+                self._out.clear()
+
+    def reserve(self, outcomes: int) -> None:
+        """Ready a long run: nothing to do here."""
+        if outcomes < 0:
+            raise ValueError(f"{outcomes} outcomes cannot be kept")
 
     def apply(self, event) -> bytes:
         """Apply one event (64 bytes, or a row of a tape) and return its outcomes, packed."""
