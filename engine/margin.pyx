@@ -39,26 +39,52 @@ cdef money_t margin_requirement(State* s, uint32_t account, int market, int side
 
 
 cdef money_t _requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
-    """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open.
+    """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open."""
+    cdef bint buy = side == SIDE_BUY
+    cdef bint sell = side == SIDE_SELL
+    cdef bint other
+    cdef money_t bought = _side_requirement(s, account, market, SIDE_BUY, lots if buy else 0, cost if buy else 0, &other)
+    cdef money_t sold = _side_requirement(s, account, market, SIDE_SELL, lots if sell else 0, cost if sell else 0, exceeded)
+    exceeded[0] = exceeded[0] or other
+    return money_max(bought, sold)
 
-    A side's requirement is notional / min(chosen leverage, bracket cap) rounded up with all its orders filled, plus what
-    those fills would lose at once: their cost beyond the mark.
+
+cdef void margin_needs(
+    State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, money_t* need, money_t* need_with, bint* exceeded
+) noexcept nogil:
+    """margin_requirement without an order and with it: an order changes one of the two sides, so three are enough."""
+    cdef bint ignored, other
+    cdef money_t same, opposite
+    if s.market_rules[market].spot:
+        need[0], need_with[0], exceeded[0] = 0, 0, False
+        return
+    same = _side_requirement(s, account, market, side, 0, 0, &ignored)
+    opposite = _side_requirement(s, account, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY, 0, 0, &other)
+    need[0] = money_max(same, opposite)
+    need_with[0] = money_max(_side_requirement(s, account, market, side, lots, cost, exceeded), opposite)
+    exceeded[0] = exceeded[0] or other
+
+
+cdef money_t _side_requirement(
+    State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded
+) noexcept nogil:
+    """notional / min(chosen leverage, bracket cap) rounded up with all orders of a side filled and `lots` at `cost` more, plus
+    what those fills would lose at once: their cost beyond the mark.
     """
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef money_t value = s.marks[market].value
-    cdef int64_t buys = p.buy_lots + (lots if side == SIDE_BUY else 0)
-    cdef int64_t sells = p.sell_lots + (lots if side == SIDE_SELL else 0)
-    cdef money_t buy_cost = money_scale(p.buy_priced, rule.multiplier) + (cost if side == SIDE_BUY else 0)
-    cdef money_t sell_cost = money_scale(p.sell_priced, rule.multiplier) + (cost if side == SIDE_SELL else 0)
-    cdef money_t buy = money_abs(money_scale(value, p.qty + buys))
-    cdef money_t sell = money_abs(money_scale(value, p.qty - sells))
-    cdef money_t last = s.brackets[rule.brackets_from + rule.brackets_count - 1].notional_max
-    exceeded[0] = buy > last or sell > last
-    return money_max(
-        _initial(s, market, buy, p.leverage) + money_max(0, buy_cost - money_scale(value, buys)),
-        _initial(s, market, sell, p.leverage) + money_max(0, money_scale(value, sells) - sell_cost),
-    )
+    cdef money_t notional, beyond
+    if side == SIDE_BUY:
+        lots += p.buy_lots
+        notional = money_abs(money_scale(value, p.qty + lots))
+        beyond = money_scale(p.buy_priced, rule.multiplier) + cost - money_scale(value, lots)
+    else:
+        lots += p.sell_lots
+        notional = money_abs(money_scale(value, p.qty - lots))
+        beyond = money_scale(value, lots) - money_scale(p.sell_priced, rule.multiplier) - cost
+    exceeded[0] = notional > s.brackets[rule.brackets_from + rule.brackets_count - 1].notional_max
+    return _initial(s, market, notional, p.leverage) + money_max(0, beyond)
 
 
 cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) noexcept nogil:
@@ -68,11 +94,17 @@ cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) no
 
 
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:
+    return margin_requirements_beside(s, account, -1)
+
+
+cdef money_t margin_requirements_beside(State* s, uint32_t account, int market) noexcept nogil:
+    """Those of all markets but one."""
     cdef money_t total = 0
     cdef bint exceeded
-    cdef int market
-    for market in range(s.markets):
-        total += margin_requirement(s, account, market, 0, 0, 0, &exceeded)
+    cdef int i
+    for i in range(s.markets):
+        if i != market:
+            total += margin_requirement(s, account, i, 0, 0, 0, &exceeded)
     return total
 
 
@@ -130,7 +162,7 @@ cdef money_t margin_free(State* s, uint32_t account, int asset) noexcept nogil:
 
 cdef money_t margin_spare_equity(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
     """Equity without what open spot orders give, and without `amount` of `asset`."""
-    cdef money_t equity = margin_evaluate(s, account).equity
+    cdef money_t equity = _equity(s, account)
     cdef money_t balance, given
     cdef int row
     if not s.spots:
@@ -154,6 +186,21 @@ cdef money_t _collateral_value(const CollateralRule* rule, money_t balance, int6
 cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil:
     """What a balance of a collateral row counts for at its price in force."""
     return _collateral_value(&s.collateral_rules[row], balance, s.collateral_states[row].last_valid)
+
+
+cdef money_t _equity(State* s, uint32_t account) noexcept nogil:
+    """What margin_evaluate calls equity, and nothing else."""
+    cdef const Position* p = &s.positions[<size_t>account * s.markets]
+    cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
+    cdef money_t equity = balances[s.numeraire]
+    cdef int market, row
+    for market in range(s.markets):
+        if p[market].qty:
+            equity += money_scale(s.marks[market].value, p[market].qty)
+    for row in range(s.collaterals):
+        if balances[s.collateral_rules[row].asset]:
+            equity += margin_collateral_value(s, row, balances[s.collateral_rules[row].asset])
+    return equity
 
 
 cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
@@ -182,25 +229,6 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
             if permit > e.permit:
                 e.permit = permit
     return e
-
-
-cdef int margin_permit(State* s, int market, int action) noexcept nogil:
-    """What the grade of a mark and the state of its market allow together."""
-    cdef int grade = margin_grade_permit(s, market, action)
-    cdef int state = margin_state_permit(s, market, action)
-    return grade if grade > state else state
-
-
-cdef int margin_state_permit(State* s, int market, int action) noexcept nogil:
-    return s.state_permits[s.market_states[market]][action]
-
-
-cdef int margin_grade_permit(State* s, int market, int action) noexcept nogil:
-    """What the grade of a mark allows; without a mark that was ever valid nothing is."""
-    cdef const Published* p = &s.marks[market].published
-    if PLANTED(s.planted, 21) and action == ACT_LIQUIDATE:
-        return PERMIT_ALLOW
-    return s.permits[p.grade][action] if p.valid else PERMIT_REFUSE
 
 
 cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil:

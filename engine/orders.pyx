@@ -8,10 +8,10 @@ from engine.accounts cimport is_user
 from engine.book cimport book_after, book_best, book_cut, book_find, book_reduce, book_remove, book_rest, book_withhold
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
-    margin_free, margin_given, margin_grade_permit, margin_requirement, margin_requirements, margin_spare_equity, margin_state_permit,
+    margin_free, margin_given, margin_grade_permit, margin_needs, margin_requirements, margin_requirements_beside, margin_spare_equity, margin_state_permit,
     margin_strictest, margin_wallet,
 )
-from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t
+from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t, tick_of
 from engine.records cimport (
     ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
     FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
@@ -296,7 +296,7 @@ cdef inline int _ranges(State* s, const Ticket* t, const MarketRule* rule) noexc
         return WHY_BAD_PRICE
     if money_mul(t.price, rule.multiplier) > VALUE_MAX:
         return WHY_BAD_PRICE
-    if t.price % rule.tick_size:
+    if money_mul(tick_of(t.price, rule.tick_shift, rule.tick_inverse), rule.tick_size) != t.price:
         return WHY_OFF_TICK
     if t.expiry_ns:
         if t.tif != TIF_GTD and t.tif != TIF_POST_ONLY and t.tif != TIF_POST_REPRICE:
@@ -378,15 +378,15 @@ cdef int _margin_gate(
     A MARKET order is judged at the mark; a limit order pays the loss of a limit beyond the mark on top.
     """
     cdef const MarketRule* rule = &s.market_rules[market]
-    cdef bint exceeded, ignored
+    cdef bint exceeded
     cdef money_t value = s.marks[market].value if tif == TIF_MARKET else money_mul(price, rule.multiplier)
     cdef money_t cost = money_scale(value, qty)
-    cdef money_t need = margin_requirement(s, account, market, 0, 0, 0, &ignored)
-    cdef money_t need_with = margin_requirement(s, account, market, side, qty, cost, &exceeded)
+    cdef money_t need, need_with
     cdef money_t fee, needs
     cdef bint closes = _closes(&s.positions[<size_t>account * s.markets + market], side, qty, reduce_only)
     if margin_state_permit(s, market, ACT_REDUCE if closes else ACT_OPEN) >= PERMIT_DEFER:
         return WHY_MARKET_STATE
+    margin_needs(s, account, market, side, qty, cost, &need, &need_with, &exceeded)
     if margin_strictest(s, account, ACT_OPEN if need_with > need else ACT_REDUCE, market) >= PERMIT_DEFER:
         return WHY_GRADE_REFUSED
     if need_with <= need:
@@ -394,7 +394,7 @@ cdef int _margin_gate(
     if exceeded:
         return WHY_EXCEEDS_BRACKETS
     fee = div_ceil(money_scale(cost, rule.taker_ppm), PPM)
-    needs = margin_requirements(s, account) - need + need_with
+    needs = margin_requirements_beside(s, account, market) + need_with
     if PLANTED(s.planted, 6):
         return WHY_NONE
     return WHY_NONE if margin_spare_equity(s, account, s.numeraire, 0) >= needs + fee else WHY_INSUFFICIENT_MARGIN
