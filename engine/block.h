@@ -48,6 +48,10 @@ static inline void block_large(void *block, size_t bytes) {
 #endif
 }
 
-/* The line at `p` is read and written soon. */
-static inline void block_expect(const void *p) { __builtin_prefetch(p, 1); }
+/* The line at `p` is read and written soon. Without the empty asm gcc takes a function of prefetches for one without an effect,
+   and drops its calls. */
+static inline void block_expect(const void *p) {
+    __builtin_prefetch(p, 1);
+    __asm__ volatile("");
+}
 #endif

@@ -1,5 +1,5 @@
 """Paged price ladder, intrusive order queues, order pool, id map, heap of expiries. See book.pyx."""
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from engine.state cimport Order, State, block_expect
 
@@ -50,16 +50,14 @@ cdef inline void book_expect_id(const State* s, uint64_t order_id) noexcept nogi
     block_expect(&s.map[map_home(s, order_id)])
 
 
-cdef inline void book_expect_place(const State* s, uint64_t order_id, uint32_t account) noexcept nogil:
-    cdef int32_t place = book_find(s, order_id)
-    block_expect(&s.orders[place if place else s.accounts[account].orders_tail])
+cdef inline int32_t book_peek(const State* s, uint64_t order_id) noexcept nogil:
+    """The place in an id's first slot: the right one nine times in ten, without a branch."""
+    return s.map[map_home(s, order_id)].place
 
 
-cdef inline void book_expect_neighbours(const State* s, uint64_t order_id) noexcept nogil:
-    cdef int32_t place = book_find(s, order_id)
+cdef inline void book_expect_neighbours(const State* s, int32_t place) noexcept nogil:
     cdef const Order* order = &s.orders[place]
-    if place:
-        block_expect(&s.orders[order.next])
-        block_expect(&s.orders[order.prev])
-        block_expect(&s.orders[order.account_next])
-        block_expect(&s.orders[order.account_prev])
+    block_expect(&s.orders[order.next])
+    block_expect(&s.orders[order.prev])
+    block_expect(&s.orders[order.account_next])
+    block_expect(&s.orders[order.account_prev])

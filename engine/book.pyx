@@ -11,7 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
-from engine.money cimport money_mul, must, tick_of
+from engine.money cimport money_mul, money_t, must, tick_of
 from engine.records cimport PLANTED, SIDE_BUY
 from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Level, Order, Page, Position, State
 
@@ -189,7 +189,10 @@ cdef int32_t book_rest(State* s, const Order* draft) noexcept nogil:
     """Put an order at the back of its level and of its account's list; return its place. The caller checked orders_max."""
     cdef int32_t place = book_take_place(s)
     cdef Order* order = &s.orders[place]
-    order[0] = draft[0]
+    # Field by field: the draft was written so a moment ago, and a copy of 16 bytes at a time would wait for those stores (3 ns).
+    order.order_id, order.price, order.expiry_ns = draft.order_id, draft.price, draft.expiry_ns
+    order.shown, order.hidden, order.display, order.account = draft.shown, draft.hidden, draft.display, draft.account
+    order.market, order.side, order.tif, order.flags = draft.market, draft.side, draft.tif, draft.flags
     _append(s, place)
     account_append(s, place)
     _reserve(s, order, <int64_t>order.shown + order.hidden)
@@ -198,7 +201,7 @@ cdef int32_t book_rest(State* s, const Order* draft) noexcept nogil:
     return place
 
 
-cdef void _append(State* s, int32_t place) noexcept nogil:
+cdef inline void _append(State* s, int32_t place) noexcept nogil:
     """Put an order at the back of its level."""
     cdef Order* order = &s.orders[place]
     cdef Ladder* ladder = _ladder(s, order.market, order.side)
@@ -226,7 +229,7 @@ cdef void _append(State* s, int32_t place) noexcept nogil:
             ladder.best = place
 
 
-cdef void _unlink(State* s, int32_t place) noexcept nogil:
+cdef inline void _unlink(State* s, int32_t place) noexcept nogil:
     """Take an order out of its level, and the level out of the book when that was the last order of it."""
     cdef Order* order = &s.orders[place]
     cdef Ladder* ladder = _ladder(s, order.market, order.side)
@@ -267,12 +270,10 @@ cdef void account_append(State* s, int32_t place) noexcept nogil:
 cdef void _reserve(State* s, Order* order, int64_t lots) noexcept nogil:
     """Add lots (signed) of an open order to its account's reservation."""
     cdef Position* position = &s.positions[<size_t>order.account * s.markets + order.market]
-    if order.side == SIDE_BUY:
-        position.buy_lots += lots
-        position.buy_priced += money_mul(lots, order.price)
-    else:
-        position.sell_lots += lots
-        position.sell_priced += money_mul(lots, order.price)
+    cdef int64_t* all_lots = &position.buy_lots if order.side == SIDE_BUY else &position.sell_lots
+    cdef money_t* priced = &position.buy_priced if order.side == SIDE_BUY else &position.sell_priced
+    all_lots[0] += lots
+    priced[0] += money_mul(lots, order.price)
 
 
 cdef void account_unlink(State* s, int32_t place) noexcept nogil:

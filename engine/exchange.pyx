@@ -23,7 +23,7 @@ from libc.string cimport memcpy
 from engine import compile as rule_table
 from engine.bounds cimport bounds_scan, sort_numbers
 from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_transfer, is_user
-from engine.book cimport book_expect_id, book_expect_neighbours, book_expect_place, book_rows
+from engine.book cimport book_expect_id, book_expect_neighbours, book_peek, book_rows
 from engine.funding cimport funding_next, funding_sample, funding_settle
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
@@ -352,26 +352,27 @@ cdef enum:
     AHEAD_NEIGHBOURS = 4  # the orders beside them
 
 
-cdef inline bint _of_orders(State* s, const Event* e) noexcept nogil:
-    return e.account < s.accounts_high and e.market < s.markets and (e.kind == EV_ORDER or e.kind == EV_CANCEL)
-
-
 cdef inline void _expect(State* s, const Event* e) noexcept nogil:
-    """Fetch the cache lines of the events to come, three steps of one pointer each: they are looked at, nothing is decided."""
+    """Fetch the cache lines of events to come, three steps of one pointer each: they are looked at, nothing is decided.
+
+    An account that is not there costs a wrong line. A prefetch never faults, but a look does: what it looks at is in bounds.
+    """
     cdef const Event* ahead = e + AHEAD_NAMES
-    if _of_orders(s, ahead):
-        book_expect_id(s, ahead.ref_id)
-        block_expect(&s.accounts[ahead.account])
-        if s.clears:
-            block_expect(&s.balances[<size_t>ahead.account * s.assets])
-        block_expect(&s.positions[<size_t>ahead.account * s.markets + ahead.market])
-        block_expect(<const char*>&s.positions[<size_t>ahead.account * s.markets + ahead.market] + 64)
+    cdef uint32_t account = ahead.account if ahead.account < s.accounts_high else 0
+    book_expect_id(s, ahead.ref_id)
+    block_expect(&s.accounts[account])
+    if s.clears:
+        block_expect(&s.balances[<size_t>account * s.assets])
+    block_expect(&s.positions[<size_t>account * s.markets + ahead.market])
+    block_expect(<const char*>&s.positions[<size_t>account * s.markets + ahead.market] + 64)
     ahead = e + AHEAD_PLACES
-    if _of_orders(s, ahead):
-        book_expect_place(s, ahead.ref_id, ahead.account)
+    if ahead.kind == EV_CANCEL:
+        block_expect(&s.orders[book_peek(s, ahead.ref_id)])
+    elif ahead.account < s.accounts_high:
+        block_expect(&s.orders[s.accounts[ahead.account].orders_tail])
     ahead = e + AHEAD_NEIGHBOURS
-    if _of_orders(s, ahead):
-        book_expect_neighbours(s, ahead.ref_id)
+    if ahead.kind == EV_CANCEL:
+        book_expect_neighbours(s, book_peek(s, ahead.ref_id))
 
 
 cdef void _run(State* s, const Event* first, int64_t count, bint keep) noexcept nogil:

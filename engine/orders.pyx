@@ -33,7 +33,6 @@ cdef enum:
     PRICE_MAX = 1000000000000000
     QTY_MAX = 1000000000
     POSITION_MAX = 1000000000000
-    VALUE_MAX = 1000000000000000000
     TIMES_MAX_NS = 4611686018427387904  # 2^62
 
 
@@ -56,18 +55,21 @@ cdef inline int _opposite(int side) noexcept nogil:
 cdef bint order_reaches(State* s, int side, int64_t limit, int64_t price) noexcept nogil:
     if PLANTED(s.planted, 3):
         return limit > price if side == SIDE_BUY else limit < price
-    return limit >= price if side == SIDE_BUY else limit <= price
+    return limit == price or (limit > price) == (side == SIDE_BUY)  # no branch: sides come at random
 
 
 # ---- events
 
 cdef bint is_trader(State* s, uint32_t account) noexcept nogil:
     """A user; without clearing whoever sends orders, opened in silence."""
-    if not s.clears and USERS_FROM <= account < <uint32_t>s.accounts_max and not s.accounts[account].opened:
-        s.accounts[account].owner, s.accounts[account].opened = account, 1
-        if account >= s.accounts_high:
-            s.accounts_high = account + 1
-    return is_user(s, account)
+    if is_user(s, account):
+        return True
+    if s.clears or not USERS_FROM <= account < <uint32_t>s.accounts_max:
+        return False
+    s.accounts[account].owner, s.accounts[account].opened = account, 1
+    if account >= s.accounts_high:
+        s.accounts_high = account + 1
+    return True
 
 
 cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
@@ -222,7 +224,11 @@ cdef int order_post(State* s, Ticket* t) noexcept nogil:
 
 cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) noexcept nogil:
     """Match an accepted order, then let what is left of it rest or go."""
-    cdef Matched m = order_match(s, t, limit, STAGE_NONE)
+    cdef int32_t opposite = book_best(s, t.market, _opposite(t.side))
+    cdef Matched m
+    m.left, m.stopped = t.qty, WHY_NONE
+    if opposite and order_reaches(s, t.side, limit, s.orders[opposite].price):
+        m = order_match(s, t, limit, STAGE_NONE)
     if not m.left:
         return
     if _rests(t.tif) and not m.stopped:
@@ -292,9 +298,7 @@ cdef inline int _ranges(State* s, const Ticket* t, const MarketRule* rule) noexc
         return WHY_BAD_TIF  # whether the makers of a spot market can deliver shows only as they are met
     if t.qty != 0 if t.close_only else not 1 <= t.qty <= QTY_MAX:
         return WHY_BAD_QTY
-    if t.price != 0 if t.tif == TIF_MARKET else not 1 <= t.price <= PRICE_MAX:
-        return WHY_BAD_PRICE
-    if money_mul(t.price, rule.multiplier) > VALUE_MAX:
+    if t.price != 0 if t.tif == TIF_MARKET else not 1 <= t.price <= rule.price_max:
         return WHY_BAD_PRICE
     if money_mul(tick_of(t.price, rule.tick_shift, rule.tick_inverse), rule.tick_size) != t.price:
         return WHY_OFF_TICK
@@ -332,6 +336,8 @@ cdef inline int _limits(State* s, const Ticket* t, const MarketRule* rule) noexc
         return WHY_POSITION_LIMIT
     if t.qty > rule.qty_max:
         return WHY_QTY_LIMIT
+    if not rule.limited:
+        return WHY_NONE
     if rule.notional_limited:
         value = s.marks[t.market].value if t.tif == TIF_MARKET else money_mul(t.price, rule.multiplier)
         if money_scale(value, t.qty) > rule.notional_max:
@@ -689,10 +695,10 @@ cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil:
 
 
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil:
-    cdef Order order = s.orders[place]
-    book_remove(s, place)
-    o = order_say(s, OUT_CANCELLED, &order, <int64_t>order.shown + order.hidden)
+    cdef const Order* order = &s.orders[place]
+    o = order_say(s, OUT_CANCELLED, order, <int64_t>order.shown + order.hidden)
     o.reason, o.stage = reason, stage
+    book_remove(s, place)
 
 
 cdef Outcome* order_say(State* s, int kind, const Order* order, int64_t qty) noexcept nogil:

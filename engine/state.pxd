@@ -51,6 +51,8 @@ cdef struct MarketRule:
     int64_t tick_size  # price units: 2^tick_shift * odd
     uint64_t tick_inverse  # of odd, modulo 2^64
     int32_t tick_shift
+    bint limited  # notional, position or open interest have a limit
+    int64_t price_max  # the largest whose value has its bits
     int64_t multiplier  # money per lot and price unit
     int64_t maker_ppm
     int64_t taker_ppm

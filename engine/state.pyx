@@ -8,6 +8,9 @@ from engine.funding cimport funding_next
 from engine.money cimport must, tick_inverse
 from engine.records cimport STAGE_CONVERT, USERS_FROM, Outcome
 
+cdef int64_t PRICE_MAX = 1000000000000000
+cdef int64_t VALUE_MAX = 1000000000000000000
+
 
 cdef void* _take(State* s, size_t count, size_t size) except NULL:
     cdef void* memory = block_take(count, size)
@@ -59,6 +62,8 @@ cdef int _rules(State* s, table) except -1:
         r.tick_shift = 0
         while not r.tick_size >> r.tick_shift & 1:
             r.tick_shift += 1
+        r.limited = r.notional_limited or r.position_max or r.open_interest_max
+        r.price_max = PRICE_MAX if PRICE_MAX < VALUE_MAX // r.multiplier else VALUE_MAX // r.multiplier
         r.tick_inverse = tick_inverse(r.tick_size >> r.tick_shift)
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
