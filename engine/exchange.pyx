@@ -355,7 +355,8 @@ cdef enum:
 cdef inline void _expect(State* s, const Event* e) noexcept nogil:
     """Fetch the cache lines of events to come, three steps of one pointer each: they are looked at, nothing is decided.
 
-    An account that is not there costs a wrong line. A prefetch never faults, but a look does: what it looks at is in bounds.
+    No branch on the kind: kinds come at random, and a branch mispredicted costs more than a line fetched in vain. A prefetch
+    never faults, but a look does: what it looks at is in bounds.
     """
     cdef const Event* ahead = e + AHEAD_NAMES
     cdef uint32_t account = ahead.account if ahead.account < s.accounts_high else 0
@@ -366,13 +367,11 @@ cdef inline void _expect(State* s, const Event* e) noexcept nogil:
     block_expect(&s.positions[<size_t>account * s.markets + ahead.market])
     block_expect(<const char*>&s.positions[<size_t>account * s.markets + ahead.market] + 64)
     ahead = e + AHEAD_PLACES
-    if ahead.kind == EV_CANCEL:
-        block_expect(&s.orders[book_peek(s, ahead.ref_id)])
-    elif ahead.account < s.accounts_high:
-        block_expect(&s.orders[s.accounts[ahead.account].orders_tail])
+    account = ahead.account if ahead.account < s.accounts_high else 0
+    block_expect(&s.orders[book_peek(s, ahead.ref_id)])
+    block_expect(&s.orders[s.accounts[account].orders_tail])
     ahead = e + AHEAD_NEIGHBOURS
-    if ahead.kind == EV_CANCEL:
-        book_expect_neighbours(s, book_peek(s, ahead.ref_id))
+    book_expect_neighbours(s, book_peek(s, ahead.ref_id))
 
 
 cdef void _run(State* s, const Event* first, int64_t count, bint keep) noexcept nogil:

@@ -11,7 +11,10 @@ cdef enum:
 
 cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil:
     """The first bracket whose cap is not below the notional, else the last."""
-    cdef const MarketRule* rule = &s.market_rules[market]
+    return _bracket(s, &s.market_rules[market], notional)
+
+
+cdef inline const Bracket* _bracket(State* s, const MarketRule* rule, money_t notional) noexcept nogil:
     cdef const Bracket* row = &s.brackets[rule.brackets_from]
     cdef const Bracket* last = row + rule.brackets_count - 1
     while row < last and notional > row.notional_max:
@@ -40,64 +43,55 @@ cdef money_t margin_requirement(State* s, uint32_t account, int market, int side
 
 cdef money_t _requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
     """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open."""
-    cdef bint buy = side == SIDE_BUY
-    cdef bint sell = side == SIDE_SELL
-    cdef bint other
-    cdef money_t bought = _side_requirement(s, account, market, SIDE_BUY, lots if buy else 0, cost if buy else 0, &other)
-    cdef money_t sold = _side_requirement(s, account, market, SIDE_SELL, lots if sell else 0, cost if sell else 0, exceeded)
-    exceeded[0] = exceeded[0] or other
-    return money_max(bought, sold)
+    cdef money_t need, need_with
+    margin_needs(s, account, market, side, lots, cost, &need, &need_with, exceeded)
+    return need_with
 
 
 cdef void margin_needs(
     State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, money_t* need, money_t* need_with, bint* exceeded
 ) noexcept nogil:
     """margin_requirement without an order and with it: an order changes one of the two sides, so three are enough."""
-    cdef bint ignored, other
-    cdef money_t same, opposite
-    if s.market_rules[market].spot:
-        need[0], need_with[0], exceeded[0] = 0, 0, False
-        return
-    same = _side_requirement(s, account, market, side, 0, 0, &ignored)
-    opposite = _side_requirement(s, account, market, SIDE_SELL if side == SIDE_BUY else SIDE_BUY, 0, 0, &other)
-    need[0] = money_max(same, opposite)
-    need_with[0] = money_max(_side_requirement(s, account, market, side, lots, cost, exceeded), opposite)
-    exceeded[0] = exceeded[0] or other
-
-
-cdef money_t _side_requirement(
-    State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded
-) noexcept nogil:
-    """notional / min(chosen leverage, bracket cap) rounded up with all orders of a side filled and `lots` at `cost` more, plus
-    what those fills would lose at once: their cost beyond the mark.
-    """
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef money_t value = s.marks[market].value
-    cdef money_t notional, beyond
-    if side == SIDE_BUY:
-        lots += p.buy_lots
-        notional = money_abs(money_scale(value, p.qty + lots))
-        beyond = money_scale(p.buy_priced, rule.multiplier) + cost - money_scale(value, lots)
-    else:
+    cdef bint ignored, other
+    cdef money_t same, opposite
+    cdef money_t bought = money_scale(p.buy_priced, rule.multiplier)
+    cdef money_t sold = money_scale(p.sell_priced, rule.multiplier)
+    if side == SIDE_SELL:
+        same = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots, money_scale(value, p.sell_lots) - sold, &ignored)
+        opposite = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots, bought - money_scale(value, p.buy_lots), &other)
         lots += p.sell_lots
-        notional = money_abs(money_scale(value, p.qty - lots))
-        beyond = money_scale(value, lots) - money_scale(p.sell_priced, rule.multiplier) - cost
-    exceeded[0] = notional > s.brackets[rule.brackets_from + rule.brackets_count - 1].notional_max
-    return _initial(s, market, notional, p.leverage) + money_max(0, beyond)
+        need_with[0] = _side_need(s, rule, p.leverage, value, p.qty - lots, money_scale(value, lots) - sold - cost, exceeded)
+    else:
+        same = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots, bought - money_scale(value, p.buy_lots), &ignored)
+        opposite = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots, money_scale(value, p.sell_lots) - sold, &other)
+        lots += p.buy_lots
+        need_with[0] = _side_need(s, rule, p.leverage, value, p.qty + lots, bought + cost - money_scale(value, lots), exceeded)
+    need[0] = money_max(same, opposite)
+    need_with[0] = money_max(need_with[0], opposite)
+    exceeded[0] = exceeded[0] or other
 
 
-cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) noexcept nogil:
-    cdef int64_t leverage = chosen if chosen else s.market_rules[market].leverage_default
-    cdef int64_t cap = margin_bracket(s, market, notional).leverage_max
-    return div_ceil(notional, leverage if leverage < cap else cap)
+cdef inline money_t _side_need(
+    State* s, const MarketRule* rule, int64_t chosen, money_t value, int64_t lots, money_t beyond, bint* exceeded
+) noexcept nogil:
+    """A side's requirement with all its orders filled: notional / min(chosen leverage, bracket cap) rounded up, plus what those
+    fills would lose at once, their cost beyond the mark.
+    """
+    cdef money_t notional = money_abs(money_scale(value, lots))
+    cdef const Bracket* row = _bracket(s, rule, notional)
+    cdef int64_t leverage = chosen if chosen else rule.leverage_default
+    exceeded[0] = notional > row.notional_max
+    return div_ceil(notional, leverage if leverage < row.leverage_max else row.leverage_max) + money_max(0, beyond)
 
 
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:
-    return margin_requirements_beside(s, account, -1)
+    return requirements_beside(s, account, -1)
 
 
-cdef money_t margin_requirements_beside(State* s, uint32_t account, int market) noexcept nogil:
+cdef money_t requirements_beside(State* s, uint32_t account, int market) noexcept nogil:
     """Those of all markets but one."""
     cdef money_t total = 0
     cdef bint exceeded
@@ -250,7 +244,7 @@ cdef int margin_may_withdraw(State* s, uint32_t account, int market) noexcept no
     return WHY_NONE
 
 
-cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil:
+cdef int strictest_of(State* s, uint32_t account, int action, int market) noexcept nogil:
     """The strictest grade's permit over the account's positions, its collateral, and the market of an order."""
     cdef int strictest = PERMIT_ALLOW
     cdef int i, permit
