@@ -61,3 +61,16 @@ cdef inline void book_expect_neighbours(const State* s, int32_t place) noexcept 
     block_expect(&s.orders[order.prev])
     block_expect(&s.orders[order.account_next])
     block_expect(&s.orders[order.account_prev])
+
+
+cdef inline void book_expect_fill(const State* s, int32_t place) noexcept nogil:
+    """What a fill of an order touches beside the order: its slot, its account, its neighbours."""
+    cdef const Order* order = &s.orders[place]
+    cdef size_t position = <size_t>order.account * s.markets + order.market
+    book_expect_id(s, order.order_id)
+    block_expect(&s.accounts[order.account])
+    block_expect(&s.positions[position])
+    block_expect(<const char*>&s.positions[position] + 64)
+    if s.clears:
+        block_expect(&s.balances[<size_t>order.account * s.assets])
+    book_expect_neighbours(s, place)

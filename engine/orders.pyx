@@ -5,7 +5,7 @@ The same steps as specs/model/orders.py.
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from engine.accounts cimport is_user
-from engine.book cimport book_after, book_best, book_cut, book_find, book_reduce, book_remove, book_rest, book_withhold
+from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reduce, book_remove, book_rest, book_withhold
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
     margin_free, margin_given, margin_grade_permit, margin_needs, margin_requirements, margin_requirements_beside, margin_spare_equity, margin_state_permit,
@@ -564,6 +564,7 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
         if not place or not order_reaches(s, t.side, limit, s.orders[place].price):
             break
         maker = &s.orders[place]
+        book_expect_fill(s, maker.next)
         if mode != SELF_ALLOW and _same(s, maker, t.account, stage):
             m.left = _prevent(s, mode, t, place, m.left, stage)
             if mode == SELF_CANCEL_TAKER or mode == SELF_CANCEL_BOTH:
