@@ -2,12 +2,17 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from engine.money cimport money_t
-from engine.records cimport Event
+from engine.records cimport USERS_FROM, Event
 from engine.state cimport Evaluation, State
 
-cdef bint is_user(State* s, uint64_t account) noexcept nogil
 cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount) noexcept nogil
 cdef int accounts_transfer(State* s, const Event* e) noexcept nogil
 cdef int accounts_mode(State* s, const Event* e) noexcept nogil
 cdef int accounts_auto_add_set(State* s, const Event* e) noexcept nogil
 cdef bint accounts_auto_add(State* s, uint32_t account, const Evaluation* e) noexcept nogil  # whether margin came from the parent
+
+
+# Inline: asked of every order.
+
+cdef inline bint is_user(State* s, uint64_t account) noexcept nogil:
+    return USERS_FROM <= account < <uint64_t>s.accounts_high and s.accounts[account].opened

@@ -13,10 +13,6 @@ from engine.records cimport (
 from engine.state cimport Evaluation, Position, State, emit, touch
 
 
-cdef bint is_user(State* s, uint64_t account) noexcept nogil:
-    return USERS_FROM <= account < <uint64_t>s.accounts_high and s.accounts[account].opened
-
-
 cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
     """A withdrawal or a transfer leaves the wallet at or above 0 and equity at or above initial margin."""
     cdef money_t* balance = &s.balances[<size_t>account * s.assets + asset]

