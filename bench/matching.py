@@ -3,11 +3,11 @@
     python -m bench.matching --stream FILE.npy [--tools DIR] [--model-messages N] [--peers-messages N] [--json]
 
 FILE.npy is int64[N, 6]: op (0 limit, 1 cancel, 2 marketable), order id, account, side (0 buy, 1 sell), price in ticks, lots.
-`hash` is over the fills, in order: h = h * 1000003 + (maker * 31 + taker) * 1009 + price * 131 + lots, mod 2^64; where a run has a
-hash it must be the others', and so must the number of trades. Times are CPU time of one process, best of so many runs.
+`hash` is over the fills, in order: h = h * 1000003 + (maker * 31 + taker) * 1009 + price * 131 + lots, mod 2^64; where a run has
+one it must be the others', and so must the number of trades. Times are CPU time of one process, best of so many runs.
 
-    book           the engine as a matching engine alone (clearing: none): 64-byte events in, one outcome an accepted, cancelled or
-                   rejected order and a fill, all kept; ids are scrambled over 63 bits; room for the outcomes is reserved before
+    book           the engine as a matching engine alone (clearing: none): 64-byte events in, one outcome an accepted, cancelled
+                   or rejected order and a fill, all kept; ids scrambled over 63 bits; room for the outcomes reserved before
     book-dropped   the same, outcomes written and not kept
     book-cold      the same, kept in memory that grows while it runs
     cascade        the whole exchange: initial margin with open orders, fees, ledger, outcomes; accounts too rich to be refused
@@ -258,11 +258,11 @@ def other_books(stream: np.ndarray, count: int, timeout_s: float) -> list[Run]:
 
 
 def bytes_per_order() -> dict[str, float]:
-    """Return the memory of a resting order: its place in the pool, its slots of the id map, at least half empty, and its level."""
+    """Return the memory of a resting order: its place in the pool, its slots of the id map, half empty when full, its level."""
     from engine.probe import SIZES
 
-    levels = SIZES["Page"] / SIZES["page_ticks"]
-    return {"order": SIZES["Order"], "id_map": SIZES["map_slot"] * SIZES["map_slots_per_order"], "a_level_at_least": round(levels, 1)}
+    slots = SIZES["map_slot"] * SIZES["map_slots_per_order"]
+    return {"order": SIZES["Order"], "id_map": slots, "level_of_a_full_page": round(SIZES["Page"] / SIZES["page_ticks"], 1)}
 
 
 def measure(stream: np.ndarray, tools: Path, model_messages: int, peers_messages: int, timeout_s: float, repeats: int) -> dict:

@@ -1,9 +1,10 @@
-"""A microscope for tests: the money kernels and the payment of funding, callable from Python. Nothing of the engine uses it."""
+"""A microscope for tests and benches: the money kernels, the payment of funding, sizes, callable from Python. Nothing of the engine uses it."""
 from libc.stdint cimport int64_t, uint64_t
 
 from engine cimport money
 from engine.funding cimport funding_paid as _funding_paid
 from engine.money cimport money_t
+from engine.state cimport PAGE_TICKS, Order, Page, Slot
 
 
 def div_floor(money_t a, money_t b):
@@ -49,3 +50,12 @@ def split(money_t a):
 def join(uint64_t lo, int64_t hi):
     """The money of two halves."""
     return money.money_join(lo, hi)
+
+
+SIZES = {  # bytes of what a resting order takes; the id map has at least two slots an order
+    "Order": sizeof(Order),
+    "map_slot": sizeof(Slot),
+    "map_slots_per_order": 2,
+    "Page": sizeof(Page),
+    "page_ticks": int(PAGE_TICKS),
+}
