@@ -11,7 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
-from engine.money cimport money_mul, money_t, must, tick_of
+from engine.money cimport money_mul, must, tick_of
 from engine.records cimport PLANTED, SIDE_BUY
 from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Level, Order, Page, Position, State
 
@@ -270,10 +270,9 @@ cdef void account_append(State* s, int32_t place) noexcept nogil:
 cdef void _reserve(State* s, Order* order, int64_t lots) noexcept nogil:
     """Add lots (signed) of an open order to its account's reservation."""
     cdef Position* position = &s.positions[<size_t>order.account * s.markets + order.market]
-    cdef int64_t* all_lots = &position.buy_lots if order.side == SIDE_BUY else &position.sell_lots
-    cdef money_t* priced = &position.buy_priced if order.side == SIDE_BUY else &position.sell_priced
-    all_lots[0] += lots
-    priced[0] += money_mul(lots, order.price)
+    cdef int sells = order.side != SIDE_BUY
+    (&position.buy_lots)[sells] += lots
+    (&position.buy_priced)[sells] += money_mul(lots, order.price)
 
 
 cdef void account_unlink(State* s, int32_t place) noexcept nogil:

@@ -33,11 +33,18 @@ cdef int _by_number(const void* left, const void* right) noexcept nogil:
 
 
 cdef void sort_numbers(uint32_t* numbers, int count) noexcept nogil:
-    """Sort ascending. A fill touches two accounts: a call of qsort for them costs 60 instructions, twice as many as the rest."""
-    if count > 2:
+    """Sort ascending. An order touches two accounts or three: by insertion that costs a quarter of a call of qsort."""
+    cdef int i, at
+    cdef uint32_t number
+    if count > 16:
         qsort(numbers, count, sizeof(uint32_t), _by_number)
-    elif count == 2 and numbers[0] > numbers[1]:
-        numbers[0], numbers[1] = numbers[1], numbers[0]
+        return
+    for i in range(1, count):
+        number, at = numbers[i], i
+        while at and numbers[at - 1] > number:
+            numbers[at] = numbers[at - 1]
+            at -= 1
+        numbers[at] = number
 
 
 cdef int bounds_scan(State* s) noexcept nogil:

@@ -279,7 +279,7 @@ cdef int _scan(State* s, bint changed) noexcept nogil:
 cdef void _cascade(State* s) noexcept nogil:
     cdef int count, i
     cdef bint changed
-    if not (s.due_index or s.due_mark or s.due_state or s.touched_count or s.waiting):
+    if not s.due_index | s.due_mark | <uint64_t>s.due_state | <uint64_t>s.touched_count | <uint64_t>s.waiting:
         return  # most events: nobody to look at
     while True:
         changed = _publish(s)

@@ -1,7 +1,7 @@
 """Margin kernels over the rule rows. Requirements are rounded up, collateral is rounded down."""
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor
+from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t, money_turn, muldiv_ceil, muldiv_floor
 from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
 from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Position, Published, State
 
@@ -63,22 +63,22 @@ cdef void margin_needs(
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef money_t value = s.marks[market].value
-    cdef money_t buy_loss = money_max(0, money_scale(p.buy_priced, rule.multiplier) - money_scale(value, p.buy_lots))
-    cdef money_t sell_loss = money_max(0, money_scale(value, p.sell_lots) - money_scale(p.sell_priced, rule.multiplier))
+    cdef int sells = side == SIDE_SELL
+    cdef int64_t held = -p.qty if sells else p.qty
+    cdef int64_t near = (&p.buy_lots)[sells]
+    cdef int64_t far = (&p.buy_lots)[1 - sells]
+    cdef money_t near_cost = money_scale((&p.buy_priced)[sells], rule.multiplier)
+    cdef money_t far_cost = money_scale((&p.buy_priced)[1 - sells], rule.multiplier)
+    cdef money_t near_loss = money_max(0, money_turn(near_cost - money_scale(value, near), sells))
+    cdef money_t far_loss = money_max(0, money_turn(money_scale(value, far) - far_cost, sells))
     cdef bint ignored, other
-    cdef money_t same, opposite
-    if side == SIDE_SELL:
-        same = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots, sell_loss, &ignored)
-        opposite = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots, buy_loss, &other)
-        sell_loss += money_max(0, money_scale(value, lots) - cost)
-        need_with[0] = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots - lots, sell_loss, exceeded)
-    else:
-        same = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots, buy_loss, &ignored)
-        opposite = _side_need(s, rule, p.leverage, value, p.qty - p.sell_lots, sell_loss, &other)
-        buy_loss += money_max(0, cost - money_scale(value, lots))
-        need_with[0] = _side_need(s, rule, p.leverage, value, p.qty + p.buy_lots + lots, buy_loss, exceeded)
+    cdef money_t same = _side_need(s, rule, p.leverage, value, held + near, near_loss, &ignored)
+    cdef money_t opposite = _side_need(s, rule, p.leverage, value, held - far, far_loss, &other)
+    cdef money_t added
+    near_loss += money_max(0, money_turn(cost - money_scale(value, lots), sells))
+    added = _side_need(s, rule, p.leverage, value, held + near + lots, near_loss, exceeded)
     need[0] = money_max(same, opposite)
-    need_with[0] = money_max(need_with[0], opposite)
+    need_with[0] = money_max(added, opposite)
     exceeded[0] = exceeded[0] or other
 
 

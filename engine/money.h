@@ -24,6 +24,8 @@ static inline void must(int holds, const char *what) {
 
 static inline money_t money_mul(int64_t a, int64_t b) { return (money_t)a * b; }
 static inline money_t money_scale(money_t a, int64_t b) { return (int64_t)a == a ? (money_t)(int64_t)a * b : a * b; }
+/* -a where `turned`, without a branch */
+static inline money_t money_turn(money_t a, int turned) { return (a ^ -(money_t)turned) + turned; }
 static inline money_t money_abs(money_t a) { return a < 0 ? -a : a; }
 static inline money_t money_max(money_t a, money_t b) { return a > b ? a : b; }
 static inline money_t money_min(money_t a, money_t b) { return a < b ? a : b; }

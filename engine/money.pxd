@@ -10,6 +10,7 @@ cdef extern from "money.h" nogil:
     void must(bint holds, const char* what)
     money_t money_mul(int64_t a, int64_t b)
     money_t money_scale(money_t a, int64_t b)  # a * b, 128 bits
+    money_t money_turn(money_t a, bint turned)  # -a where turned
     money_t money_abs(money_t a)
     money_t money_max(money_t a, money_t b)
     money_t money_min(money_t a, money_t b)

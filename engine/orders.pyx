@@ -50,7 +50,7 @@ cdef inline int64_t _positive(int64_t x) noexcept nogil:
 
 
 cdef inline bint _rests(int tif) noexcept nogil:
-    return tif == TIF_GTC or tif == TIF_GTD or tif == TIF_POST_ONLY or tif == TIF_POST_REPRICE
+    return (1 << TIF_GTC | 1 << TIF_GTD | 1 << TIF_POST_ONLY | 1 << TIF_POST_REPRICE) >> tif & 1  # 0 <= tif < 32
 
 
 cdef inline int _opposite(int side) noexcept nogil:
@@ -702,7 +702,7 @@ cdef void order_traded(State* s, int market, int64_t price) noexcept nogil:
 
 cdef bint _closes(const Position* p, int side, int64_t qty, bint reduce_only) noexcept nogil:
     """An order can do nothing but close, whatever fills first: with what rests on its side, or reduce-only."""
-    cdef int64_t resting = 0 if reduce_only else p.buy_lots if side == SIDE_BUY else p.sell_lots
+    cdef int64_t resting = 0 if reduce_only else (&p.buy_lots)[<int>(side != SIDE_BUY)]
     return qty + resting <= _closable(p.qty, side)
 
 

@@ -184,10 +184,10 @@ cdef struct Account:
 cdef struct Position:
     money_t entry  # value paid for what is open
     money_t buy_priced  # sum of lots * price of open buy orders
-    money_t sell_priced
+    money_t sell_priced  # behind that of the other side, as an index then takes the place of a branch: sides come at random
     int64_t qty  # lots, long positive
     int64_t buy_lots
-    int64_t sell_lots
+    int64_t sell_lots  # as sell_priced
     int64_t leverage  # 0: not chosen
 
 cdef struct Order:  # 64 bytes, one cache line
