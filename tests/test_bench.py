@@ -24,7 +24,7 @@ RATIOS = {"book_vs_limit_hash", "cascade_vs_limit_direct", "batch_vs_refbook", "
 
 
 def stream(count: int, seed: int = 1) -> np.ndarray:
-    """Return a small stream: limit orders around 1,000 ticks, cancels of live ones, takers that fill whole from the first order."""
+    """Return a small stream: limit orders around 1,000 ticks, cancels of live ones, takers that fill from the first order."""
     dice, rows, live = random.Random(seed), [], {}
     below = lambda n: dice.getrandbits(32) % n  # noqa: E731
     for number in range(count):
