@@ -12,7 +12,8 @@ import random
 import numpy as np
 import pytest
 
-from fuzz.strategies import pack
+from fuzz.strategies import KINDS, Decoded, TapeMaker, pack
+from fuzz.strategies import START_NS as TAPE_START
 from fuzz.twin import Lockstep
 from specs import units
 from specs.scene import outcomes_of
@@ -581,3 +582,40 @@ def test_drained_nothing_stays_reserved(twin):
     )
     state = exchange.state()
     assert not state["orders"] and not state["reserved"] and not [row for row in state["timers"] if row[0] == 5]
+
+
+EVERYTHING = {
+    "fees": FEES | {"liquidation_ppm": 10_000},
+    "self_trade": {"mode": "decrement", "by": "owner"},
+    "band": {"kind": "percent", "up_ppm": 60_000, "down_ppm": 60_000, "policy": "clip"},
+    "limit_up_down": {"ppm": 50_000, "pause_ns": 2 * units.NS, "resume": "auction", "auction_ns": 2 * units.NS},
+    "limits": {"qty_max": 200, "notional_max": 9_000, "position_max": 400, "open_interest_max": 900},
+    "market_bound_ticks": 60,
+}
+
+
+def test_all_kinds_states_and_modes_at_once():
+    """One market with every row, no step switched off: the twins agree under every law, and each kind of outcome comes about."""
+    venue = small_venue(
+        market=EVERYTHING,
+        limits={"fills_kept": 50, "accounts_max": 96},
+        sources=[{"name": name, "price_decimals": 2} for name in ("coin", "coin2", "usd", "usd2", "ratio")],
+        assets=[{"name": name, "decimals": 4} for name in ("USDT", "USD", "COIN")],
+    )
+    seen, kinds = set(), set()
+    for seed in range(3):
+        dice = random.Random(seed)
+        maker = TapeMaker(Decoded(dice.getrandbits(8 * 4_000).to_bytes(4_000, "little")), venue, 6, KINDS)
+        maker.prologue()
+        while len(maker.rows) < 500:
+            maker.step()
+        lockstep = Lockstep(venue, TAPE_START)
+        lockstep.run(maker.events(), laws=True)
+        seen |= {OutcomeKind(kind) for kind in lockstep.right.outcomes()["kind"]}
+        kinds |= {EventKind(kind) for kind in maker.events()["kind"] if kind in EventKind._value2member_map_}
+    assert kinds == set(EventKind)
+    of_orders = {
+        OutcomeKind[name]
+        for name in "REJECT ACCEPTED FILL CANCELLED WAITING TRIGGERED AMENDED REFRESHED BUSTED UNCROSSED STATE_SET".split()
+    }
+    assert of_orders <= seen
