@@ -1044,10 +1044,8 @@ class Case:
 # ---- the two sources
 
 
-@st.composite
-def small_cases(draw) -> Case:
-    """A small venue and up to 30 events, drawn field by field."""
-    choices = Drawn(draw)
+def small_case(choices: Choices) -> Case:
+    """Return a small venue and up to 30 events: a trade, a crash that hurts and one that ruins, then whatever comes."""
     venue = make_venue(choices)
     maker = TapeMaker(choices, venue, accounts=(3, 3, 3, 2)[choices.below(4)], weights=_swarm(choices, SMALL))
     maker.prologue()
@@ -1068,6 +1066,19 @@ def small_cases(draw) -> Case:
     while len(maker.rows) < length:
         maker.step()
     return Case(venue, maker.events()[:length], tuple(make_seams(choices, venue)))
+
+
+@st.composite
+def small_cases(draw) -> Case:
+    """A small case, drawn field by field."""
+    return small_case(Drawn(draw))
+
+
+def small_sample(cases: int, seed: int = 1, bytes_each: int = 600) -> Iterator[Case]:
+    """Yield small cases from integer arithmetic on a seed: what Hypothesis draws depends on what else is imported."""
+    dice = random.Random(seed)
+    for _ in range(cases):
+        yield small_case(Decoded(dice.getrandbits(8 * bytes_each).to_bytes(bytes_each, "little")))
 
 
 def decode(data: bytes, kinds: dict[str, int] = KINDS) -> Case:
