@@ -35,7 +35,7 @@ from tests.twins import START_NS, small_venue, stages, tape
 SEEDS = (1, 2, 3, 4, 5)
 NEWS = (0.0393, 0.0519, 0.0648)  # what the news alone takes off BTC, ETH and the alt
 pytestmark = pytest.mark.long
-GOLDEN = "614172a32908d31113ef1c41c4bfd21f"
+GOLDEN = "491d5bcfe1e48a92397483a3db262cb7"
 HELD, TRUE, RECORDED = "binance-spot:USDEUSDT", "uniswap-v3:USDEUSDT", "recorded:USDEUSDT"
 
 
