@@ -1,12 +1,12 @@
 """Paged price ladder, intrusive order queues, order pool, id map, heap of expiries. See book.pyx."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from engine.state cimport Order, State, block_expect
+from engine.state cimport Order, Slot, State, block_expect
 
 cdef int32_t book_after(State* s, int market, int side, int64_t price) noexcept nogil  # first order of the next level; 0: none
 cdef bint book_mid(State* s, int market, int64_t* price) noexcept nogil  # False: a side is empty
 cdef int32_t book_take_place(State* s) noexcept nogil
-cdef int32_t book_rest(State* s, const Order* draft) noexcept nogil
+cdef void book_rest(State* s, int32_t place) noexcept nogil
 cdef bint book_reduce(State* s, int32_t place, int64_t lots) noexcept nogil  # True: it shows more now, at the back
 cdef void book_cut(State* s, int32_t place, int64_t lots) noexcept nogil
 cdef void book_withhold(State* s, int32_t place, bint back) noexcept nogil
@@ -47,7 +47,9 @@ cdef inline int32_t book_find(const State* s, uint64_t order_id) noexcept nogil:
 # Of an event that a batch will come to: see exchange.pyx.
 
 cdef inline void book_expect_id(const State* s, uint64_t order_id) noexcept nogil:
-    block_expect(&s.map[map_home(s, order_id)])
+    cdef const Slot* slot = &s.map[map_home(s, order_id)]
+    block_expect(slot)
+    block_expect(slot + 1)
 
 
 cdef inline int32_t book_peek(const State* s, uint64_t order_id) noexcept nogil:

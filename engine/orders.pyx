@@ -6,7 +6,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_
 
 from engine.accounts cimport is_user
 from engine.bands cimport bands_judge, bands_limits, bands_narrow
-from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reduce, book_remove, book_rest, book_withhold
+from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reduce, book_remove, book_rest, book_take_place, book_withhold
 from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
@@ -232,6 +232,8 @@ cdef int order_post(State* s, Ticket* t) noexcept nogil:
 cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) noexcept nogil:
     """Match an accepted order, then let what is left of it rest or go."""
     cdef int32_t opposite = book_best(s, t.market, _opposite(t.side))
+    cdef int32_t place
+    cdef Order* order
     cdef Matched m
     m.left, m.stopped = t.qty, WHY_NONE
     if opposite and order_reaches(s, t.side, limit, s.orders[opposite].price):
@@ -239,11 +241,15 @@ cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) n
     if not m.left:
         return
     if _rests(t.tif) and not m.stopped and not t.clipped:
-        draft.expiry_ns, draft.display, draft.tif = t.expiry_ns, <uint32_t>t.display, t.tif
-        draft.flags = (ORDER_REDUCE_ONLY if t.reduce_only else 0) | t.self_trade * ORDER_SELF_TRADE
-        draft.shown = <uint32_t>(m.left if not t.display or m.left < <int64_t>t.display else <int64_t>t.display)
-        draft.hidden = <uint32_t>(m.left - draft.shown)
-        book_rest(s, draft)
+        # In place: a draft read back in wider pieces than it was written in waits for those stores (2 ns).
+        place = book_take_place(s)
+        order = &s.orders[place]
+        order.order_id, order.price, order.account, order.market, order.side = t.order_id, t.price, t.account, t.market, t.side
+        order.expiry_ns, order.display, order.tif = t.expiry_ns, <uint32_t>t.display, t.tif
+        order.flags = (ORDER_REDUCE_ONLY if t.reduce_only else 0) | t.self_trade * ORDER_SELF_TRADE
+        order.shown = <uint32_t>(m.left if not t.display or m.left < <int64_t>t.display else <int64_t>t.display)
+        order.hidden = <uint32_t>(m.left - order.shown)
+        book_rest(s, place)
         s.reduce_only_seen = s.reduce_only_seen or t.reduce_only
     else:
         o = order_say(s, OUT_CANCELLED, draft, m.left)
