@@ -72,7 +72,9 @@ cdef void _follow(Trigger* trigger, int side, int64_t price) noexcept nogil:
 
 
 cdef void stops_follow_last(State* s, int market) noexcept nogil:
+    """Let trailing orders follow a trade. The list is looked at again even if the last price ends where it was."""
     cdef int32_t place = s.watches[market].head
+    s.watches[market].again = place != 0
     while place:
         if s.triggers[place].by == <int>BY_LAST:
             _follow(&s.triggers[place], s.orders[place].side, s.marks[market].last_price)
