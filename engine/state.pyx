@@ -337,7 +337,8 @@ cdef int state_load(State* s, bytes blob) except -1:
     memcpy(s.seam_rows, data + at, s.seams * sizeof(SeamRow))
     at += s.seams * sizeof(SeamRow)
     for memory, size in _blocks(s):
-        memcpy(<void*><size_t>memory, data + at, size)
+        if size:  # an array that was never taken has no address
+            memcpy(<void*><size_t>memory, data + at, size)
         at += size
     for i in range(<int32_t>s.accounts_high):
         s.accounts[i].watched = 0  # bounds are made again, they are no part of the state
