@@ -12,7 +12,7 @@ import pytest
 from fuzz.twin import Lockstep, restore, start
 from specs import laws
 from specs.scene import outcomes_of
-from specs.tape import OutcomeKind, Seam, SeamKind
+from specs.tape import OutcomeKind, Reason, Seam, SeamKind
 from tests import twins
 from tests.twins import START_NS, index, seam_row, small_venue, stages, tape, twin, vectors  # noqa: F401
 
@@ -429,7 +429,7 @@ def test_refused_at_the_gate_and_nothing_changed(event, reason):
     for which in ("model", "engine"):
         said = start(which, small_venue(), START_NS)
         said.run(events)
-        assert [o.reason for o in outcomes_of(said.outcomes().tobytes())][-1] == laws.Reason[reason]
+        assert [o.reason for o in outcomes_of(said.outcomes().tobytes())][-1] == Reason[reason]
         laws.reject_is_clock(lambda: start(which, small_venue(), START_NS), events)  # noqa: B023
 
 
@@ -895,7 +895,7 @@ def test_deleveraging_cancels_what_waits_in_that_market(twin):
         """,
     )
     told = [o for o in outcomes_of(exchange.outcomes().tobytes()) if o.kind == OutcomeKind.CANCELLED]
-    assert [(o.ref_id, laws.Reason(o.reason).name) for o in told] == [(4, "DELEVERAGED")] and not exchange.state()["waiting"]
+    assert [(o.ref_id, Reason(o.reason).name) for o in told] == [(4, "DELEVERAGED")] and not exchange.state()["waiting"]
 
 
 def test_a_position_does_not_change_its_account_while_an_order_waits_for_it(twin):
