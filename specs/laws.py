@@ -56,6 +56,7 @@ import numpy as np
 
 from specs import rules, units
 from specs.errors import LawBroken
+from specs.lawbook import Breaches, stops
 from specs.model.bands import beyond
 from specs.model.exchange import PUBLISH, RESUME, STALE
 from specs.model.margin import Haircut
@@ -83,12 +84,7 @@ from specs.tape import (
     Status,
     Tif,
 )
-from specs.waiting import WAITS, waiting_orders_fire
-
-Breaches = Iterator[str]
-
-
-# ---- the laws
+from specs.waiting import WAITS
 
 
 def lots_sum_to_zero(case: Case) -> Breaches:
@@ -867,7 +863,10 @@ def _bounds_are_told(case: Case) -> Breaches:
         yield f"the cascade stopped after round {number} with accounts {_due(case.end, touched)} to liquidate, no BOUND says so"
 
 
-_MOVE_VALUE = {OutcomeKind.FILL, OutcomeKind.BUSTED, OutcomeKind.TAKEOVER} | {
+_MOVE_VALUE = {
+    OutcomeKind.FILL,
+    OutcomeKind.BUSTED,
+    OutcomeKind.TAKEOVER,
     OutcomeKind.ADL,
     OutcomeKind.MOVED,
     OutcomeKind.CONVERT,
@@ -1623,9 +1622,6 @@ def _taken_away(case: Case, scene: Scene, o: Outcome, told: Outcome) -> Breaches
             yield f"{what} on the side that leaves nothing over"
 
 
-# ---- laws of whole runs
-
-
 def _tables(exchange) -> tuple[str, Tables]:
     return exchange.digest(), exchange.state()
 
@@ -1703,9 +1699,6 @@ def gains_equal_losses(
     return {key: money for key, money in sorted(gains.items()) if money}
 
 
-# ---- the table
-
-
 @dataclass(frozen=True)
 class Law:
     """`check` yields a sentence for each breach; a law of whole runs has none but a function above. `unless`: what lifts it."""
@@ -1749,7 +1742,7 @@ LAWS: dict[str, Law] = {
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
         Law("L24", "an order does what its kind says", orders_keep_their_kind),
         Law("L25", "nobody trades with himself where it is forbidden", nobody_trades_with_himself),
-        Law("L26", "waiting orders fire when, and only when, they must; in order of entry", waiting_orders_fire),
+        Law("L26", "waiting orders fire when, and only when, they must; in order of entry", stops.waiting_orders_fire),
         Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands_and_limits_hold),
         Law("L28", "an auction trades at one price that trades most and leaves least", auctions_trade_at_one_price),
     )
