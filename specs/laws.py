@@ -48,7 +48,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,7 +55,10 @@ import numpy as np
 
 from specs import rules, units
 from specs.errors import LawBroken
-from specs.lawbook import Breaches, stops
+from specs.lawbook import Breaches, book, ledger, orders, stops
+from specs.lawbook.book import fee_ppm
+from specs.lawbook.collateral import sold_in
+from specs.lawbook.orders import at_market, is_sent, without
 from specs.model.bands import beyond
 from specs.model.exchange import PUBLISH, RESUME, STALE
 from specs.model.margin import Haircut
@@ -78,7 +80,6 @@ from specs.tape import (
     Permit,
     Reason,
     Seam,
-    SelfTrade,
     Side,
     Stage,
     Status,
@@ -87,143 +88,10 @@ from specs.tape import (
 from specs.waiting import WAITS
 
 
-def lots_sum_to_zero(case: Case) -> Breaches:
-    total = Counter()
-    for _, market, _, lots, _ in case.after["positions"]:
-        total[market] += lots
-    for market, lots in total.items():
-        if lots:
-            yield f"the lots of market {market} sum to {lots}"
-
-
-def chart_sums_to_zero(case: Case) -> Breaches:
-    total = Counter()
-    for _, asset, money in case.after["balances"]:
-        total[asset] += money
-    for asset, money in total.items():
-        if money:
-            yield f"the balances of asset {asset} sum to {money}"
-    for key in {**case.end.balance, **case.final.balance}:
-        told, is_now = case.end.balance[key], case.final.balance[key]
-        if told != is_now:
-            yield f"account {key[0]} holds {is_now} of asset {key[1]}, the flows say {told}"
-
-
-def book_is_not_crossed(case: Case) -> Breaches:
-    best: dict[tuple[int, int], int] = {}
-    for market, side, price, *_ in case.after["orders"]:
-        better = max if side == Side.BUY else min
-        best[market, side] = better(price, best.get((market, side), price))
-    for market, state in case.after["states"]:
-        if state == MarketState.AUCTION:
-            continue
-        bid, ask = best.get((market, Side.BUY)), best.get((market, Side.SELL))
-        if bid is not None and ask is not None and bid >= ask:
-            yield f"market {market} rests at bid {bid} and ask {ask}"
-
-
-def price_then_time(case: Case) -> Breaches:
-    for scene, o in case.walk():
-        if o.kind == OutcomeKind.FILL:
-            first = scene.first(o.market, Side.SELL if o.side == Side.BUY else Side.BUY)
-            if o.other_id != first:
-                yield f"order {o.other_id} of market {o.market} traded, order {first} was first"
-            if o.market in scene.auctions and o.ref_id != (first := scene.first(o.market, o.side)):
-                yield f"order {o.ref_id} of market {o.market} traded in an auction, order {first} was first"
-    told = {(*at, place): order_id for at, queue in case.end.queues.items() for place, order_id in enumerate(queue)}
-    queued = {tuple(row[:4]): row[4] for row in case.after["orders"]}
-    for at in sorted({**told, **queued}):
-        if told.get(at) != queued.get(at):
-            yield f"(market, side, price, place) {at} is held by order {queued.get(at)}, in order of arrival by {told.get(at)}"
-
-
-def fills_within_limits(case: Case) -> Breaches:
-    limits: dict[int, int] = {}  # of liquidation slices and MARKET orders, as they stood when they began
-    for scene, o in case.walk():
-        if o.kind == OutcomeKind.ACCEPTED:
-            limits.pop(o.ref_id, None)
-            if _at_market(case, scene, o):
-                limits[o.ref_id] = scene.market_limit(o.market, o.side)
-        if o.kind != OutcomeKind.FILL:
-            continue
-        maker, taker = scene.orders.get(o.other_id), scene.orders.get(o.ref_id)
-        if maker is None or (maker.account, maker.market) != (o.other, o.market) or maker.side == o.side:
-            yield f"fill against order {o.other_id}, which does not rest there"
-            continue
-        if o.price != maker.price and o.market not in scene.auctions:
-            yield f"fill at {o.price}, the maker {o.other_id} asks for {maker.price}"
-        if not 0 < o.qty <= maker.shown:
-            yield f"fill of {o.qty} lots, the maker {o.other_id} shows {maker.shown}"
-        if o.market in case.book.spot and case.book.clears:
-            yield from _delivers(case, scene, o)
-        if o.stage == Stage.BOOK:
-            limit = limits.setdefault(o.ref_id, scene.slice_limit(o.account, o.market, o.side))
-        elif o.stage == Stage.CONVERT:
-            limit = limits.get(o.ref_id) or limits.setdefault(o.ref_id, scene.sale(o.account, _sold_in(case, o.market))[1])
-        elif taker is None:
-            yield f"fill of order {o.ref_id}, which was never accepted"
-            continue
-        else:
-            if o.qty > taker.qty:
-                yield f"fill of {o.qty} lots, the taker {o.ref_id} wants {taker.qty}"
-            limit = limits.get(o.ref_id, taker.price)
-            if o.market in scene.auctions:
-                yield from _both_rest(scene, o)
-        if o.price > limit if o.side == Side.BUY else o.price < limit:
-            yield f"fill at {o.price}, beyond the taker's limit {limit}"
-
-
-def _both_rest(scene: Scene, o: Outcome) -> Breaches:
-    """A fill of an auction is between two orders at rest, at no worse price than either asks for, and of what both show."""
-    buy, sell = scene.orders[o.ref_id], scene.orders[o.other_id]
-    if (buy.account, buy.market, buy.side, o.side) != (o.account, o.market, Side.BUY, Side.BUY):
-        yield f"fill of order {o.ref_id} in an auction, where account {o.account} does not buy with it"
-    if o.price < sell.price:
-        yield f"fill at {o.price} in an auction, order {o.other_id} asks for {sell.price}"
-    if o.qty > buy.shown:
-        yield f"fill of {o.qty} lots in an auction, order {o.ref_id} shows {buy.shown}"
-
-
-def _delivers(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """Both sides of a spot fill have what they give, fees included."""
-    fees = case.book.venue.markets[o.market].fees
-    taker_ppm = 0 if o.stage else _taker_ppm(case, scene, o)
-    other_side = Side.SELL if o.side == Side.BUY else Side.BUY
-    for who, side, ppm in ((o.account, o.side, taker_ppm), (o.other, other_side, fees.maker_ppm)):
-        asset, amount = scene.gives(o.market, side, o.qty, o.price, ppm)
-        if scene.wallet(who, asset) < amount:
-            yield f"account {who} gives {amount} of asset {asset} in a spot market and has {scene.wallet(who, asset)}"
-
-
-def _taker_ppm(case: Case, scene: Scene, o: Outcome) -> int:
-    """Return the rate of the fee in a fill of two orders: the taker's; in an auction nobody takes, and the buyer makes too."""
-    fees = case.book.venue.markets[o.market].fees
-    return fees.maker_ppm if o.market in scene.auctions else fees.taker_ppm
-
-
-def _sold_in(case: Case, market: int) -> Haircut:
-    """Return the collateral row that is sold in a spot market."""
-    return next(haircut for haircut in case.book.haircuts if haircut.market == market)
-
-
-def _is_sent(o: Outcome) -> bool:
-    """Return whether an outcome tells of an order that passed the gate: a new one, or one that gave up its place."""
-    return o.kind == OutcomeKind.ACCEPTED or (o.kind == OutcomeKind.AMENDED and bool(o.other_id))
-
-
-@contextmanager
-def _without(scene: Scene, order_id: int) -> Iterator[None]:
-    """Judge as if an order were gone: the one that an amendment replaces."""
-    order = scene.orders.pop(order_id, None)
-    yield
-    if order is not None:
-        scene.orders[order_id] = order
-
-
 def opened_with_margin(case: Case) -> Breaches:
     for scene, o in case.walk():
-        if _is_sent(o) and case.book.clears:
-            with _without(scene, o.ref_id):
+        if is_sent(o) and case.book.clears:
+            with without(scene, o.ref_id):
                 yield from _order_with_margin(case, scene, o)
         elif o.kind == OutcomeKind.LEVERAGE_SET:
             need = scene.requirement(o.account, o.market)
@@ -275,22 +143,16 @@ def _moved_with_margin(case: Case) -> Breaches:
             yield f"a switch leaves account {who} with equity {equity}, it needs {needs}"
 
 
-def _at_market(case: Case, scene: Scene, o: Outcome) -> bool:
-    """Return whether an accepted order has no price of its own."""
-    sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
-    return sent is not None and sent.tif == Tif.MARKET
-
-
 def _judged(case: Case, scene: Scene, o: Outcome) -> tuple[Order, bool, int]:
     """Return an accepted order, whether it is judged at the mark, and the requirement of its market with it."""
     order = Order(o.market, o.side, o.price, o.account, o.qty)
-    at_mark = _at_market(case, scene, o)
+    at_mark = at_market(case, scene, o)
     return order, at_mark, scene.requirement(o.account, o.market, order, at_mark)
 
 
 def _spot_order_is_funded(case: Case, scene: Scene, o: Outcome) -> Breaches:
     """A spot order's account has what it gives, beside its other spot orders, and initial margin without all of it."""
-    price = scene.market_limit(o.market, o.side) if _at_market(case, scene, o) else o.price
+    price = scene.market_limit(o.market, o.side) if at_market(case, scene, o) else o.price
     asset, amount = scene.gives(o.market, o.side, o.qty, price, case.book.venue.markets[o.market].fees.taker_ppm)
     if scene.free(o.account, asset) < amount:
         yield f"order {o.ref_id} of account {o.account} gives {amount} of asset {asset}, free are {scene.free(o.account, asset)}"
@@ -507,7 +369,7 @@ def _slice_of_collateral(case: Case, scene: Scene, o: Outcome) -> Breaches:
     fills = [x for x in case.outcomes if x.kind == OutcomeKind.FILL and x.ref_id == o.ref_id]
     if o is not fills[0]:
         return
-    row = _sold_in(case, o.market)
+    row = sold_in(case, o.market)
     if case.book.stages[Stage.CONVERT].to != "book" or o.side != Side.SELL or row not in _convertible(scene, o.account):
         yield f"collateral of account {o.account} is sold in market {o.market}, no stage does so"
     lots, sold = scene.sale(o.account, row)[0], sum(x.qty for x in fills)
@@ -696,21 +558,6 @@ class _Queue:
             yield f"{left} lots of account {account} are left, accounts {wanted[len(taken) :]} could bear them"
 
 
-def longs_are_shorts(case: Case) -> Breaches:
-    for market in case.book.markets:
-        lots = [row[3] for row in case.after["positions"] if row[1] == market]
-        longs, shorts = sum(x for x in lots if x > 0), -sum(x for x in lots if x < 0)
-        if longs != shorts:
-            yield f"market {market} has {longs} lots long and {shorts} short"
-    for key in sorted({**case.end.qty, **case.final.qty}):
-        told, is_now = case.end.qty[key], case.final.qty[key]
-        if told != is_now:
-            yield f"account {key[0]} holds {is_now} lots of market {key[1]}, fills, takeovers, ADL, moves and busts say {told}"
-        told, is_now = case.end.entry[key], case.final.entry[key]
-        if told != is_now and key[0] >= USERS_FROM:
-            yield f"account {key[0]} entered market {key[1]} for {is_now}, fills, takeovers, ADL and moves say {told}"
-
-
 _ANSWERS = {
     EventKind.ACCOUNT: lambda e, o: o.kind == OutcomeKind.OPENED and o.account == e.account,
     EventKind.DEPOSIT: lambda e, o: o.flow == Flow.DEPOSIT and (o.other, o.asset, o.money) == (e.account, e.asset, e.amount),
@@ -751,8 +598,8 @@ def limits_are_not_silent(case: Case) -> Breaches:
     if not case.rejected and e.kind in _MANY:
         yield from _cancelled_all(case)
     for scene, o in case.walk():
-        if _is_sent(o):
-            with _without(scene, o.ref_id):
+        if is_sent(o):
+            with without(scene, o.ref_id):
                 yield from _within_market_limits(case, scene, o)
         elif o.kind == OutcomeKind.FILL and o.market in scene.auctions:
             yield from _auction_within_limits(case, scene, o)
@@ -887,19 +734,6 @@ def _due(scene: Scene, accounts: Iterable[int]) -> list[int]:
     return sorted(a for a in accounts if scene.triggered(a) and scene.evaluate(a).permit < Permit.DEFER)
 
 
-def reserved_for_orders(case: Case) -> Breaches:
-    implied: dict[tuple[int, int], list[int]] = {}
-    for market, side, price, _, _, account, qty, *_ in case.after["orders"]:
-        row = implied.setdefault((account, market), [0, 0, 0, 0])
-        row[0 if side == Side.BUY else 2] += qty
-        row[1 if side == Side.BUY else 3] += qty * price
-    reserved = {row[:2]: list(row[2:]) for row in case.after["reserved"]}
-    for key in sorted({**implied, **reserved}):
-        has, must = reserved.get(key, "nothing"), implied.get(key, "nothing")
-        if has != must:
-            yield f"account {key[0]} has {has} reserved in market {key[1]}, its orders imply {must}"
-
-
 def nobody_is_forgotten(case: Case) -> Breaches:
     told = {o.account: STATUS_AFTER[o.kind] for o in case.outcomes if o.kind in STATUS_AFTER}
     before = {row[0]: row[4] for row in case.before["accounts"]}
@@ -929,14 +763,14 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
     if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
         return scene.market_permit(o.market, Action.LIQUIDATE)
     if o.kind == OutcomeKind.FILL and o.stage == Stage.CONVERT:
-        price = scene.collateral[_sold_in(case, o.market).asset]
+        price = scene.collateral[sold_in(case, o.market).asset]
         return max(scene.permit(price, Action.CONVERT), scene.state_permit(o.market, Action.LIQUIDATE))
     if o.kind in _FORCED:
         return scene.market_permit(o.market, _FORCED[o.kind])
     if o.kind == OutcomeKind.CONVERT:
         return scene.permit(scene.collateral[o.asset], Action.CONVERT)
-    if _is_sent(o):
-        with _without(scene, o.ref_id):
+    if is_sent(o):
+        with without(scene, o.ref_id):
             return _permitted_order(case, scene, o)
     if o.kind == OutcomeKind.AMENDED:
         return scene.state_permit(o.market, Action.AMEND)
@@ -1140,32 +974,6 @@ def _sampled(case: Case, market: int, stop: Outcome | None, index: int, time: in
     return found
 
 
-def reduce_only_stays_below(case: Case) -> Breaches:
-    for scene, o in case.walk():
-        sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
-        if sent and sent.reduce_only:
-            yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
-        if o.kind == OutcomeKind.AMENDED and o.ref_id in scene.orders and scene.orders[o.ref_id].reduce_only:
-            yield from _reduces(scene, o.ref_id, o.account, o.market, o.side, o.qty)
-        if o.kind == OutcomeKind.FILL:
-            for order_id in (o.ref_id, o.other_id):
-                order = scene.orders.get(order_id)
-                if order and order.reduce_only and (o.account != o.other):
-                    yield from _reduces(scene, order_id, order.account, order.market, order.side, o.qty)
-    reserved = {row[:2]: (row[2], row[4]) for row in case.after["reserved"]}
-    for market, side, _, _, order_id, account, qty, reduce_only, *_ in case.after["orders"]:
-        if reduce_only:
-            yield from _reduces(case.final, order_id, account, market, side, qty)
-        if reserved.get((account, market), (0, 0))[side == Side.SELL] < qty:
-            yield f"order {order_id} of account {account} rests for {qty} lots without its reservation"
-
-
-def _reduces(scene: Scene, order_id: int, account: int, market: int, side: int, qty: int) -> Breaches:
-    lots = scene.qty[account, market]
-    if qty > (lots if side == Side.SELL else -lots):
-        yield f"reduce-only order {order_id} is for {qty} lots, account {account} holds {lots} of market {market}"
-
-
 def nobody_is_charged_for_nothing(case: Case) -> Breaches:
     """Every outcome that takes something from a user: for its own request, its own fill, or by a row that names the charge."""
     last: Outcome | None = None  # the fill or the funding interval that charges belong to
@@ -1255,7 +1063,7 @@ def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breach
     maker = scene.orders.get(o.other_id)
     if maker is None or maker.account != o.other:
         yield f"account {o.other} trades order {o.other_id}, which is not its own"
-    fee = 0 if forced or not case.book.clears else units.div_ceil(notional * _taker_ppm(case, scene, o), units.PPM)
+    fee = 0 if forced or not case.book.clears else units.div_ceil(notional * fee_ppm(case, scene, o), units.PPM)
     if o.money != fee:
         yield f"account {o.account} pays a fee of {o.money} for a fill, due are {fee}"
 
@@ -1315,107 +1123,11 @@ def _auto_add_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
         yield f"account {o.account} adds {o.money} to account {o.other}, which is short of {short}"
 
 
-def orders_keep_their_kind(case: Case) -> Breaches:
-    killed: dict[int, int] = {}  # of FOK orders: lots that they have still to trade
-    for scene, o in case.walk():
-        if o.kind == OutcomeKind.FILL:
-            if o.ref_id in killed:
-                killed[o.ref_id] -= o.qty
-            order = scene.orders.get(o.ref_id)
-            takes = not o.stage and o.market not in scene.auctions
-            if takes and order is not None and order.tif in (Tif.POST_ONLY, Tif.POST_REPRICE):
-                yield f"order {o.ref_id}, which may only make, takes"
-        elif o.kind == OutcomeKind.REFRESHED:
-            yield from _refreshed(scene, o)
-        elif o.kind == OutcomeKind.ACCEPTED and (sent := case.sent(scene, o)):
-            yield from _as_asked(case, scene, o, sent)
-            yield from _filled(killed.pop(o.ref_id, 0), o.ref_id)
-            killed |= {o.ref_id: o.qty} if sent.tif == Tif.FOK else {}
-        elif o.kind == OutcomeKind.CANCELLED and o.reason == Reason.EXPIRED:
-            times = [row[11] for row in case.before["orders"] if row[4] == o.ref_id]
-            times += [row[14] for row in case.before["waiting"] if row[1] == o.ref_id]
-            due = next(iter(times), None)
-            if due != o.time_ns:
-                yield f"order {o.ref_id} expires at {o.time_ns}, its time is {due}"
-    for order_id, left in killed.items():
-        yield from _filled(left, order_id)
-    now = case.after["clock"][0][0]
-    for market, side, price, place, order_id, account, qty, _, shown, display, tif, expiry_ns, _ in case.after["orders"]:
-        if tif not in (Tif.GTC, Tif.GTD, Tif.POST_ONLY, Tif.POST_REPRICE):
-            yield f"order {order_id} rests, its kind {tif} does not"
-        if expiry_ns and expiry_ns <= now:
-            yield f"order {order_id} rests at {now}, it expires at {expiry_ns}"
-        if not 0 < shown <= min(qty, display or qty):
-            yield f"order {order_id} shows {shown} of {qty} lots, at most {display or qty} at a time"
-        told = case.end.orders.get(order_id)
-        if told and told.shown != shown:
-            yield f"order {order_id} shows {shown} lots, the outcomes say {told.shown}"
-
-
-def _filled(left: int, order_id: int) -> Breaches:
-    if left:
-        yield f"order {order_id} is FOK and does not trade {left} of its lots"
-
-
-def _as_asked(case: Case, scene: Scene, o: Outcome, sent: Sent) -> Breaches:
-    """An accepted order is the one that was sent: its price may be another only where its kind or a row gives it one.
-
-    A reduce-only order that has waited is cut to the position that it finds.
-    """
-    if (o.account, o.market, o.side) != (sent.account, sent.market, sent.side):
-        yield f"order {o.ref_id} of account {sent.account} is accepted of account {o.account}, or for another market or side"
-    bound, row = scene.band(o.market, o.side), case.book.venue.markets[o.market].band
-    banded = bound is not None and row.policy != "reject" and sent.tif != Tif.MARKET
-    asked = bound if banded and beyond(o.side, sent.price, bound) else sent.price
-    better = sent.tif == Tif.POST_REPRICE or (banded and not scene.band_is_known(o.market))
-    if o.price != asked and not better:
-        yield f"order {o.ref_id} was sent at {sent.price} and is accepted at {o.price}, not {asked}"
-    if better and beyond(o.side, o.price, asked):
-        yield f"order {o.ref_id} was sent at {sent.price} and is accepted at {o.price}, which is worse"
-    lots = scene.qty[o.account, o.market]
-    held = max(0, lots if o.side == Side.SELL else -lots)
-    if sent.close_only:
-        most = case.book.venue.markets[o.market].limits.qty_max or units.QTY_MAX
-        if o.qty != min(held, most):
-            yield f"close-only order {o.ref_id} is for {o.qty} lots, account {o.account} holds {lots}"
-    elif o.qty != (min(sent.qty, held) if sent.waited and sent.reduce_only else sent.qty):
-        yield f"order {o.ref_id} was sent for {sent.qty} lots and is accepted for {o.qty}, account {o.account} holds {lots}"
-
-
-def _refreshed(scene: Scene, o: Outcome) -> Breaches:
-    order = scene.orders.get(o.ref_id)
-    if order is None or order.shown or not order.display:
-        yield f"order {o.ref_id} shows more lots and has nothing to refresh"
-    elif o.qty != min(order.display, order.qty):
-        yield f"order {o.ref_id} shows {o.qty} lots, due are {min(order.display, order.qty)}"
-
-
-def nobody_trades_with_himself(case: Case) -> Breaches:
-    for scene, o in case.walk():
-        met = o.kind == OutcomeKind.FILL and o.market not in scene.auctions  # there nobody takes, who would decide
-        if met and _prevented(case, scene, o.ref_id, o.account, o.other, o.market, o.stage):
-            yield f"account {o.account} trades with account {o.other}, which a row or the order forbids"
-        if o.kind == OutcomeKind.CANCELLED and o.reason == Reason.SELF_TRADE:
-            if not case.asks(o) and o.ref_id not in scene.orders:
-                yield f"order {o.ref_id} is cancelled for a self-trade and is not there"
-
-
-def _prevented(case: Case, scene: Scene, order_id: int, taker: int, maker: int, market: int, stage: int) -> bool:
-    row = case.book.venue.markets[market].self_trade
-    order = scene.orders.get(order_id)
-    own = order.self_trade if order else SelfTrade.AS_MARKET
-    mode = SelfTrade[row.mode.upper()] if own == SelfTrade.AS_MARKET else own
-    if mode == SelfTrade.ALLOW and not stage:
-        return False
-    owners = bool(stage) or row.by == "owner"
-    return taker == maker or (owners and scene.owner.get(taker) == scene.owner.get(maker))
-
-
 def bands_and_limits_hold(case: Case) -> Breaches:
     clipped = set()
     for scene, o in case.walk():
         sent = case.sent(scene, o)
-        if _is_sent(o) and not (sent and sent.tif == Tif.MARKET):
+        if is_sent(o) and not (sent and sent.tif == Tif.MARKET):
             bound = scene.band(o.market, o.side)
             if bound is not None and beyond(o.side, o.price, bound):
                 yield f"order {o.ref_id} stands at {o.price}, its band ends at {bound}"
@@ -1717,31 +1429,31 @@ _TRIGGER = frozenset({Seam.LIQUIDATION_TRIGGER})
 LAWS: dict[str, Law] = {
     law.name: law
     for law in (
-        Law("L1", "per market signed lots sum to 0", lots_sum_to_zero),
-        Law("L2", "per asset the closed chart sums to 0", chart_sums_to_zero),
-        Law("L3", "the book at rest is not crossed", book_is_not_crossed),
-        Law("L4", "price, then time", price_then_time),
-        Law("L5", "a fill is within both orders' limits and quantities", fills_within_limits),
+        Law("L1", "per market signed lots sum to 0", ledger.lots_sum_to_zero),
+        Law("L2", "per asset the closed chart sums to 0", ledger.chart_sums_to_zero),
+        Law("L3", "the book at rest is not crossed", book.book_is_not_crossed),
+        Law("L4", "price, then time", book.price_then_time),
+        Law("L5", "a fill is within both orders' limits and quantities", book.fills_within_limits),
         Law("L6", "exposure grows only with initial margin", opened_with_margin),
         Law("L7", "liquidation only while its trigger is true", liquidated_only_when_triggered, _TRIGGER),
         Law("L8", "forced closing never increases or flips", forced_closing_reduces),
         Law("L9", "the fund pays what it has and says what it could not", fund_pays_what_it_has),
         Law("L10", "stages in order, the next gets exactly the rest", stages_in_order),
         Law("L11", "deleveraged: who may be, what he can bear, in order, to the unit", deleveraged_in_order),
-        Law("L12", "longs = shorts = open interest", longs_are_shorts),
+        Law("L12", "longs = shorts = open interest", ledger.longs_are_shorts),
         Law("L13", "a REJECT leaves the state of a CLOCK", None),
         Law("L14", "same input, same digest", None),
         Law("L15", "no limit is passed silently", limits_are_not_silent),
-        Law("L16", "reservations are what orders imply", reserved_for_orders),
+        Law("L16", "reservations are what orders imply", orders.reserved_for_orders),
         Law("L17", "funding telescopes; payments and residue sum to 0", funding_telescopes),
         Law("L18", "a fault in X leaves alone what shares nothing with X", None),
         Law("L19", "whoever's trigger is true is dealt with", nobody_is_forgotten, _TRIGGER),
         Law("L20", "gains = losses between two runs", None),
         Law("L21", "nothing happens at a grade or in a state that refuses it", grades_are_obeyed),
-        Law("L22", "no reduce-only order above the position", reduce_only_stays_below),
+        Law("L22", "no reduce-only order above the position", orders.reduce_only_stays_below),
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
-        Law("L24", "an order does what its kind says", orders_keep_their_kind),
-        Law("L25", "nobody trades with himself where it is forbidden", nobody_trades_with_himself),
+        Law("L24", "an order does what its kind says", orders.orders_keep_their_kind),
+        Law("L25", "nobody trades with himself where it is forbidden", orders.nobody_trades_with_himself),
         Law("L26", "waiting orders fire when, and only when, they must; in order of entry", stops.waiting_orders_fire),
         Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands_and_limits_hold),
         Law("L28", "an auction trades at one price that trades most and leaves least", auctions_trade_at_one_price),
