@@ -55,10 +55,11 @@ import numpy as np
 
 from specs import rules, units
 from specs.errors import LawBroken
-from specs.lawbook import Breaches, book, ledger, orders, stops
+from specs.lawbook import Breaches, book, ledger, limits, margin, orders, permits, stops
 from specs.lawbook.book import fee_ppm
 from specs.lawbook.collateral import sold_in
-from specs.lawbook.orders import at_market, is_sent, without
+from specs.lawbook.limits import open_interest_raised
+from specs.lawbook.orders import is_sent
 from specs.model.bands import beyond
 from specs.model.exchange import PUBLISH, RESUME, STALE
 from specs.model.margin import Haircut
@@ -72,7 +73,6 @@ from specs.tape import (
     Action,
     Chart,
     EventKind,
-    Flag,
     Flow,
     Grade,
     MarketState,
@@ -85,104 +85,6 @@ from specs.tape import (
     Status,
     Tif,
 )
-from specs.waiting import WAITS
-
-
-def opened_with_margin(case: Case) -> Breaches:
-    for scene, o in case.walk():
-        if is_sent(o) and case.book.clears:
-            with without(scene, o.ref_id):
-                yield from _order_with_margin(case, scene, o)
-        elif o.kind == OutcomeKind.LEVERAGE_SET:
-            need = scene.requirement(o.account, o.market)
-            scene.leverage[o.account, o.market] = o.qty
-            needs, equity = scene.requirements(o.account), scene.spare_equity(o.account)
-            if scene.requirement(o.account, o.market) > need and equity < needs:
-                yield f"leverage {o.qty} of account {o.account} needs {needs}, its equity is {equity}"
-        elif o.kind == OutcomeKind.FLOW and o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER, Flow.AUTO_ADD):
-            yield from _given_with_margin(case, scene, o)
-    if not case.rejected and case.event.kind == EventKind.MODE:
-        yield from _moved_with_margin(case)
-
-
-def _given_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """Who gives keeps its wallet at or above 0 and equity at or above initial margin. A switch is judged as a whole."""
-    what, free = Flow(o.flow).name, scene.free(o.account, o.asset)
-    if free < o.money:
-        yield f"a {what} takes {o.money} of asset {o.asset} from account {o.account}, free are {free}"
-    if scene.status[o.account] != Status.NORMAL:
-        yield f"a {what} takes from account {o.account}, which is {Status(scene.status[o.account]).name}"
-    if case.event.kind == EventKind.MODE and o.flow == Flow.TRANSFER:
-        return
-    needs, equity = scene.requirements(o.account), scene.spare_equity(o.account, o.asset, o.money)
-    if equity < needs:
-        yield f"a {what} leaves account {o.account} with equity {equity}, it needs {needs}"
-
-
-def _moved_with_margin(case: Case) -> Breaches:
-    """After a switch both accounts have initial margin; what moved was the whole position, to one that had none."""
-    e, moved = case.event, False
-    for scene, o in case.walk():
-        if o.kind == OutcomeKind.MOVED:
-            moved = True
-            lots, there = scene.qty[o.account, o.market], scene.qty[o.other, o.market]
-            if (o.qty, o.side) != (abs(lots), Side.BUY if lots > 0 else Side.SELL) or there:
-                yield f"{o.qty} lots move from account {o.account} to {o.other}, which hold {lots} and {there}"
-            if o.money != scene.entry[o.account, o.market]:
-                yield f"a position moves at {o.money}, its entry value is {scene.entry[o.account, o.market]}"
-            for who in (o.account, o.other):
-                if scene.status[who] != Status.NORMAL:
-                    yield f"a switch of account {who}, which is {Status(scene.status[who]).name}"
-        elif moved and not (o.kind == OutcomeKind.FLOW and o.flow == Flow.TRANSFER):
-            break
-    else:
-        scene = case.end
-    for who in (e.account, e.qty) if moved else ():
-        needs, equity = scene.requirements(who), scene.spare_equity(who)
-        if equity < needs:
-            yield f"a switch leaves account {who} with equity {equity}, it needs {needs}"
-
-
-def _judged(case: Case, scene: Scene, o: Outcome) -> tuple[Order, bool, int]:
-    """Return an accepted order, whether it is judged at the mark, and the requirement of its market with it."""
-    order = Order(o.market, o.side, o.price, o.account, o.qty)
-    at_mark = at_market(case, scene, o)
-    return order, at_mark, scene.requirement(o.account, o.market, order, at_mark)
-
-
-def _spot_order_is_funded(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """A spot order's account has what it gives, beside its other spot orders, and initial margin without all of it."""
-    price = scene.market_limit(o.market, o.side) if at_market(case, scene, o) else o.price
-    asset, amount = scene.gives(o.market, o.side, o.qty, price, case.book.venue.markets[o.market].fees.taker_ppm)
-    if scene.free(o.account, asset) < amount:
-        yield f"order {o.ref_id} of account {o.account} gives {amount} of asset {asset}, free are {scene.free(o.account, asset)}"
-    needs, equity = scene.requirements(o.account), scene.spare_equity(o.account, asset, amount)
-    if equity < needs:
-        yield f"order {o.ref_id} leaves account {o.account} with equity {equity}, it needs {needs}"
-
-
-def _order_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    if o.market in case.book.spot:
-        yield from _spot_order_is_funded(case, scene, o)
-        return
-    order, at_mark, need = _judged(case, scene, o)
-    if need <= scene.requirement(o.account, o.market):
-        return
-    worse = [scene.qty[o.account, o.market] + sign * lots for sign, lots in _open_lots(scene, order)]
-    if any(case.book.brackets[o.market].exceeded(abs(lots) * scene.value(o.market)) for lots in worse):
-        yield f"order {o.ref_id} takes account {o.account} beyond the last bracket of market {o.market}"
-    value = scene.value(o.market) if at_mark else o.price * case.book.multiplier[o.market]
-    fee = units.div_ceil(o.qty * value * case.book.venue.markets[o.market].fees.taker_ppm, units.PPM)
-    needs = sum(scene.requirement(o.account, m) for m in case.book.markets if m != o.market) + need + fee
-    equity = scene.spare_equity(o.account)
-    if equity < needs:
-        yield f"order {o.ref_id} of account {o.account} needs {needs}, its equity is {equity}"
-
-
-def _open_lots(scene: Scene, order: Order) -> list[tuple[int, int]]:
-    """Return (sign, open lots) of the account's two sides in the order's market, the order counted as open."""
-    mine = [o for o in scene.orders.values() if (o.account, o.market) == (order.account, order.market)] + [order]
-    return [(sign, sum(o.qty for o in mine if o.side == side)) for side, sign in ((Side.BUY, 1), (Side.SELL, -1))]
 
 
 def liquidated_only_when_triggered(case: Case) -> Breaches:
@@ -558,182 +460,6 @@ class _Queue:
             yield f"{left} lots of account {account} are left, accounts {wanted[len(taken) :]} could bear them"
 
 
-_ANSWERS = {
-    EventKind.ACCOUNT: lambda e, o: o.kind == OutcomeKind.OPENED and o.account == e.account,
-    EventKind.DEPOSIT: lambda e, o: o.flow == Flow.DEPOSIT and (o.other, o.asset, o.money) == (e.account, e.asset, e.amount),
-    EventKind.WITHDRAW: lambda e, o: (
-        o.flow == Flow.WITHDRAWAL and (o.account, o.asset, o.money) == (e.account, e.asset, e.amount)
-    ),
-    EventKind.LEVERAGE: lambda e, o: (
-        o.kind == OutcomeKind.LEVERAGE_SET and (o.account, o.market, o.qty) == (e.account, e.market, e.qty)
-    ),
-    EventKind.ORDER: lambda e, o: o.kind == OutcomeKind.ACCEPTED and (o.account, o.ref_id) == (e.account, e.ref_id),
-    EventKind.CANCEL: lambda e, o: o.kind == OutcomeKind.CANCELLED and (o.ref_id, o.reason) == (e.ref_id, Reason.USER),
-    EventKind.TRANSFER: lambda e, o: (
-        o.flow == Flow.TRANSFER and (o.account, o.other, o.asset, o.money) == (e.account, e.qty, e.asset, e.amount)
-    ),
-    EventKind.MODE: lambda e, o: (
-        (o.kind == OutcomeKind.MOVED and (o.account, o.other, o.market) == (e.account, e.qty, e.market))
-        or (o.flow == Flow.TRANSFER and (o.account, o.other, o.money) == (e.account, e.qty, e.amount))
-    ),
-    EventKind.AUTO_ADD: lambda e, o: o.kind == OutcomeKind.AUTO_ADD_SET and (o.account, o.qty) == (e.account, e.qty),
-    EventKind.STATE: lambda e, o: o.kind == OutcomeKind.STATE_SET and (o.market, o.qty, o.reason) == (e.market, e.qty, 0),
-    EventKind.AMEND: lambda e, o: o.kind == OutcomeKind.AMENDED and (o.account, o.ref_id) == (e.account, e.ref_id),
-    EventKind.BUST: lambda e, o: o.kind == OutcomeKind.BUSTED and o.ref_id == e.ref_id,
-} | dict.fromkeys(
-    (EventKind.STOP, EventKind.TAKE_PROFIT, EventKind.TRAILING),
-    lambda e, o: o.kind == OutcomeKind.WAITING and (o.account, o.ref_id) == (e.account, e.ref_id),
-)
-_MANY = {EventKind.MASS_CANCEL: Reason.MASS_CANCEL, EventKind.DISCONNECT: Reason.DISCONNECTED}  # as many as there are orders
-assert {*_ANSWERS, *_MANY, EventKind.CLOCK, EventKind.SOURCE} == set(EventKind)  # a CLOCK and a SOURCE may be followed by nothing
-
-
-def limits_are_not_silent(case: Case) -> Breaches:
-    e, limits = case.event, case.book.venue.limits
-    answer = _ANSWERS.get(e.kind)
-    answers = 1 + (e.kind == EventKind.MODE and e.amount > 0)  # margin that goes with a position is told too
-    told = [o for o in case.outcomes if o.kind != OutcomeKind.ACCEPTED or not case.fired(o)]
-    if not case.rejected and answer and sum(answer(e, o) for o in told) != answers:
-        yield f"a {EventKind(e.kind).name} of account {e.account} has no answer"
-    if not case.rejected and e.kind in _MANY:
-        yield from _cancelled_all(case)
-    for scene, o in case.walk():
-        if is_sent(o):
-            with without(scene, o.ref_id):
-                yield from _within_market_limits(case, scene, o)
-        elif o.kind == OutcomeKind.FILL and o.market in scene.auctions:
-            yield from _auction_within_limits(case, scene, o)
-    orders = Counter([row[5] for row in case.after["orders"]] + [row[2] for row in case.after["waiting"]])
-    if orders.total() > limits.orders_max:
-        yield f"{orders.total()} orders rest or wait, at most {limits.orders_max}"
-    for account, count in orders.items():
-        if count > limits.orders_per_account_max:
-            yield f"account {account} has {count} orders, at most {limits.orders_per_account_max}"
-    for account, market, buy, _, sell, _ in case.after["reserved"]:
-        lots = case.final.qty[account, market]
-        if max(abs(lots + buy), abs(lots - sell)) > units.POSITION_MAX:
-            yield f"account {account} can reach more than {units.POSITION_MAX} lots of market {market}"
-    if case.after["accounts"] and case.after["accounts"][-1][0] >= limits.accounts_max:
-        yield f"account {case.after['accounts'][-1][0]} is open, below {limits.accounts_max} they must be"
-    if Seam.LIQUIDATION_TRIGGER not in case.armed:
-        yield from _bounds_are_told(case)
-
-
-def _cancelled_all(case: Case) -> Breaches:
-    """Of a mass cancel: exactly the orders that it names are gone, and each is told. What timers did before it is not its own."""
-    e, named, told = case.event, None, set()
-    for scene, o in case.walk():
-        if o.kind == OutcomeKind.CANCELLED and o.reason == _MANY[e.kind]:
-            named = _named(e, scene) if named is None else named
-            told.add(o.ref_id)
-    named = _named(e, case.end) if named is None else named
-    if told != named:
-        yield f"a {EventKind(e.kind).name} of account {e.account} cancels {sorted(told)}, it names {sorted(named)}"
-
-
-def _named(e, scene: Scene) -> set[int]:
-    """Return the orders that an event cancels all together."""
-    there = {**scene.orders, **scene.waiting}
-    mine = {order_id: order for order_id, order in there.items() if order.account == e.account}
-    if e.kind == EventKind.DISCONNECT:
-        return {*mine}
-    everywhere = bool(e.flags & Flag.ALL_MARKETS)
-    on_side = {i: order for i, order in mine.items() if e.side in (Side.NONE, order.side)}
-    return {i for i, order in on_side.items() if everywhere or order.market == e.market}
-
-
-def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """An order that passed the gate is within its market's limits: of itself, of its owner, of the open interest."""
-    limits = case.book.venue.markets[o.market].limits
-    if limits.qty_max is not None and o.qty > limits.qty_max:
-        yield f"order {o.ref_id} is for {o.qty} lots, at most {limits.qty_max}"
-    if limits.notional_max is not None:
-        _, at_mark, _ = _judged(case, scene, o)
-        value = scene.value(o.market) if at_mark else o.price * case.book.multiplier[o.market]
-        asset = case.book.venue.markets[o.market].settles_in
-        if o.qty * value > rules.whole(limits.notional_max, case.book.venue.decimals(asset)):
-            yield f"order {o.ref_id} is worth {o.qty * value}, at most {limits.notional_max} whole units"
-    own = scene.reach(o.account, o.market, o.side)
-    raised = max(0, own + o.qty) - max(0, own)
-    if not raised:
-        return
-    if limits.position_max is not None:
-        owner = scene.owner.get(o.account, o.account)
-        family = [account for account, other in scene.owner.items() if other == owner]
-        total = sum(max(0, scene.reach(account, o.market, o.side)) for account in family) + raised
-        if total > limits.position_max:
-            yield f"order {o.ref_id} lets owner {owner} reach {total} lots, at most {limits.position_max}"
-    if limits.open_interest_max is not None:
-        open_interest = sum(max(0, lots) for (_, market), lots in scene.qty.items() if market == o.market)
-        if open_interest + raised > limits.open_interest_max:
-            yield f"order {o.ref_id} can raise the open interest to {open_interest + raised}, at most {limits.open_interest_max}"
-
-
-def _auction_within_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """Orders that only rest are beside each other in no limit: an auction looks again how far it raises the open interest."""
-    most, raised = case.book.venue.markets[o.market].limits.open_interest_max, _raised(case, scene, o, o.qty)
-    if most is not None and raised > 0 and scene.open_interest(o.market) + raised > most:
-        yield f"a fill of {o.qty} lots in an auction raises the open interest by {raised}, beyond {most}"
-
-
-def _raised(case: Case, scene: Scene, o: Outcome, lots: int) -> int:
-    """Return by how much lots from one account to another raise the open interest; negative: they close it."""
-    if o.account == o.other or o.market in case.book.spot or not case.book.clears:
-        return 0
-    held = (scene.qty[o.account, o.market], lots), (scene.qty[o.other, o.market], -lots)
-    return sum(max(0, before + change) - max(0, before) for before, change in held)
-
-
-def _bounds_are_told(case: Case) -> Breaches:
-    """A cascade that used its last round and leaves accounts to liquidate says how many."""
-    rounds_max = case.book.venue.limits.rounds_max
-    touched: set[int] = set()  # whom the round changed, or the selection before it by adding margin
-    added: set[int] = set()
-    number = 0
-    for scene, o in case.walk():
-        if o.round > rounds_max:
-            yield f"round {o.round}, at most {rounds_max}"
-        if o.kind == OutcomeKind.BOUND:
-            due = _due(scene, touched)
-            if o.qty != len(due) or o.round != rounds_max:
-                yield f"BOUND after round {o.round} says {o.qty} accounts are carried over, they are {due}"
-            touched, added, number = set(), set(), 0
-            continue
-        if o.round < number == rounds_max and _due(scene, touched):
-            yield f"the cascade stopped after round {number} with accounts {_due(scene, touched)} to liquidate, no BOUND says so"
-        if o.round != number:
-            touched, added, number = added if o.round > number else set(), set(), o.round
-        touched |= _changes(scene, o)
-        if o.flow == Flow.AUTO_ADD:
-            added |= _changes(scene, o)
-    if number == rounds_max and case.settled and _due(case.end, touched):
-        yield f"the cascade stopped after round {number} with accounts {_due(case.end, touched)} to liquidate, no BOUND says so"
-
-
-_MOVE_VALUE = {
-    OutcomeKind.FILL,
-    OutcomeKind.BUSTED,
-    OutcomeKind.TAKEOVER,
-    OutcomeKind.ADL,
-    OutcomeKind.MOVED,
-    OutcomeKind.CONVERT,
-}
-
-
-def _changes(scene: Scene, o: Outcome) -> set[int]:
-    """Return the users that an outcome gives a reason to be looked at again: all of them if it is a price."""
-    if o.kind in (OutcomeKind.MARK, OutcomeKind.COLLATERAL, OutcomeKind.STATE_SET):
-        return set(scene.owner)
-    if o.kind == OutcomeKind.FLOW or o.kind in _MOVE_VALUE:
-        return {account for account in (o.account, o.other) if account >= USERS_FROM}
-    return set()
-
-
-def _due(scene: Scene, accounts: Iterable[int]) -> list[int]:
-    """Return those of the accounts that would be selected for liquidation."""
-    return sorted(a for a in accounts if scene.triggered(a) and scene.evaluate(a).permit < Permit.DEFER)
-
-
 def nobody_is_forgotten(case: Case) -> Breaches:
     told = {o.account: STATUS_AFTER[o.kind] for o in case.outcomes if o.kind in STATUS_AFTER}
     before = {row[0]: row[4] for row in case.before["accounts"]}
@@ -743,82 +469,6 @@ def nobody_is_forgotten(case: Case) -> Breaches:
         if case.settled and case.final.triggered(account) != (status != Status.NORMAL):
             e = case.final.evaluate(account)
             yield f"account {account} is {Status(status).name} at equity {e.equity} and maintenance {e.maintenance}"
-
-
-def grades_are_obeyed(case: Case) -> Breaches:
-    for scene, o in case.walk():
-        permit = _permitted(case, scene, o)
-        if permit >= Permit.DEFER:
-            yield f"{OutcomeKind(o.kind).name} of account {o.account} where a row says {permit.name.lower()}"
-
-
-_FORCED = {OutcomeKind.TAKEOVER: Action.TAKEOVER, OutcomeKind.ADL: Action.ADL}
-
-
-def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
-    """Return what the tables of grades and of states say together to what an outcome tells."""
-    account = o.account
-    if o.kind == OutcomeKind.LIQUIDATION:
-        return scene.strictest(account, Action.LIQUIDATE)
-    if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
-        return scene.market_permit(o.market, Action.LIQUIDATE)
-    if o.kind == OutcomeKind.FILL and o.stage == Stage.CONVERT:
-        price = scene.collateral[sold_in(case, o.market).asset]
-        return max(scene.permit(price, Action.CONVERT), scene.state_permit(o.market, Action.LIQUIDATE))
-    if o.kind in _FORCED:
-        return scene.market_permit(o.market, _FORCED[o.kind])
-    if o.kind == OutcomeKind.CONVERT:
-        return scene.permit(scene.collateral[o.asset], Action.CONVERT)
-    if is_sent(o):
-        with without(scene, o.ref_id):
-            return _permitted_order(case, scene, o)
-    if o.kind == OutcomeKind.AMENDED:
-        return scene.state_permit(o.market, Action.AMEND)
-    if o.kind == OutcomeKind.WAITING and case.event.kind in WAITS:
-        reduces = case.event.flags & (Flag.REDUCE_ONLY | Flag.CLOSE_ONLY)
-        return scene.state_permit(o.market, Action.REDUCE if reduces else Action.OPEN)
-    if o.kind == OutcomeKind.TRIGGERED and o.ref_id in scene.waiting:
-        return scene.trigger_permit(o.market, scene.waiting[o.ref_id].by)
-    if o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.USER, Reason.MASS_CANCEL):
-        return scene.state_permit(o.market, Action.CANCEL)
-    if o.kind == OutcomeKind.FILL and not o.stage and o.market not in scene.auctions:
-        return scene.state_permit(o.market, Action.TAKE)
-    if o.kind == OutcomeKind.MOVED:
-        return max(scene.strictest(who, Action.WITHDRAW, o.market) for who in (account, o.other))
-    if o.kind == OutcomeKind.FLOW and o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER, Flow.AUTO_ADD):
-        return scene.strictest(account, Action.WITHDRAW)
-    if o.kind == OutcomeKind.FUNDING and not o.reason:
-        return scene.market_permit(o.market, Action.FUNDING)
-    return Permit.ALLOW
-
-
-def _permitted_order(case: Case, scene: Scene, o: Outcome) -> Permit:
-    """Return what grades and states say to an order that passed the gate, the order that it replaces left out."""
-    account = o.account
-    if not case.book.clears:
-        amends = Action.AMEND if o.kind == OutcomeKind.AMENDED else Action.OPEN
-        return max(scene.state_permit(o.market, Action.OPEN), scene.state_permit(o.market, amends))
-    _, at_market, need = _judged(case, scene, o)
-    spot = o.market in case.book.spot
-    action = Action.OPEN if spot or need > scene.requirement(account, o.market) else Action.REDUCE
-    lots = scene.qty[account, o.market]
-    mine = [x for x in scene.orders.values() if (x.account, x.market, x.side) == (account, o.market, o.side)]
-    sent = case.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
-    reduce_only = sent is not None and sent.reduce_only
-    resting = 0 if reduce_only else sum(x.qty for x in mine)  # with them it could flip what it may only close
-    closes = o.qty + resting <= (lots if o.side == Side.SELL else -lots)
-    state = scene.state_permit(o.market, Action.REDUCE if closes else Action.OPEN)
-    if o.kind == OutcomeKind.AMENDED:
-        state = max(state, scene.state_permit(o.market, Action.AMEND))
-    if spot and not at_market and not _owes(case, scene, account):
-        return state
-    return max(scene.strictest(account, action, o.market), state)
-
-
-def _owes(case: Case, scene: Scene, account: int) -> bool:
-    """Return whether an account has a debt, or positions or orders that need margin."""
-    debts = any(scene.balance[account, asset] < 0 for asset in range(len(case.book.venue.assets)))
-    return debts or scene.requirements(account) > 0
 
 
 def funding_telescopes(case: Case) -> Breaches:
@@ -1328,7 +978,7 @@ def _taken_away(case: Case, scene: Scene, o: Outcome, told: Outcome) -> Breaches
     elif o.reason == Reason.OPEN_INTEREST_LIMIT:
         pair = o._replace(account=scene.orders[first[Side.BUY]].account, other=scene.orders[first[Side.SELL]].account)
         most = case.book.venue.markets[o.market].limits.open_interest_max
-        if most is None or scene.open_interest(o.market) + _raised(case, scene, pair, 1) <= most:
+        if most is None or scene.open_interest(o.market) + open_interest_raised(case, scene, pair, 1) <= most:
             yield f"{what}, a lot of it could trade within the limit of the open interest"
         if o.side != (Side.SELL if told.money < 0 else Side.BUY):
             yield f"{what} on the side that leaves nothing over"
@@ -1434,7 +1084,7 @@ LAWS: dict[str, Law] = {
         Law("L3", "the book at rest is not crossed", book.book_is_not_crossed),
         Law("L4", "price, then time", book.price_then_time),
         Law("L5", "a fill is within both orders' limits and quantities", book.fills_within_limits),
-        Law("L6", "exposure grows only with initial margin", opened_with_margin),
+        Law("L6", "exposure grows only with initial margin", margin.opened_with_margin),
         Law("L7", "liquidation only while its trigger is true", liquidated_only_when_triggered, _TRIGGER),
         Law("L8", "forced closing never increases or flips", forced_closing_reduces),
         Law("L9", "the fund pays what it has and says what it could not", fund_pays_what_it_has),
@@ -1443,13 +1093,13 @@ LAWS: dict[str, Law] = {
         Law("L12", "longs = shorts = open interest", ledger.longs_are_shorts),
         Law("L13", "a REJECT leaves the state of a CLOCK", None),
         Law("L14", "same input, same digest", None),
-        Law("L15", "no limit is passed silently", limits_are_not_silent),
+        Law("L15", "no limit is passed silently", limits.limits_are_not_silent),
         Law("L16", "reservations are what orders imply", orders.reserved_for_orders),
         Law("L17", "funding telescopes; payments and residue sum to 0", funding_telescopes),
         Law("L18", "a fault in X leaves alone what shares nothing with X", None),
         Law("L19", "whoever's trigger is true is dealt with", nobody_is_forgotten, _TRIGGER),
         Law("L20", "gains = losses between two runs", None),
-        Law("L21", "nothing happens at a grade or in a state that refuses it", grades_are_obeyed),
+        Law("L21", "nothing happens at a grade or in a state that refuses it", permits.grades_are_obeyed),
         Law("L22", "no reduce-only order above the position", orders.reduce_only_stays_below),
         Law("L23", "nobody is charged for nothing", nobody_is_charged_for_nothing),
         Law("L24", "an order does what its kind says", orders.orders_keep_their_kind),
