@@ -1,0 +1,201 @@
+"""Liquidation: whom it meets, what it closes, and its stages in order, each getting exactly the rest; L7, L8, L10, L19."""
+
+from __future__ import annotations
+
+from specs.lawbook import Breaches
+from specs.lawbook.adl import bearers, transfer_share
+from specs.lawbook.collateral import conversion_is_exact, could_sell, slice_of_collateral
+from specs.scene import STATUS_AFTER, Case, Outcome, Scene
+from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
+
+
+def liquidated_only_when_triggered(case: Case) -> Breaches:
+    """L7. Judge an episode when it opens, and each slice and stage of it when it begins."""
+    seen = set()
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.LIQUIDATION:
+            at = None
+        elif o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
+            at = Stage.BOOK, o.ref_id
+        elif o.kind == OutcomeKind.TAKEOVER:
+            at = o.kind, o.account, o.time_ns, o.round
+        elif o.kind == OutcomeKind.ADL:  # own legs and the queue of each market begin anew
+            at = o.kind, o.account, o.market, o.reason == Reason.OWN_LEG, o.time_ns, o.round
+        else:
+            continue
+        if at in seen:
+            continue  # one slice, one stage: judged when it begins
+        seen |= {at} - {None}
+        e = scene.evaluate(o.account)
+        if not scene.triggered(o.account):
+            yield f"{OutcomeKind(o.kind).name} of account {o.account} at equity {e.equity} and maintenance {e.maintenance}"
+        if at is None and o.money != e.equity:
+            yield f"the episode of account {o.account} opens at equity {o.money}, it is {e.equity}"
+
+
+def forced_closing_reduces(case: Case) -> Breaches:
+    """L8. Judge each forced closing, and over the whole event whoever was closed by force alone."""
+    forced, free = set(), set()
+    for scene, o in case.walk():
+        for account, long in _closed_by_force(o):
+            lots = scene.qty[account, o.market]
+            if (lots > 0) != long or o.qty > abs(lots):
+                yield f"{OutcomeKind(o.kind).name} of {o.qty} lots of account {account}, it holds {lots} of market {o.market}"
+            forced.add((account, o.market))
+        if o.kind == OutcomeKind.FILL:
+            free |= {(o.other, o.market)} | ({(o.account, o.market)} if o.stage == Stage.NONE else set())
+        elif o.kind in (OutcomeKind.MOVED, OutcomeKind.BUSTED):
+            free |= {(o.account, o.market), (o.other, o.market)}
+    before = Scene(case.book, case.before)
+    for account, market in sorted(forced - free):
+        lots, left = before.qty[account, market], case.final.qty[account, market]
+        if not min(0, lots) <= left <= max(0, lots):
+            yield f"forced closing turns {lots} lots of account {account} in market {market} into {left}"
+
+
+def _closed_by_force(o: Outcome) -> list[tuple[int, bool]]:
+    """Return (account, whether it must be long) of the positions that an outcome closes without their owners' orders."""
+    if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
+        return [(o.account, o.side == Side.SELL)]
+    if o.kind == OutcomeKind.TAKEOVER:
+        return [(o.account, o.side == Side.BUY)]
+    if o.kind == OutcomeKind.ADL:
+        return [(o.account, o.side == Side.BUY), (o.other, o.side != Side.BUY)]
+    return []
+
+
+def nobody_is_forgotten(case: Case) -> Breaches:
+    """L19. Compare each status with what was told and, after a cascade, with the trigger."""
+    told = {o.account: STATUS_AFTER[o.kind] for o in case.outcomes if o.kind in STATUS_AFTER}
+    before = {row[0]: row[4] for row in case.before["accounts"]}
+    for account, status in case.final.status.items():
+        if status != told.get(account, before.get(account, Status.NORMAL)):
+            yield f"account {account} is {Status(status).name}, no outcome says so"
+        if case.settled and case.final.triggered(account) != (status != Status.NORMAL):
+            e = case.final.evaluate(account)
+            yield f"account {account} is {Status(status).name} at equity {e.equity} and maintenance {e.maintenance}"
+
+
+_OF_A_STAGE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT, OutcomeKind.FUND_SHORT}
+_FLOWS_OF_A_STAGE = {Flow.LIQUIDATION_FEE, Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF}
+
+
+def stages_in_order(case: Case) -> Breaches:
+    """L10. Follow the stage that each account is in, round by round."""
+    ranks: dict[int, int] = {}  # of the stage each account is in, this round
+    offers: dict[int, set[int]] = {}  # by account: markets whose lots the backstop could take when it began to
+    closed: set[tuple[int, int]] = set()  # (account, market) that was deleveraged
+    number, traded = 0, False
+    for scene, o in case.walk():
+        if o.round != number or o.kind == OutcomeKind.BOUND:
+            ranks, offers, closed, number, traded = {}, {}, set(), o.round, False
+        if o.kind == OutcomeKind.CANCELLED and o.stage == Stage.CANCEL and traded:
+            yield f"order {o.ref_id} is cancelled after accounts of the round have traded"
+        if o.kind in _OF_A_STAGE or (o.kind == OutcomeKind.FLOW and o.flow in _FLOWS_OF_A_STAGE):
+            if o.stage == Stage.NONE:
+                continue
+            traded, account = True, _subject(o)
+            rank = case.book.ranks.get(o.stage)
+            if rank is None:
+                yield f"account {account} is in stage {Stage(o.stage).name}, which the rule book does not have"
+                continue
+            if rank < ranks.get(account, rank):
+                yield f"account {account} goes back to stage {Stage(o.stage).name}"
+            takeover = case.book.ranks.get(Stage.TAKEOVER, rank)
+            if o.stage == Stage.TAKEOVER:
+                offers.setdefault(account, _takeable(case, scene, account))
+            elif rank > takeover >= ranks.get(account, 0):
+                yield from _taken_over(case, scene, account, offers)
+            if o.kind == OutcomeKind.ADL:
+                closed.add((account, o.market))
+            ranks[account] = rank
+            yield from _stage_gets_the_rest(case, scene, o)
+        if o.kind == OutcomeKind.CARRIED:
+            if ranks.get(o.account, 0) <= case.book.ranks.get(Stage.TAKEOVER, -1):
+                yield from _taken_over(case, scene, o.account, offers)
+            yield from _nothing_was_left_undone(case, scene, o, closed)
+
+
+def _subject(o: Outcome) -> int:
+    """Return the account whose stage an outcome belongs to; of a flow toward it, the other."""
+    return (
+        o.other if o.kind == OutcomeKind.FLOW and o.flow in (Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF) else o.account
+    )
+
+
+def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    account, cash = _subject(o), scene.cash(_subject(o))
+    if o.kind == OutcomeKind.FILL and o.stage == Stage.CONVERT:
+        yield from slice_of_collateral(case, scene, o)
+    elif o.kind == OutcomeKind.FILL:
+        largest = max(scene.held(account), key=lambda m: (scene.maintenance(account, m), -m), default=None)
+        if largest != o.market and not any(x.ref_id == o.ref_id and x.market == o.market for x in case.outcomes if x is not o):
+            yield f"the slice of account {account} is in market {o.market}, its largest maintenance in {largest}"
+    if o.kind == OutcomeKind.TAKEOVER:
+        if o.qty != abs(scene.qty[account, o.market]):
+            yield f"takeover of {o.qty} lots of account {account}, which holds {scene.qty[account, o.market]}"
+        if Seam.TAKEOVER_ACCEPT not in case.armed and not _accepted(scene, account, o.market):
+            yield f"takeover of {o.qty} lots of market {o.market} beyond the backstop's cap, or with too small a fund"
+        cash = scene.qty[account, o.market] * scene.value(o.market) - max(0, transfer_share(scene, account, o.market))
+        if (o.money, o.price) != (cash, scene.marks[o.market].last_valid):
+            yield f"a takeover pays account {account} {o.money} at {o.price}, its position is worth {cash} to it"
+    if o.kind == OutcomeKind.ADL and Seam.ADL_TRIGGER not in case.armed and not _deleverages(scene):
+        yield f"account {account} is deleveraged while the fund has {scene.fund_measure()}"
+    if o.stage in (Stage.CONVERT, Stage.FUND, Stage.WRITE_OFF) and scene.held(account):
+        yield f"account {account} reaches stage {Stage(o.stage).name} with lots open"
+    if o.stage in (Stage.FUND, Stage.WRITE_OFF) and not scene.converted(account):
+        yield f"account {account} reaches stage {Stage(o.stage).name} with collateral left to convert"
+    if o.kind == OutcomeKind.CONVERT:
+        yield from conversion_is_exact(scene, o)
+    if o.kind == OutcomeKind.FUND_SHORT and o.money != -cash:
+        yield f"the fund is short of {o.money} for account {account}, whose balance is {cash}"
+    if o.kind == OutcomeKind.FLOW and o.flow == Flow.FUND_PAYMENT and o.money != min(-cash, scene.cash(Chart.FUND)):
+        yield f"the fund pays {o.money} to account {account}: its balance is {cash}, the fund's {scene.cash(Chart.FUND)}"
+    if o.kind == OutcomeKind.FLOW and o.flow == Flow.WRITE_OFF and o.money != -cash:
+        yield f"{o.money} of account {account} are written off, its balance is {cash}"
+
+
+def _accepted(scene: Scene, account: int, market: int) -> bool:
+    """Return whether the backstop may take the account's position over: within its cap, with enough of a fund."""
+    row = scene.book.stages[Stage.TAKEOVER]
+    if row.fund_min is not None and scene.fund_measure() < scene.book.whole(row.fund_min):
+        return False
+    lots = scene.qty[Chart.BACKSTOP, market] + scene.qty[account, market]
+    return row.notional_max is None or abs(lots) * scene.value(market) <= scene.book.whole(row.notional_max)
+
+
+def _deleverages(scene: Scene) -> bool:
+    """Return whether the fund is as low as the stage wants it."""
+    row = scene.book.stages[Stage.ADL]
+    return row.fund_max is None or scene.fund_measure() <= scene.book.whole(row.fund_max)
+
+
+def _takeable(case: Case, scene: Scene, account: int) -> set[int]:
+    """Return the markets in which the backstop may take the account's lots now."""
+    if Stage.TAKEOVER not in case.book.stages or Seam.TAKEOVER_ACCEPT in case.armed:
+        return set()
+    held = (m for m in scene.held(account) if scene.market_permit(m, Action.TAKEOVER) < Permit.DEFER)
+    return {market for market in held if _accepted(scene, account, market)}
+
+
+def _taken_over(case: Case, scene: Scene, account: int, offers: dict[int, set[int]]) -> Breaches:
+    """An account leaves the stage of the backstop without lots that it could take from first to last."""
+    left = _takeable(case, scene, account)
+    left &= offers.get(account, left)
+    if left:
+        yield f"account {account} goes on with lots in the markets {sorted(left)}, which the backstop could take"
+
+
+def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome, closed: set[tuple[int, int]]) -> Breaches:
+    """An account is carried only if no stage could do more for it in this round; how far a queue went is L11."""
+    account, stages, held = o.account, case.book.stages, scene.held(o.account)
+    if Stage.ADL in stages and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene):
+        for market in (m for m in held if (account, m) not in closed):
+            if scene.market_permit(market, Action.ADL) < Permit.DEFER and any(c.lots for c in bearers(scene, account, market)):
+                yield f"account {account} is carried with lots in market {market} that others could be deleveraged for"
+    if not held and scene.cash(account) < 0:
+        sold = any(x.account == account and x.round == o.round and x.stage == Stage.CONVERT for x in case.outcomes)
+        if Stage.CONVERT in stages and not sold and could_sell(scene, account):
+            yield f"account {account} is carried with collateral that could be converted"
+        if scene.converted(account):
+            yield f"account {account} is carried, flat and converted: what it owes was to be paid or written off"
