@@ -1,0 +1,109 @@
+"""Charges: whatever is taken from a user he asked for, or a row names it; L23."""
+
+from __future__ import annotations
+
+from specs import units
+from specs.lawbook import Breaches
+from specs.lawbook.book import fee_ppm
+from specs.lawbook.bust import Fills
+from specs.scene import Case, Outcome, Scene
+from specs.tape import FLOWS, HOLDER, USER, USERS_FROM, Chart, EventKind, Flow, OutcomeKind, Seam, Stage, Status
+
+
+def nobody_is_charged_for_nothing(case: Case) -> Breaches:
+    """L23. Whatever takes something from a user: for its own request, its own fill, or by a row that names the charge."""
+    last: Outcome | None = None  # the fill or the funding interval that charges belong to
+    paid = 0  # notional of the liquidation slice that the last fill belongs to
+    fills = Fills(case)
+    for scene, o in case.walk():
+        yield from fills.see(o)
+        if o.kind == OutcomeKind.FILL:
+            notional = o.qty * o.price * case.book.multiplier[o.market]
+            paid = notional + (paid if last and last.ref_id == o.ref_id else 0)
+            yield from _fill_is_owed(case, scene, o, notional)
+        elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT):
+            yield from _closing_is_owed(case, scene, o)
+        elif o.kind == OutcomeKind.MOVED:
+            e = case.event
+            if (e.kind, e.account, e.qty) != (EventKind.MODE, o.account, o.other) or scene.owner[o.account] != scene.owner[
+                o.other
+            ]:
+                yield f"a position of account {o.account} moves to {o.other}, nobody asked for it"
+        elif o.kind == OutcomeKind.FLOW:
+            yield from _flow_fits(o)
+            if o.account >= USERS_FROM:
+                yield from _flow_is_owed(case, scene, o, last, paid)
+        if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING):
+            last = o
+    yield from fills.end()
+
+
+def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
+    """Who takes sent the order, now or before, or is in liquidation; who makes has an order there; the fee is the market's."""
+    forced = o.stage in (Stage.BOOK, Stage.CONVERT)
+    asked = case.asks(o) and case.event.account == o.account
+    if case.fired(o) or o.market in scene.auctions:  # who asked before; in an auction neither has asked in this event
+        asked = o.ref_id in scene.orders and scene.orders[o.ref_id].account == o.account
+    if not (scene.status[o.account] == Status.LIQUIDATING if forced else asked):
+        yield f"account {o.account} trades and has not asked for it, nor is it in liquidation"
+    maker = scene.orders.get(o.other_id)
+    if maker is None or maker.account != o.other:
+        yield f"account {o.other} trades order {o.other_id}, which is not its own"
+    fee = 0 if forced or not case.book.clears else units.div_ceil(notional * fee_ppm(case, scene, o), units.PPM)
+    if o.money != fee:
+        yield f"account {o.account} pays a fee of {o.money} for a fill, due are {fee}"
+
+
+def _closing_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """Only an account in liquidation is closed or converted; whom it is deleveraged against held the other side."""
+    if scene.status[o.account] != Status.LIQUIDATING:
+        yield f"{OutcomeKind(o.kind).name} of account {o.account}, which is {Status(scene.status[o.account]).name}"
+    stage = {OutcomeKind.TAKEOVER: Stage.TAKEOVER, OutcomeKind.ADL: Stage.ADL, OutcomeKind.CONVERT: Stage.CONVERT}[o.kind]
+    if stage not in case.book.stages:
+        yield f"{OutcomeKind(o.kind).name} of account {o.account}, for which the rule book has no stage"
+    if o.kind == OutcomeKind.ADL and scene.qty[o.other, o.market] * scene.qty[o.account, o.market] >= 0:
+        yield f"account {o.other} is deleveraged and does not hold the other side"
+
+
+def _flow_fits(o: Outcome) -> Breaches:
+    """The ends of a flow are those of its row in FLOWS."""
+    for end, account in zip(FLOWS.get(o.flow, ("nobody", "nobody")), (o.account, o.other)):
+        user = account >= USERS_FROM
+        if not (user or account == Chart.BACKSTOP if end == HOLDER else user if end == USER else end == Chart(account).name):
+            yield f"a flow of kind {o.flow} goes from {o.account} to {o.other}, its row says {FLOWS.get(o.flow)}"
+
+
+def _flow_is_owed(case: Case, scene: Scene, o: Outcome, last: Outcome | None, paid: int) -> Breaches:
+    e, what = case.event, f"account {o.account} pays a {Flow(o.flow).name} of {o.money}"
+    if o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER):
+        if e.account != o.account or e.kind not in (EventKind.WITHDRAW, EventKind.TRANSFER, EventKind.MODE):
+            yield f"{what} and has not asked for it"
+        if o.flow == Flow.TRANSFER and scene.owner[o.account] != scene.owner[o.other]:
+            yield f"{what} to account {o.other} of another owner"
+    elif last is not None and last.kind == OutcomeKind.FILL and o.flow in (Flow.FEE, Flow.LIQUIDATION_FEE):
+        fees = case.book.venue.markets[last.market].fees
+        notional = last.qty * last.price * case.book.multiplier[last.market]
+        who, fee = last.other, units.div_ceil(notional * fees.maker_ppm, units.PPM)
+        if o.flow == Flow.LIQUIDATION_FEE:
+            left = max(0, scene.conversion_equity(last.account))
+            who, fee = last.account, min(units.div_ceil(paid * fees.liquidation_ppm, units.PPM), left)
+        if (o.account, o.money) != (who, fee) or (o.flow == Flow.LIQUIDATION_FEE and last.stage != Stage.BOOK):
+            yield f"{what}, due are {fee} of account {who}"
+    elif o.flow == Flow.FUNDING_PAID and last is not None and last.kind == OutcomeKind.FUNDING:
+        if not scene.qty[o.account, last.market]:
+            yield f"{what} and holds nothing of market {last.market}"
+    elif o.flow == Flow.AUTO_ADD:
+        yield from _auto_add_is_owed(case, scene, o)
+    else:
+        yield f"{what}, no row names it"
+
+
+def _auto_add_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:
+    """A parent adds margin to its own sub-account that asks for it, when it is due, up to initial margin."""
+    if scene.parent.get(o.other) != o.account or not scene.auto_add[o.other]:
+        yield f"account {o.account} adds margin to account {o.other}, which is no sub-account of it or has not switched it on"
+    if Seam.LIQUIDATION_TRIGGER not in case.armed and not scene.triggered(o.other):
+        yield f"account {o.account} adds margin to account {o.other}, which is safe"
+    short = scene.requirements(o.other) - scene.evaluate(o.other).equity
+    if o.money > short:
+        yield f"account {o.account} adds {o.money} to account {o.other}, which is short of {short}"
