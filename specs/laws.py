@@ -49,230 +49,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from specs import rules, units
+from specs import rules
 from specs.errors import LawBroken
-from specs.lawbook import Breaches, adl, book, charges, fund, funding, ledger, limits, liquidation, margin, orders, permits, stops
-from specs.lawbook.limits import open_interest_raised
-from specs.lawbook.orders import is_sent
-from specs.model.bands import beyond
-from specs.model.exchange import RESUME
-from specs.scene import Book, Case, Order, Outcome, Scene, Sent, Tables, event_of, outcomes_of
-from specs.tape import EVENT, EventKind, MarketState, OutcomeKind, Reason, Seam, Side, Tif
-
-
-def bands_and_limits_hold(case: Case) -> Breaches:
-    clipped = set()
-    for scene, o in case.walk():
-        sent = case.sent(scene, o)
-        if is_sent(o) and not (sent and sent.tif == Tif.MARKET):
-            bound = scene.band(o.market, o.side)
-            if bound is not None and beyond(o.side, o.price, bound):
-                yield f"order {o.ref_id} stands at {o.price}, its band ends at {bound}"
-            if (sent or case.asks(o)) and _is_clipped(case, scene, o, sent):
-                clipped.add(o.ref_id)
-        elif o.kind == OutcomeKind.FILL and scene.states[o.market] != MarketState.AUCTION:
-            yield from _inside(case, scene, o)
-        elif o.reason == Reason.PRICE_BAND and (o.kind == OutcomeKind.REJECT or o.ref_id not in scene.orders):
-            yield from _refused_beyond(case, scene, o)
-        elif o.kind == OutcomeKind.CANCELLED and o.reason in (Reason.LIMIT_UP_DOWN, Reason.IOC_REMAINDER, Reason.PRICE_BAND):
-            yield from _stopped_there(scene, o)
-        elif o.kind == OutcomeKind.STATE_SET and o.reason == Reason.LIMIT_UP_DOWN:
-            if o.qty != MarketState.PAUSED or scene.states[o.market] != MarketState.OPEN or not _asked_beyond(scene, o.market):
-                yield f"market {o.market} pauses, and no trade beyond its limits was asked for"
-    for row in case.after["orders"]:
-        if row[4] in clipped:
-            yield f"order {row[4]} rests, its band was to clip it"
-    yield from _pauses(case)
-
-
-def _is_clipped(case: Case, scene: Scene, o: Outcome, sent: Sent | None) -> bool:
-    """Return whether a band that clips gave an order, sent or amended, its price. Where it is not known now: not said."""
-    e, row = case.event, case.book.venue.markets[o.market].band
-    if row is None or row.policy != "clip" or not scene.band_is_known(o.market):
-        return False
-    price = sent.price if sent else e.price or (scene.orders[o.ref_id].price if o.ref_id in scene.orders else 0)
-    bound = scene.band(o.market, o.side)
-    return bound is not None and beyond(o.side, price, bound)
-
-
-def _inside(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """A fill is inside the taker's band, where it has one, and inside the limits."""
-    row, bound, inside = case.book.venue.markets[o.market].band, scene.band(o.market, o.side), scene.limits(o.market)
-    if bound is not None and (not o.stage or row.liquidation) and beyond(o.side, o.price, bound):
-        yield f"order {o.ref_id} trades at {o.price}, its band ends at {bound}"
-    if inside is not None and o.price not in inside:
-        yield f"order {o.ref_id} trades at {o.price}, the limits of market {o.market} are {inside}"
-
-
-def _refused_beyond(case: Case, scene: Scene, o: Outcome) -> Breaches:
-    """Who is refused for the band asked for a price beyond it."""
-    before = scene.orders.get(o.ref_id) if case.event.kind == EventKind.AMEND else None
-    market, side = (before.market, before.side) if before else (o.market, o.side)
-    price, bound = o.price or (before.price if before else 0), scene.band(market, side)
-    if bound is None or (scene.band_is_known(market) and not beyond(side, price, bound)):
-        yield f"order {o.ref_id} at {price} is refused for a band that ends at {bound}"
-
-
-def _first(scene: Scene, market: int, side: int) -> Order | None:
-    """Return the order that a taker of a side meets first."""
-    return scene.orders.get(scene.first(market, Side.SELL if side == Side.BUY else Side.BUY))
-
-
-def _asked_beyond(scene: Scene, market: int) -> bool:
-    """Return whether the first order of a side stands beyond a limit."""
-    for side in (Side.BUY, Side.SELL):
-        maker, inside = _first(scene, market, side), scene.limits(market)
-        if maker is not None and inside is not None and maker.price not in inside:
-            return True
-    return False
-
-
-def _stopped_there(scene: Scene, o: Outcome) -> Breaches:
-    """What is cancelled for the limit has come to it, and the market has paused; what is cancelled otherwise met nobody."""
-    maker, inside = _first(scene, o.market, o.side), scene.limits(o.market)
-    if o.reason == Reason.LIMIT_UP_DOWN:
-        if maker is None or inside is None or maker.price in inside:
-            yield f"order {o.ref_id} is stopped at the limit of market {o.market}, which it had not come to"
-        if scene.states[o.market] == MarketState.OPEN:
-            yield f"order {o.ref_id} is stopped at the limit of market {o.market}, which does not pause"
-    elif maker is not None and o.price and not beyond(o.side, maker.price, o.price):
-        yield f"order {o.ref_id} stops short of an order at {maker.price}"
-
-
-def _pauses(case: Case) -> Breaches:
-    """Each pause, and the auction after it, ends at its time, unless a STATE event ends it before."""
-    due = {number: time for kind, number, time in case.before["timers"] if kind == RESUME}
-    for scene, o in case.walk():
-        if o.kind != OutcomeKind.STATE_SET:
-            continue
-        row, time = case.book.venue.markets[o.market].limit_up_down, due.pop(o.market, None)
-        if o.reason == Reason.LIMIT_UP_DOWN:
-            due[o.market] = o.time_ns + row.pause_ns
-        elif o.reason == Reason.PAUSE_ENDED:
-            auction = scene.states[o.market] == MarketState.PAUSED and row.resume == "auction"
-            if time != o.time_ns or o.qty != (MarketState.AUCTION if auction else MarketState.OPEN):
-                yield f"the pause of market {o.market} ends at {o.time_ns} in state {o.qty}, it was to end at {time}"
-            if auction:
-                due[o.market] = o.time_ns + row.auction_ns
-    timers = {number: time for kind, number, time in case.after["timers"] if kind == RESUME}
-    if timers != due or any(time <= case.after["clock"][0][0] for time in due.values()):
-        yield f"pauses end at {timers} (by market), due is {due}"
-
-
-class Uncrossing(NamedTuple):
-    """What a price of an auction does: the lots that trade at it, and what it leaves; sells are negative."""
-
-    price: int
-    lots: int
-    surplus: int
-
-
-_TAKE_AWAY = (Reason.REDUCE_ONLY, Reason.UNFUNDED, Reason.OPEN_INTEREST_LIMIT)
-
-
-def auctions_trade_at_one_price(case: Case) -> Breaches:
-    traded: Counter[int] = Counter()  # lots at the price of a market's auction in force
-    less: set[int] = set()  # markets in whose auction something was taken away since it was priced
-    for scene, o in case.walk():
-        told = scene.auctions.get(o.market)
-        if o.kind in (OutcomeKind.UNCROSSED, OutcomeKind.STATE_SET):
-            yield from _traded_out(scene, told, traded.pop(o.market, 0), o.market in less) if told else ()
-            less.discard(o.market)
-        if o.kind == OutcomeKind.UNCROSSED:
-            yield from _priced(scene, o)
-        elif o.kind == OutcomeKind.STATE_SET:
-            yield from _not_crossed(scene, o)
-        elif o.kind == OutcomeKind.FILL and told:
-            traded[o.market] += o.qty
-            if o.price != told.price:
-                yield f"fill at {o.price} in an auction at {told.price}"
-        elif o.kind == OutcomeKind.FILL and scene.states[o.market] == MarketState.AUCTION:
-            yield f"fill at {o.price} while market {o.market} only collects orders"
-        elif o.kind == OutcomeKind.CANCELLED and told:
-            less.add(o.market)
-            yield from _taken_away(case, scene, o, told)
-
-
-def _priced(scene: Scene, o: Outcome) -> Breaches:
-    """The price, the lots and the surplus that are told are those of the book."""
-    if scene.states[o.market] != MarketState.AUCTION:
-        yield f"market {o.market} is uncrossed, and is {MarketState(scene.states[o.market]).name}"
-    due = _uncrossing(scene, o.market)
-    if due != (o.price, o.qty, o.money):
-        yield f"market {o.market} is uncrossed at {o.price} for {o.qty} lots, leaving {o.money}; due is {due}"
-
-
-def _uncrossing(scene: Scene, market: int) -> Uncrossing | None:
-    """Return what an auction does now, None if the book is not crossed: the best by the law of all prices that can be.
-
-    Between limits nothing changes, and nearer to the reference is better: limits, the ticks beside them and beside the reference.
-    """
-    orders = [order for order in scene.orders.values() if order.market == market]
-    bids, asks = ([(x.price, x.qty) for x in orders if x.side == side] for side in (Side.BUY, Side.SELL))
-    if not bids or not asks or max(bids)[0] < min(asks)[0]:
-        return None
-    tick, reference = scene.book.venue.markets[market].tick_size, scene.auction_reference(market)
-    near = {limit + away for limit, _ in bids + asks for away in (-tick, 0, tick)}
-    if reference is not None:
-        near |= {reference // tick * tick, -(-reference // tick) * tick}
-
-    def at(price: int) -> tuple[int, int]:
-        return sum(lots for limit, lots in bids if limit >= price), sum(lots for limit, lots in asks if limit <= price)
-
-    def worth(price: int) -> tuple[int, int, int, int]:
-        bought, sold = at(price)
-        return min(bought, sold), -abs(bought - sold), -abs(price - (price if reference is None else reference)), price
-
-    price = max(near, key=worth)
-    bought, sold = at(price)
-    return Uncrossing(price, min(bought, sold), bought - sold)
-
-
-def _traded_out(scene: Scene, told: Outcome, traded: int, less: bool) -> Breaches:
-    """All lots have traded that were told; where some were taken away, all that still reach the price on both sides."""
-    if traded != told.qty and not less:
-        yield f"{traded} lots trade in an auction of market {told.market} for {told.qty}"
-    bid, ask = (scene.first(told.market, side) for side in (Side.BUY, Side.SELL))
-    if bid is not None and ask is not None and scene.orders[bid].price >= told.price >= scene.orders[ask].price:
-        yield f"orders {bid} and {ask} of market {told.market} could trade in its auction at {told.price}"
-
-
-def _not_crossed(scene: Scene, o: Outcome) -> Breaches:
-    if scene.states[o.market] == MarketState.AUCTION and o.qty != MarketState.AUCTION:
-        bid, ask = (scene.first(o.market, side) for side in (Side.BUY, Side.SELL))
-        if bid is not None and ask is not None and scene.orders[bid].price >= scene.orders[ask].price:
-            yield f"market {o.market} leaves its auction with order {bid} across order {ask}"
-
-
-def _taken_away(case: Case, scene: Scene, o: Outcome, told: Outcome) -> Breaches:
-    """An order leaves an auction only where a rule forbids its trade; that reduce-only is cut in time is L22."""
-    first = {side: scene.first(o.market, side) for side in (Side.BUY, Side.SELL)}
-    what = f"order {o.ref_id} is cancelled in an auction"
-    if o.reason not in _TAKE_AWAY:
-        yield f"{what}: {Reason(o.reason).name}"
-    elif o.reason != Reason.REDUCE_ONLY and o.ref_id != first[o.side]:
-        yield f"{what}, order {first[o.side]} was first"
-    elif o.reason == Reason.UNFUNDED and o.market not in case.book.spot:
-        yield f"{what} for want of an asset, in a market that delivers none"
-    elif o.reason == Reason.UNFUNDED:
-        lots = min(scene.orders[x].shown for x in first.values())
-        ppm = case.book.venue.markets[o.market].fees.maker_ppm
-        asset, amount = scene.gives(o.market, o.side, lots, told.price, ppm)
-        gets, brings = scene.gives(o.market, Side.SELL if o.side == Side.BUY else Side.BUY, lots, told.price, 0)
-        room = gets == case.book.numeraire or scene.balance[o.account, gets] + brings <= units.BALANCE_MAX
-        if scene.wallet(o.account, asset) >= amount and room:
-            yield f"{what}, account {o.account} has what it gives: {amount} of asset {asset}"
-    elif o.reason == Reason.OPEN_INTEREST_LIMIT:
-        pair = o._replace(account=scene.orders[first[Side.BUY]].account, other=scene.orders[first[Side.SELL]].account)
-        most = case.book.venue.markets[o.market].limits.open_interest_max
-        if most is None or scene.open_interest(o.market) + open_interest_raised(case, scene, pair, 1) <= most:
-            yield f"{what}, a lot of it could trade within the limit of the open interest"
-        if o.side != (Side.SELL if told.money < 0 else Side.BUY):
-            yield f"{what} on the side that leaves nothing over"
+from specs.lawbook import (
+    Breaches,
+    adl,
+    auction,
+    bands,
+    book,
+    charges,
+    fund,
+    funding,
+    ledger,
+    limits,
+    liquidation,
+    margin,
+    orders,
+    permits,
+    stops,
+)
+from specs.scene import Book, Case, Tables, event_of, outcomes_of
+from specs.tape import EVENT, EventKind, Seam
 
 
 def _tables(exchange) -> tuple[str, Tables]:
@@ -396,8 +196,8 @@ LAWS: dict[str, Law] = {
         Law("L24", "an order does what its kind says", orders.orders_keep_their_kind),
         Law("L25", "nobody trades with himself where it is forbidden", orders.nobody_trades_with_himself),
         Law("L26", "waiting orders fire when, and only when, they must; in order of entry", stops.waiting_orders_fire),
-        Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands_and_limits_hold),
-        Law("L28", "an auction trades at one price that trades most and leaves least", auctions_trade_at_one_price),
+        Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands.bands_and_limits_hold),
+        Law("L28", "an auction trades at one price that trades most and leaves least", auction.auctions_trade_at_one_price),
     )
 }
 CHECKED = tuple(name for name, law in LAWS.items() if law.check)
