@@ -49,6 +49,7 @@ from fuzz.strategies import Case
 from fuzz.twin import Lockstep, twin_class
 from specs import laws, load, pairs, units
 from specs.errors import LawBroken, SpecError, TapeError, TwinsDiffer
+from specs.lawbook import runs
 from specs.rules import Row, Venue
 from specs.tape import EVENT, SEAM_ANY, Meta, Seam, SeamKind, Tape
 
@@ -89,12 +90,12 @@ def _class(name: str) -> type:
 
 
 def _reject_is_clock(case: Case, cls: type) -> None:
-    laws.reject_is_clock(partial(cls, case.venue, case.start_ns, case.seams), case.events)
+    runs.reject_is_clock(partial(cls, case.venue, case.start_ns, case.seams), case.events)
 
 
 def _same_input_same_digest(case: Case, cls: type) -> None:
     fresh, restore = partial(cls, case.venue, case.start_ns, case.seams), partial(cls.restore, case.venue)
-    laws.same_input_same_digest(fresh, restore, case.events, len(case.events) // 2)
+    runs.same_input_same_digest(fresh, restore, case.events, len(case.events) // 2)
 
 
 def _faults_stay_apart(case: Case, cls: type) -> None:
@@ -108,7 +109,7 @@ def _faults_stay_apart(case: Case, cls: type) -> None:
 
 def _gains_equal_losses(case: Case, cls: type) -> None:
     states = [_run(cls, case.start_ns, case.venue, case.events, seams).state() for seams in ((), case.seams)]
-    laws.gains_equal_losses(case.venue, *states)
+    runs.gains_equal_losses(case.venue, *states)
 
 
 def _run(cls: type, start_ns: int, venue: Venue, events: np.ndarray, seams: Sequence[tuple]) -> Any:

@@ -37,20 +37,18 @@
          reference, then the higher; it trades all that was told, and cancels nothing that could have traded; afterwards the book
          is not crossed. Who trades first is L4, that nobody trades beyond his limit L5
 
-The numbers are stable names. A law is a generator over a `Case`, one event with the state before and after it, and yields a
-sentence for each breach. It sees only what both twins show, at the values in force at that moment (specs/scene.py). L13, L14, L18
-and L20 compare whole runs: they take a factory or final states. L18 and the metamorphic laws are in specs/pairs.py.
+The numbers are stable names. `LAWS`, the table below, says in which file of specs/lawbook/ each is checked. A law is a generator
+over a `Case`, one event with the state before and after it, and yields a sentence for each breach. It sees only what both twins
+show, at the values in force at that moment (specs/scene.py). L13, L14, L18 and L20 compare whole runs: they take a factory or
+final states. The metamorphic laws stand beside L18 in specs/pairs.py.
 
 A law's scope is `always`, or `unless` named seams are armed: who forces a trigger cannot ask that it be true.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from specs import rules
 from specs.errors import LawBroken
@@ -72,89 +70,12 @@ from specs.lawbook import (
     stops,
 )
 from specs.scene import Book, Case, Tables, event_of, outcomes_of
-from specs.tape import EVENT, EventKind, Seam
-
-
-def _tables(exchange) -> tuple[str, Tables]:
-    return exchange.digest(), exchange.state()
-
-
-def reject_is_clock(factory: Callable, events: np.ndarray) -> None:
-    """L13. Run the tape twice, the second time with a CLOCK in place of every refused event: the states are equal after each.
-
-    `factory()` returns a fresh exchange. Raises LawBroken at the first event after which they differ.
-    """
-    said, silent = factory(), factory()
-    for number, event in enumerate(events):
-        outcomes = outcomes_of(said.apply(event))
-        case = Case(None, {}, event_of(event.tobytes()), outcomes, {})
-        if case.rejected:
-            clock = np.zeros(1, EVENT)
-            clock["time_ns"], clock["kind"], clock["batch_left"] = event["time_ns"], EventKind.CLOCK, event["batch_left"]
-            silent.apply(clock[0])
-        else:
-            silent.apply(event)
-        if said.state() != silent.state():
-            raise LawBroken("L13", number, f"after REJECT({case.rejected.name}) the state is not the state after a CLOCK")
-
-
-def same_input_same_digest(factory: Callable, restore: Callable, events: np.ndarray, cut: int) -> None:
-    """L14. Whole = whole again = in two chunks cut anywhere = event by event = restored from a snapshot at the cut.
-
-    `factory()` returns a fresh exchange, `restore(blob)` one from a snapshot. Raises LawBroken.
-    """
-    whole = factory()
-    whole.run(events)
-    want = _tables(whole)
-
-    def judge(exchange, what: str) -> None:
-        if _tables(exchange) != want:
-            raise LawBroken("L14", len(events) - 1, f"{what} does not end as the whole run does")
-
-    again, chunked, single = factory(), factory(), factory()
-    again.run(events)
-    judge(again, "the same run")
-    chunked.run(events[:cut])
-    blob = chunked.snapshot()
-    chunked.run(events[cut:])
-    judge(chunked, f"the run in chunks cut at {cut}")
-    for event in events:
-        single.apply(event)
-    judge(single, "the run event by event")
-    restored = restore(blob)
-    restored.run(events[cut:])
-    judge(restored, f"the run restored at {cut}")
-
-
-def gains_equal_losses(
-    venue: rules.Venue, a_state: Tables, b_state: Tables, prices: dict[int, int] | None = None
-) -> dict[tuple[int, int], int]:
-    """L20. Return by (account, asset) what is worth more in the second of two final states than in the first; negative: less.
-
-    Users and the whole closed chart, in units of the asset; what did not change is absent. Positions count at common `prices`, by
-    market number in its price units; absent: the last valid marks of the first state. Raises LawBroken unless asset by asset the
-    differences sum to 0.
-    """
-    if prices is None:
-        prices = {row[0]: row[5] for row in a_state["marks"]}
-    gains: Counter = Counter()
-    for sign, state in ((-1, a_state), (1, b_state)):
-        for account, asset, money in state["balances"]:
-            gains[account, asset] += sign * money
-        for account, number, _, lots, _ in state["positions"]:
-            market = venue.markets[number]
-            worth = lots * prices[number] * venue.multiplier(market)
-            gains[account, venue.number("assets", market.settles_in)] += sign * worth
-    for asset in range(len(venue.assets)):
-        total = sum(money for (_, of), money in gains.items() if of == asset)
-        if total:
-            raise LawBroken("L20", b_state["clock"][0][1] - 1, f"between the two runs the chart gains {total} of asset {asset}")
-    return {key: money for key, money in sorted(gains.items()) if money}
+from specs.tape import Seam
 
 
 @dataclass(frozen=True)
 class Law:
-    """`check` yields a sentence for each breach; a law of whole runs has none but a function above. `unless`: what lifts it."""
+    """`check` yields a sentence for each breach; a law of whole runs has none. `unless`: what lifts it."""
 
     name: str
     text: str
@@ -182,14 +103,14 @@ LAWS: dict[str, Law] = {
         Law("L10", "stages in order, the next gets exactly the rest", liquidation.stages_in_order),
         Law("L11", "deleveraged: who may be, what he can bear, in order, to the unit", adl.deleveraged_in_order),
         Law("L12", "longs = shorts = open interest", ledger.longs_are_shorts),
-        Law("L13", "a REJECT leaves the state of a CLOCK", None),
-        Law("L14", "same input, same digest", None),
+        Law("L13", "a REJECT leaves the state of a CLOCK", None),  # runs.reject_is_clock
+        Law("L14", "same input, same digest", None),  # runs.same_input_same_digest
         Law("L15", "no limit is passed silently", limits.limits_are_not_silent),
         Law("L16", "reservations are what orders imply", orders.reserved_for_orders),
         Law("L17", "funding telescopes; payments and residue sum to 0", funding.funding_telescopes),
-        Law("L18", "a fault in X leaves alone what shares nothing with X", None),
+        Law("L18", "a fault in X leaves alone what shares nothing with X", None),  # specs/pairs.py
         Law("L19", "whoever's trigger is true is dealt with", liquidation.nobody_is_forgotten, _TRIGGER),
-        Law("L20", "gains = losses between two runs", None),
+        Law("L20", "gains = losses between two runs", None),  # runs.gains_equal_losses
         Law("L21", "nothing happens at a grade or in a state that refuses it", permits.grades_are_obeyed),
         Law("L22", "no reduce-only order above the position", orders.reduce_only_stays_below),
         Law("L23", "nobody is charged for nothing", charges.nobody_is_charged_for_nothing),

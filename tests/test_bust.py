@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from specs import laws, rules, units
+from specs.lawbook import runs
 from specs.scene import outcomes_of
 from specs.tape import Chart, OutcomeKind
 from tests.test_convert_to_book import venue as spot_venue
@@ -300,7 +301,7 @@ def test_gains_equal_losses_and_the_laws_hold(twin):
         before = exchange.state()
         laws.check(venue, before, event.tobytes(), exchange.apply(event), exchange.state())
     without.run(events[:-2])
-    gains = laws.gains_equal_losses(venue, without.state(), exchange.state(), {0: 10_000})
+    gains = runs.gains_equal_losses(venue, without.state(), exchange.state(), {0: 10_000})
     assert gains == {(16, 0): 5_000, (17, 0): 10_000, (Chart.FEES, 0): -15_000}
 
 

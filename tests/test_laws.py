@@ -16,6 +16,7 @@ from fuzz.strategies import sample
 from fuzz.twin import Lockstep, restore, start, twin_class
 from specs import laws, pairs, units
 from specs.errors import LawBroken, TwinsDiffer
+from specs.lawbook import runs
 from specs.model.exchange import Exchange
 from specs.rules import Venue
 from specs.scene import Case, event_of, outcomes_of
@@ -403,7 +404,7 @@ QUOTED = (
 
 def _rejects_like_a_clock(which, bug: int):
     venue = small_venue()
-    laws.reject_is_clock(lambda: start(which, venue, START_NS, (), bug), tape(venue, REFUSED))
+    runs.reject_is_clock(lambda: start(which, venue, START_NS, (), bug), tape(venue, REFUSED))
 
 
 @pytest.mark.parametrize("which", PLANTABLE)
@@ -416,13 +417,13 @@ def test_a_refused_leverage_that_stays_breaks_l13(which):
 def test_a_reject_is_a_clock(which):
     _rejects_like_a_clock(which, 0)
     for case in sample(6, seed=13, bytes_each=300):
-        laws.reject_is_clock(lambda: start(which, case.venue, case.start_ns, case.seams), case.events)  # noqa: B023
+        runs.reject_is_clock(lambda: start(which, case.venue, case.start_ns, case.seams), case.events)  # noqa: B023
 
 
 def _ends_as_the_whole(which, bug: int):
     venue = small_venue(quoters=[QUOTER])
     events = tape(venue, QUOTED)
-    laws.same_input_same_digest(
+    runs.same_input_same_digest(
         lambda: start(which, venue, START_NS, (), bug), lambda blob: restore(which, venue, blob, bug), events, 7
     )
 
@@ -454,7 +455,7 @@ def _gains(which, bug: int) -> dict:
         exchange = start(which, venue, START_NS, (), bug)
         exchange.run(tape(venue, TRADED + table))
         ended.append(exchange.state())
-    return laws.gains_equal_losses(venue, *ended)
+    return runs.gains_equal_losses(venue, *ended)
 
 
 @pytest.mark.parametrize("which", PLANTABLE)
@@ -713,6 +714,7 @@ def test_every_law_that_is_built_can_fail():
     assert planted == set(laws.LAWS) == {f"L{bug}" for bug in MUTANTS}
     for name, law in laws.LAWS.items():
         assert law.name == name and f"    {name} " in laws.__doc__
+        assert law.check is None or law.check.__doc__.startswith(f"{name}. ")
 
 
 def test_every_bug_is_a_subclass_and_none_is_the_exchange():

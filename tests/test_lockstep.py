@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import EDGES, REACHES, START_NS, Case, busy, decode, long_cases, reached, sample, small_cases, small_sample
 from fuzz.twin import Lockstep, start, twin_class
-from specs import laws
+from specs.lawbook import runs
 from specs.model.exchange import Exchange as Model
 from specs.rules import Venue
 from specs.tape import EVENT, OUTCOME, OutcomeKind
@@ -78,7 +78,7 @@ def test_whole_chunked_single_and_restored_are_one_run(case, data):
     cut = data.draw(st.integers(0, len(case.events)))
     for which in ("model", RIGHT):
         cls = twin_class(which)
-        laws.same_input_same_digest(
+        runs.same_input_same_digest(
             lambda cls=cls: cls(case.venue, case.start_ns, case.seams),
             lambda blob, cls=cls: cls.restore(case.venue, blob),
             case.events,
@@ -109,7 +109,7 @@ def test_a_fork_takes_another_fault_schedule():
 @given(small_cases())
 def test_a_reject_is_a_clock_on_both_twins(case):
     for which in ("model", RIGHT):
-        laws.reject_is_clock(lambda which=which: start(which, case.venue, case.start_ns, case.seams), case.events)
+        runs.reject_is_clock(lambda which=which: start(which, case.venue, case.start_ns, case.seams), case.events)
 
 
 # ---- the tapes themselves

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from fuzz.twin import Lockstep, restore, start
-from specs import laws
+from specs.lawbook import runs
 from specs.scene import outcomes_of
 from specs.tape import OutcomeKind, Reason, Seam, SeamKind
 from tests import twins
@@ -430,7 +430,7 @@ def test_refused_at_the_gate_and_nothing_changed(event, reason):
         said = start(which, small_venue(), START_NS)
         said.run(events)
         assert [o.reason for o in outcomes_of(said.outcomes().tobytes())][-1] == Reason[reason]
-        laws.reject_is_clock(lambda: start(which, small_venue(), START_NS), events)  # noqa: B023
+        runs.reject_is_clock(lambda: start(which, small_venue(), START_NS), events)  # noqa: B023
 
 
 def test_a_price_that_never_was_is_waited_for_by_nobody(twin):
@@ -1013,7 +1013,7 @@ def test_what_waits_survives_a_snapshot():
     for which in ("model", "engine"):
         for cut in range(1, len(events)):
             fresh = lambda: start(which, venue, START_NS)  # noqa: B023, E731
-            laws.same_input_same_digest(fresh, lambda blob: restore(which, venue, blob), events, cut)  # noqa: B023
+            runs.same_input_same_digest(fresh, lambda blob: restore(which, venue, blob), events, cut)  # noqa: B023
 
 
 def test_nobody_pays_for_it_who_lets_no_order_wait():
