@@ -467,6 +467,15 @@ class Scene:
             equity += haircut.conversion_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
         return equity
 
+    def transfer_share(self, account: int, market: int) -> int:
+        """Return what a position gives up beside its value at the mark: the account's margin by maintenance, rounded up.
+
+        The margin is what bankruptcy uses up, collateral at its conversion value; of the last position all. A debt is negative.
+        """
+        need, total = self.maintenance(account, market), self.evaluate(account).maintenance
+        margin = self.conversion_equity(account)
+        return units.muldiv_ceil(margin, need, total) if need < total else margin
+
     def converted(self, account: int) -> bool:
         """Return whether no collateral is left to sell."""
         return not any(self.balance[account, haircut.asset] for haircut in self.book.haircuts)
@@ -580,9 +589,7 @@ class Scene:
         if bound.kind == "mark":
             return self._away(market, side, bound.ppm)
         qty, tick = self.qty[account, market], self.book.venue.markets[market].tick_size
-        need, total = self.maintenance(account, market), self.evaluate(account).maintenance
-        margin = max(0, self.conversion_equity(account))
-        share = units.muldiv_ceil(margin, need, total) if need < total else margin
+        share = max(0, self.transfer_share(account, market))
         per_tick = abs(qty) * self.book.multiplier[market] * tick
         if qty > 0:
             return max(units.div_ceil(qty * self.value(market) - share, per_tick) * tick, tick)

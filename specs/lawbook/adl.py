@@ -54,7 +54,7 @@ class _Queue:
 
     def __init__(self, scene: Scene, o: Outcome) -> None:
         self.at = o.account, o.market, o.time_ns, o.round
-        self.lots, self.share = abs(scene.qty[o.account, o.market]), transfer_share(scene, o.account, o.market)
+        self.lots, self.share = abs(scene.qty[o.account, o.market]), scene.transfer_share(o.account, o.market)
         self.bearers = {bearer.account: bearer.lots for bearer in bearers(scene, o.account, o.market)}
         held, owner = scene.qty[o.account, o.market], scene.owner[o.account]
         self.own = [n for n in scene.owner if scene.owner[n] == owner and scene.qty[n, o.market] * held < 0]
@@ -97,7 +97,7 @@ class _Queue:
 
 def bearers(scene: Scene, account: int, market: int) -> list[Bearer]:
     """Return everybody who may be deleveraged for the account's position, highest score first, of equals the lower id."""
-    held, owner, share = scene.qty[account, market], scene.owner[account], transfer_share(scene, account, market)
+    held, owner, share = scene.qty[account, market], scene.owner[account], scene.transfer_share(account, market)
     found = []
     for other, status in scene.status.items():
         lots = scene.qty[other, market]
@@ -120,13 +120,3 @@ def deleveraging_score(scene: Scene, account: int, market: int) -> int:
         return 0
     wallet = max(scene.book.whole(1), scene.wallet(account, scene.book.numeraire))
     return min(units.SCORE_MAX_PPB, profit * units.PPB // wallet) * min(e.maintenance, e.equity) // e.equity
-
-
-def transfer_share(scene: Scene, account: int, market: int) -> int:
-    """Return what a position gives up beside its value at the mark: the account's margin by maintenance, rounded up.
-
-    The margin is what bankruptcy uses up, collateral at its conversion value; of the last position it is all. A debt is negative.
-    """
-    need, total = scene.maintenance(account, market), scene.evaluate(account).maintenance
-    margin = scene.conversion_equity(account)
-    return units.muldiv_ceil(margin, need, total) if need < total else margin

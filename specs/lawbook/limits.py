@@ -62,7 +62,7 @@ def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
         if total > limits.position_max:
             yield f"order {o.ref_id} lets owner {owner} reach {total} lots, at most {limits.position_max}"
     if limits.open_interest_max is not None:
-        open_interest = sum(max(0, lots) for (_, market), lots in scene.qty.items() if market == o.market)
+        open_interest = scene.open_interest(o.market)
         if open_interest + raised > limits.open_interest_max:
             yield f"order {o.ref_id} can raise the open interest to {open_interest + raised}, at most {limits.open_interest_max}"
 

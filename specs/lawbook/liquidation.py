@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specs.lawbook import Breaches
-from specs.lawbook.adl import bearers, transfer_share
+from specs.lawbook.adl import bearers
 from specs.lawbook.collateral import conversion_is_exact, could_sell, slice_of_collateral
 from specs.scene import STATUS_AFTER, Case, Outcome, Scene
 from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
@@ -136,7 +136,7 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
             yield f"takeover of {o.qty} lots of account {account}, which holds {scene.qty[account, o.market]}"
         if Seam.TAKEOVER_ACCEPT not in case.armed and not _accepted(scene, account, o.market):
             yield f"takeover of {o.qty} lots of market {o.market} beyond the backstop's cap, or with too small a fund"
-        cash = scene.qty[account, o.market] * scene.value(o.market) - max(0, transfer_share(scene, account, o.market))
+        cash = scene.qty[account, o.market] * scene.value(o.market) - max(0, scene.transfer_share(account, o.market))
         if (o.money, o.price) != (cash, scene.marks[o.market].last_valid):
             yield f"a takeover pays account {account} {o.money} at {o.price}, its position is worth {cash} to it"
     if o.kind == OutcomeKind.ADL and Seam.ADL_TRIGGER not in case.armed and not _deleverages(scene):
