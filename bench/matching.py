@@ -36,6 +36,7 @@ import numpy as np
 from bench import peers
 from engine.exchange import Exchange as Engine
 from specs import rules, units
+from specs.matching import matching_venue
 from specs.model.exchange import Exchange as Model
 from specs.tape import EVENT, OUTCOME, USERS_FROM, EventKind, OutcomeKind, Side, Tif, money_split
 
@@ -50,38 +51,13 @@ LINE = re.compile(r"^(C\+\+ ladder [a-z]+)\s+([0-9.]+) Mmsg/s.*trades=(\d+).*has
 
 
 def venue(accounts: int, clearing: str = "full") -> rules.Venue:
-    """A market whose price unit is one tick, with a bracket as wide as the bounds allow."""
-    return rules.Venue.model_validate(
-        {
-            "schema_version": 1,
-            "name": "bench-matching",
-            "clearing": clearing,
-            "numeraire": "USD",
-            "assets": [{"name": "USD", "decimals": 4}],
-            "sources": [{"name": "index", "price_decimals": 0}],
-            "indices": [
-                {
-                    "name": "INDEX",
-                    "price_decimals": 0,
-                    "publish": {"kind": "update"},
-                    "recipe": {"kind": "source", "name": "index"},
-                }
-            ],
-            "markets": [
-                {
-                    "name": "PERP",
-                    "settles_in": "USD",
-                    "index": "INDEX",
-                    "mark": {"kind": "index"},
-                    "price_decimals": 0,
-                    "lot": {"decimals": 4},
-                    "fees": {"maker_ppm": 200, "taker_ppm": 500},
-                    "brackets": [{"notional_max": 10**18, "leverage_max": 20, "maintenance_ppm": 10_000}],
-                }
-            ],
-            "limits": {"accounts_max": USERS_FROM + accounts, "orders_per_account_max": 1_000_000, "orders_max": 1 << 17},
-            "liquidation": {"stages": [{"kind": "takeover"}, {"kind": "write_off"}]},
-        }
+    """Return a market whose price unit is one tick, for so many accounts."""
+    return matching_venue(
+        "bench-matching",
+        lot_decimals=4,
+        fees={"maker_ppm": 200, "taker_ppm": 500},
+        limits={"accounts_max": USERS_FROM + accounts, "orders_per_account_max": 1_000_000, "orders_max": 1 << 17},
+        clearing=clearing,
     )
 
 

@@ -16,6 +16,7 @@ from fuzz.strategies import KINDS, Decoded, TapeMaker, pack
 from fuzz.strategies import START_NS as TAPE_START
 from fuzz.twin import Lockstep
 from specs import units
+from specs.matching import matching_venue
 from specs.scene import outcomes_of
 from specs.tape import EVENT, USERS_FROM, EventKind, Flag, OutcomeKind, Reason, SelfTrade, Side, Tif
 from tests.twins import START_NS, index, play, small_venue, tape, twin  # noqa: F401
@@ -512,6 +513,26 @@ def test_without_clearing_anybody_trades(twin):
 
 def test_without_clearing_and_without_a_mark_a_bounded_market_order_is_refused(twin):
     play(twin, small_venue(clearing="none"), "0 buy 71 COINUSDT 5 @0 market #1 | REJECT GRADE_REFUSED")
+
+
+@pytest.mark.parametrize(("told_by", "moved"), [("source", ""), ("book", "; INDEX X 100 of 1; MARK X 100")])
+def test_an_order_meets_the_book_alone(twin, told_by, moved):
+    """Nobody says a price, a year passes, the market halts: no answer but the book's own."""
+    play(
+        twin,
+        matching_venue("alone", index=told_by, price_decimals=2),
+        f"""
+        0           sell 70 X 9 @100 #1     | ACCEPTED 70 sell 9 @100 #1
+        0           buy 71 X 5 @0 market #2 | ACCEPTED 71 buy 5 @0 #2; FILL 71 buy 5 @100 from 70 #1{moved}
+        31536000    state X halted          | STATE_SET X HALTED
+        31536000    buy 71 X 1 @99 #3       | REJECT MARKET_STATE
+        31536000    amend 70 #1 3           | AMENDED 70 sell 3 @100 #1
+        31536000    state X post_only       | STATE_SET X POST_ONLY
+        31536000    buy 71 X 1 @100 #3      | REJECT MARKET_STATE
+        31536000    buy 71 X 1 @99 #3       | ACCEPTED 71 buy 1 @99 #3
+        31536000    cancel 70 #1            | CANCELLED 70 sell 3 @100 #1 USER
+        """,
+    )
 
 
 # ---- invariants on many orders of all kinds

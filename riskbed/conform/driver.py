@@ -16,6 +16,7 @@ from sortedcontainers import SortedDict
 from riskbed.jobs import exchange_of
 from specs import rules, units
 from specs.errors import SpecError, TwinsDiffer
+from specs.matching import matching_venue
 from specs.tape import EVENT_STRUCT, OUTCOME, OUTCOME_STRUCT, USERS_FROM, EventKind, MarketState, OutcomeKind, Reason, Side, Tif
 
 TWINS = ("engine", "model")
@@ -28,42 +29,9 @@ RESTING = (Tif.GTC, Tif.POST_ONLY)
 
 
 def venue(tick: int) -> rules.Venue:
-    """Return the rule book: one market, a tick of `tick` price units, an index that is never heard and so never published."""
-    return rules.Venue.model_validate(
-        {
-            "schema_version": 1,
-            "name": "conform",
-            "clearing": "none",
-            "clock": {"gap_max_ns": units.DURATION_MAX_NS},
-            "limits": {"orders_max": ORDERS_MAX, "orders_per_account_max": ORDERS_MAX, "accounts_max": 2 * ACCOUNTS},
-            "numeraire": "QUOTE",
-            "assets": [{"name": "QUOTE", "decimals": 0}],
-            "sources": [{"name": "SILENT", "price_decimals": 0}],
-            "indices": [
-                {
-                    "name": "SILENT",
-                    "price_decimals": 0,
-                    "publish": {"kind": "update"},
-                    "recipe": {"kind": "source", "name": "SILENT"},
-                }
-            ],
-            "markets": [
-                {
-                    "name": "X",
-                    "settles_in": "QUOTE",
-                    "index": "SILENT",
-                    "mark": {"kind": "index"},
-                    "price_decimals": 0,
-                    "lot": {"decimals": 0},
-                    "tick_size": tick,
-                    "market_bound_ticks": units.PRICE_MAX,
-                    "brackets": [{"notional_max": 10**18, "leverage_max": 20, "maintenance_ppm": 1}],
-                }
-            ],
-            "states": {"halted": {"open": "refuse", "take": "refuse"}, "post_only": {"take": "refuse"}},
-            "liquidation": {"stages": [{"kind": "takeover"}, {"kind": "write_off"}]},
-        }
-    )
+    """Return the rule book: a tick of `tick` price units, an index that is never heard and so never published."""
+    limits = {"orders_max": ORDERS_MAX, "orders_per_account_max": ORDERS_MAX, "accounts_max": 2 * ACCOUNTS}
+    return matching_venue("conform", tick_size=tick, limits=limits)
 
 
 class Out(NamedTuple):

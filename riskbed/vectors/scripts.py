@@ -12,6 +12,7 @@ from typing import Any
 from fuzz.strategies import pack
 from riskbed.vectors.vector import Unmodelled, Vector, decimals, number, plain
 from specs import rules, units
+from specs.matching import matching_venue
 from specs.scene import outcomes_of
 from specs.tape import USERS_FROM, EventKind, OutcomeKind, Reason, Side, Tif, TriggerBy
 
@@ -24,42 +25,12 @@ CANCELS = (Reason.IOC_REMAINDER, Reason.USER)
 PRINTER = "the price printer "  # owners that no vector has
 
 
-def venue(price_decimals: int, qty_decimals: int) -> rules.Venue:
-    """Return a matching engine alone: one market, no bound on MARKET orders, the tick is the smallest price written."""
-    places = price_decimals + qty_decimals
+def venue(price_decimals: int, lot_decimals: int) -> rules.Venue:
+    """Return the rule book: the tick is the smallest price written, the mark follows the book."""
+    places = price_decimals + lot_decimals
     if places > units.DECIMALS_MAX:
         raise Unmodelled(f"{places} decimals of price and quantity together")
-    return rules.Venue.model_validate(
-        {
-            "schema_version": 1,
-            "name": "vectors",
-            "clearing": "none",
-            "numeraire": "QUOTE",
-            "assets": [{"name": "QUOTE", "decimals": places}],
-            "sources": [],
-            "indices": [
-                {
-                    "name": "OWN",
-                    "price_decimals": price_decimals,
-                    "publish": {"kind": "update"},
-                    "recipe": {"kind": "book", "market": "X"},
-                }
-            ],
-            "markets": [
-                {
-                    "name": "X",
-                    "settles_in": "QUOTE",
-                    "index": "OWN",
-                    "mark": {"kind": "index"},
-                    "price_decimals": price_decimals,
-                    "lot": {"decimals": qty_decimals},
-                    "market_bound_ticks": units.PRICE_MAX,
-                    "brackets": [{"notional_max": 10**18, "leverage_max": 20, "maintenance_ppm": 1}],
-                }
-            ],
-            "liquidation": {"stages": [{"kind": "takeover"}, {"kind": "write_off"}]},
-        }
-    )
+    return matching_venue("vectors", index="book", price_decimals=price_decimals, lot_decimals=lot_decimals)
 
 
 class Script:
