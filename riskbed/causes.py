@@ -7,7 +7,8 @@ Judged at its trigger, with true prices put into the broken run's own state.
     market    below it at true prices too, and the true run closes the lot as well
 
 The trigger of a lot is the LIQUIDATION outcome that opened its account's episode. The account's lots and collateral at that
-moment are summed up from the outcomes before it; what it was worth stands in the outcome:
+moment are summed up from the outcomes before it, with what busts gave back; what it was worth stands in the outcome. Lots of a
+fill that was busted are not judged (riskbed/bust.py).
 
     true equity = equity + sum lots x (true value - published value) + sum (true - published) counted value of collateral
 

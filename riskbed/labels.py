@@ -3,6 +3,9 @@
 Per position key (account, market, leg) the n-th lot closed by force in the broken run is matched with the n-th of the true run.
 Lots are never expanded: both runs are lists of (lots, time), and one merge cuts them at the union of their ends.
 
+Lots of a fill that was busted were not closed by force (riskbed/bust.py). Given back in the broken run only they are missed, in
+the true run only erroneous, in both nothing; closed once more they are judged at the time of the second close.
+
 Truth may be a band: one true run at its lower edge and one at its upper edge. Each broken lot is then judged against both:
 
     forced in neither true run                       erroneous
@@ -26,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskbed.bust import standing
 from specs import units
 from specs.tape import OUTCOME, Flow, Grade, OutcomeKind, Side, Stage, money_join
 
@@ -47,13 +51,16 @@ class Label(IntEnum):
 class Forced(NamedTuple):
     """Runs of lots closed by force, in the order of the outcomes; one row a fill of the book stage or a takeover.
 
+    What was busted is none.
+
     key          account << 32 | market << 16 | leg
     lots         > 0
     side         of the position that was closed: BUY a long one, SELL a short one
     mark         price units of the market, the last valid mark when the lots were closed
     cash         exact ints, money of the numeraire to the account for these lots: + for a long one sold, - for a short one bought
                  back; of a takeover its cash (the bankruptcy value)
-    fee          exact ints, the lots' part of the liquidation fee, by lots, rounded down, the rest with the slice's last fill
+    fee          exact ints, the lots' part of the liquidation fee, by lots, rounded down, the rest with the slice's last fill;
+                 the part of lots that were busted stays with the fund and belongs to no row
     value        exact ints, money per lot at `mark`
     """
 
@@ -118,7 +125,8 @@ _WHOLE = (OutcomeKind.TAKEOVER, OutcomeKind.ADL)  # their money is the cash to t
 def forced_lots(outcomes: np.ndarray, multipliers: Sequence[int], horizon_ns: int | None = None) -> Forced:
     """Return what was closed by force up to and with the horizon: fills of the book stage, takeovers, deleveragings.
 
-    Of a deleveraging that is the account in liquidation; its counterparties are no rows here.
+    Of a deleveraging that is the account in liquidation; its counterparties are no rows here. Nor are fills that were busted up
+    to and with the horizon.
 
     multipliers: money per lot and price unit of each market (Venue.multiplier).
     """
@@ -127,7 +135,10 @@ def forced_lots(outcomes: np.ndarray, multipliers: Sequence[int], horizon_ns: in
     forced = ((kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.BOOK)) | np.isin(kind, _WHOLE)
     if horizon_ns is not None:
         forced &= outcomes["time_ns"] <= horizon_ns
-    rows = np.flatnonzero(forced)
+    closed = np.flatnonzero(forced)
+    stands = standing(outcomes, horizon_ns)[closed]
+    fee = _fees(outcomes, closed, outcomes["qty"][closed], horizon_ns)
+    rows = closed[stands]
     o = outcomes[rows]
     takeover = np.isin(o["kind"], _WHOLE)
     # a fill's side is the taker's, which is the other side of the position it closes; else it is the position's
@@ -157,7 +168,7 @@ def forced_lots(outcomes: np.ndarray, multipliers: Sequence[int], horizon_ns: in
         price=o["price"].astype(np.int64),
         mark=mark,
         cash=cash,
-        fee=_fees(outcomes, rows, lots, horizon_ns),
+        fee=[money for money, kept in zip(fee, stands.tolist(), strict=True) if kept],
         value=value,
     )
 

@@ -30,6 +30,7 @@ from fuzz.overlay import overlay
 from riskbed import jobs as running
 from riskbed import replay as single
 from riskbed import runs
+from riskbed.bust import standing
 from riskbed.causes import Cause, Causes, judge
 from riskbed.gains import Holdings, Prices, Scale, gain_rows, own_prices
 from riskbed.jobs import Job, Ran, run_job
@@ -228,10 +229,11 @@ def flow_sums(venue: Venue, ran: Ran) -> dict[str, int]:
 def close_sums(venue: Venue, ran: Ran) -> dict[str, int]:
     """Return the notional of every kind of outcome that closes positions in a stage, in the numeraire's unit, by stage.
 
-    Kinds and stages are walked: one that is not there yet adds a line when it comes.
+    Kinds and stages are walked: one that is not there yet adds a line when it comes. A fill that was busted closed nothing.
     """
     outcomes = ran.outcomes
     closing = (outcomes["stage"] != Stage.NONE) & (outcomes["qty"] > 0) & (outcomes["kind"] != OutcomeKind.CANCELLED)
+    closing &= standing(outcomes)
     found = {stage: 0 for stage in Stage}
     rows, multipliers = outcomes[closing], [venue.multiplier(row) for row in venue.markets]
     for stage, market, n, price in zip(*(rows[name].tolist() for name in ("stage", "market", "qty", "price")), strict=True):

@@ -4,6 +4,8 @@ A cascade is what one event, or one timer due at it, sets off (specs/model/excha
 that closes accounts and moves a price makes the next one. Two cascades of one event at one time are told apart where the round
 goes back; one that follows another without a word of its own in round 0 counts with it. A round that only says again who is
 carried did nothing and is not counted.
+
+A cascade is told as it went: a fill that was busted afterwards is in it, with the price it moved, which no bust takes back.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskbed.bust import standing
 from riskbed.labels import marks_at
 from specs.errors import LawBroken
 from specs.rules import Market, Venue
@@ -32,7 +33,10 @@ FOR_LOTS = (
 
 
 class Means(NamedTuple):
-    """An outcome of `kind` (and `stage`, "" for any) adds `measure` to `column` of the account that `names` names."""
+    """An outcome of `kind` (and `stage`, "" for any) adds `measure` to `column` of the account that `names` names.
+
+    A fill that was busted adds nothing (riskbed/bust.py); what it moved and what came back are both among the flows.
+    """
 
     kind: str
     stage: str
@@ -137,10 +141,11 @@ def account_sums(outcomes: np.ndarray, venue: Venue, state: State) -> dict[int, 
     """Return what a run did to each account, the closed chart's too; `state` is the exchange's after these outcomes."""
     found: dict[int, Sums] = {row[0]: Sums() for row in state["accounts"]}
     found |= {int(number): Sums() for number in Chart}
+    stands = standing(outcomes)
     for kind, stage, names, column, measure in MEANS:
         if kind not in OutcomeKind.__members__:
             continue
-        ours = outcomes["kind"] == OutcomeKind[kind]
+        ours = (outcomes["kind"] == OutcomeKind[kind]) & stands
         if stage:
             ours &= outcomes["stage"] == Stage[stage]
         rows = np.flatnonzero(ours)

@@ -6,8 +6,17 @@ The rule book is tests/twins.py:small_venue with fees of 0.1 % for takers and 0.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from fuzz.twin import twin_class
+from riskbed.bust import undone
+from riskbed.causes import Cause, judge
+from riskbed.labels import Forced, Label, forced_lots, label
+from riskbed.pair import close_sums
+from riskbed.sums import account_sums
 from specs import laws, rules, units
 from specs.lawbook import runs
 from specs.scene import outcomes_of
@@ -316,3 +325,133 @@ def test_a_snapshot_keeps_the_fills(twin, cut):
     second.run(events[cut:])
     assert (second.digest(), second.state()) == (whole.digest(), whole.state())
 
+
+# ---- what counts as closed by force
+
+# 16 is long 16 and falls with the coin; 18 bids for 10 and 6 of them: fills 1 and 2 are one slice of the liquidation
+LONG = (
+    FUNDED
+    + """
+    0    account 18                 |
+    0    deposit 18 USDT 5000       |
+    1    buy 16 COINUSDT 16 @100 #1 |
+    1    sell 17 COINUSDT 16 @100 #2 |
+    1    buy 18 COINUSDT 10 @94 #3  |
+    1    buy 18 COINUSDT 6 @94 #4   |
+"""
+)
+STILL = "9 clock |"
+CLOSED = "2 source coin 94 |"
+UP = CLOSED + "\n 3 source coin 100 |\n"  # so that who gets lots back can carry them
+BOTH, FIRST, SECOND = (UP + "\n".join(f"4 bust {n} |" for n in fills) for fills in ((1, 2), (1,), (2,)))
+AGAIN = CLOSED + "\n 3 bust 1 |\n 3 bust 2 |\n 8 buy 18 COINUSDT 16 @94 #5 |\n 9 source coin 93.9 |"
+AFTER_THE_HORIZON = UP + "30 bust 1 |\n 30 bust 2 |"
+HORIZON_NS = START_NS + 20 * units.NS
+NAMES = {CLOSED: "closed", STILL: "still", BOTH: "both_busted", FIRST: "first_busted", SECOND: "second_busted"}
+NAMES |= {AGAIN: "busted_and_closed_again", AFTER_THE_HORIZON: "busted_after_the_horizon"}
+
+
+def named(value) -> str | None:
+    return NAMES.get(value) if isinstance(value, str) else None
+
+
+def forcing() -> rules.Venue:
+    return keeping(liquidation={"stages": stages("takeover", book={"quantity": "all"})})
+
+
+def ran(twin, venue: rules.Venue, rows: str):  # noqa: F811
+    exchange = twin(venue, START_NS)
+    exchange.run(tape(venue, LONG + rows))
+    return exchange
+
+
+def forced_of(exchange, venue: rules.Venue, horizon_ns: int | None = HORIZON_NS) -> Forced:
+    return forced_lots(exchange.outcomes(), [venue.multiplier(row) for row in venue.markets], horizon_ns)
+
+
+@pytest.mark.parametrize(
+    ("broken", "true", "expected"),
+    [
+        (CLOSED, CLOSED, {Label.ORGANIC: 16}),
+        (CLOSED, STILL, {Label.ERRONEOUS: 16}),
+        (BOTH, STILL, {}),
+        (BOTH, CLOSED, {Label.MISSED: 16}),
+        (BOTH, BOTH, {}),
+        (FIRST, STILL, {Label.ERRONEOUS: 6}),
+        (FIRST, CLOSED, {Label.ORGANIC: 6, Label.MISSED: 10}),
+        (SECOND, CLOSED, {Label.ORGANIC: 10, Label.MISSED: 6}),
+        (CLOSED, BOTH, {Label.ERRONEOUS: 16}),
+        (CLOSED, FIRST, {Label.ORGANIC: 6, Label.ERRONEOUS: 10}),
+        (AGAIN, CLOSED, {Label.LATE: 16}),
+        (AGAIN, STILL, {Label.ERRONEOUS: 16}),
+        (CLOSED, AGAIN, {Label.PREMATURE: 16}),
+        (AFTER_THE_HORIZON, CLOSED, {Label.ORGANIC: 16}),
+        (CLOSED, AFTER_THE_HORIZON, {Label.ORGANIC: 16}),
+    ],
+    ids=named,
+)
+def test_lots_that_are_given_back_were_not_closed_by_force(twin, broken, true, expected):
+    venue = forcing()
+    runs = [forced_of(ran(twin, venue, rows), venue) for rows in (broken, true)]
+    labels = label(runs[0], runs[1], runs[1], units.NS, HORIZON_NS)
+    assert {what: lots for what, (lots, _, _) in labels.totals().items() if lots} == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "lots", "notional", "fee"),
+    [
+        # the slice pays 1 % of 16 x 94 at first: what busted lots paid of it is nobody's, and stays with the fund
+        (CLOSED, [10, 6], "1504", "15.04"),
+        (FIRST, [6], "564", "5.64"),
+        (SECOND, [10], "940", "9.4"),
+        (BOTH, [], "0", "0"),
+        (AGAIN, [16], "1504", "8.16"),  # it has 8.16 left for the second fee
+    ],
+    ids=named,
+)
+def test_all_who_count_forced_lots_count_the_same(twin, rows, lots, notional, fee):
+    venue = forcing()
+    exchange = ran(twin, venue, rows)
+    forced, sums = forced_of(exchange, venue, None), account_sums(exchange.outcomes(), venue, exchange.state())
+    at_price = close_sums(venue, SimpleNamespace(outcomes=exchange.outcomes()))
+    assert forced.lots.tolist() == lots
+    assert sum(forced.fee) == units.decimal_to_int(fee, 4)
+    assert sums[16].lots == sum(lots)
+    assert sums[16].notional == sum(n * value for n, value in zip(forced.lots.tolist(), forced.value))
+    assert at_price == ({"book": units.decimal_to_int(notional, 4)} if lots else {})
+    assert sums[16].episodes and sums[16].harmed  # it was in liquidation all the same
+    assert sum(len(row) for row in (forced.cash, forced.fee, forced.value)) == 3 * len(lots)
+
+
+@pytest.mark.parametrize(
+    ("broken", "true", "expected"),
+    [
+        (CLOSED, STILL, {Cause.DIRECT: 16}),
+        (FIRST, STILL, {Cause.DIRECT: 6}),
+        (FIRST, CLOSED, {Cause.MARKET: 6}),
+        (BOTH, STILL, {}),
+        (CLOSED, FIRST, {Cause.MARKET: 6, Cause.INDUCED: 10}),
+        # a lot closed again is judged at the trigger of its second close
+        (AGAIN, STILL, {Cause.DIRECT: 16}),
+    ],
+    ids=named,
+)
+def test_lots_that_are_given_back_have_no_cause(twin, broken, true, expected):
+    venue = forcing()
+    one, other = (ran(twin, venue, rows) for rows in (broken, true))
+    forced, true_forced = (forced_of(exchange, venue) for exchange in (one, other))
+    labels = label(forced, true_forced, true_forced, units.NS, HORIZON_NS)
+    events = tape(venue, LONG + broken)
+    causes = judge(venue, events, one.outcomes(), one.state(), forced, other.outcomes(), {}, labels)
+    assert {cause: lots for cause, (lots, _, _) in causes.totals(labels).items() if lots} == expected
+
+
+def test_a_bust_without_its_fill_is_our_own_fault():
+    """A run cut off in front has other numbers of fills."""
+    venue = forcing()
+    outcomes = ran(twin_class("model"), venue, BOTH).outcomes()
+    fills = np.flatnonzero(outcomes["kind"] == OutcomeKind.FILL)
+    with pytest.raises(AssertionError, match="a bust of a fill that these outcomes do not have"):
+        undone(np.delete(outcomes, fills[0]))
+    with pytest.raises(AssertionError, match="a bust and its fill differ in account"):
+        undone(np.delete(np.insert(outcomes, fills[0], outcomes[fills[0]]), fills[0] + 2))
