@@ -129,8 +129,8 @@ class _Truth:
 def treasury_loss(job: Job, events: np.ndarray, outcomes: np.ndarray) -> int:
     """Return what the treasury paid for collateral above what it was truly worth when it was converted; negative: below."""
     truth, loss = _Truth(job, events), 0
-    for c in making.conversions(outcomes, job.venue):
-        if not c.to_book and c.asset in job.truth and c.time_ns <= job.horizon_ns:
+    for c in making.conversions(outcomes, job.venue, job.horizon_ns):
+        if not c.to_book and c.asset in job.truth:
             price, places = truth.price(c.asset, int(outcomes["event"][c.row]))
             loss += c.cash - making.quantity_value(job.venue, c.asset, c.quantity, price, places)
     return loss

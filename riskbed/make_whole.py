@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskbed.bust import standing
 from riskbed.labels import Forced, Label, Labels
 from specs import units
 from specs.rules import Venue
@@ -90,13 +91,19 @@ def _money(o) -> int:
     return money_join(int(o["money_lo"]), int(o["money_hi"]))
 
 
-def conversions(outcomes: np.ndarray, venue: Venue) -> list[Conversion]:
-    """Return the conversions in order; to the treasury with the cash of the CONVERT_CASH that follows, if any."""
+def conversions(outcomes: np.ndarray, venue: Venue, horizon_ns: int | None = None) -> list[Conversion]:
+    """Return the conversions up to and with the horizon, in order; without sales to the book that were busted.
+
+    Those to the treasury have the cash of the CONVERT_CASH that follows, if any.
+    """
     kind = outcomes["kind"]
     cash = (kind == OutcomeKind.FLOW) & (outcomes["flow"] == Flow.CONVERT_CASH)
-    sold = (kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.CONVERT)
+    sold = (kind == OutcomeKind.FILL) & (outcomes["stage"] == Stage.CONVERT) & standing(outcomes, horizon_ns)
     found: list[Conversion] = []
-    for row in np.flatnonzero((kind == OutcomeKind.CONVERT) | cash | sold).tolist():
+    told = (kind == OutcomeKind.CONVERT) | cash | sold
+    if horizon_ns is not None:
+        told &= outcomes["time_ns"] <= horizon_ns
+    for row in np.flatnonzero(told).tolist():
         o = outcomes[row]
         if o["kind"] == OutcomeKind.FILL:
             market, lots = venue.markets[int(o["market"])], int(o["qty"])
@@ -171,7 +178,7 @@ def make_whole(
 
     window: first and last instant of the published window, both in. named_assets: the collateral the announcement names.
     """
-    converted = [c for c in conversions(outcomes, venue) if c.time_ns <= labels.horizon_ns]
+    converted = conversions(outcomes, venue, labels.horizon_ns)
     first_close: dict[int, int] = {}
     for row, account in zip(forced.row.tolist(), forced.account.tolist(), strict=False):
         first_close.setdefault(account, row)

@@ -15,6 +15,7 @@ from fuzz.twin import twin_class
 from riskbed.bust import undone
 from riskbed.causes import Cause, judge
 from riskbed.labels import Forced, Label, forced_lots, label
+from riskbed.make_whole import conversions
 from riskbed.pair import close_sums
 from riskbed.sums import account_sums
 from specs import laws, rules, units
@@ -444,6 +445,34 @@ def test_lots_that_are_given_back_have_no_cause(twin, broken, true, expected):
     events = tape(venue, LONG + broken)
     causes = judge(venue, events, one.outcomes(), one.state(), forced, other.outcomes(), {}, labels)
     assert {cause: lots for cause, (lots, _, _) in causes.totals(labels).items() if lots} == expected
+
+
+SOLD = (
+    SPOT
+    + """
+    1    account 16                     | ...
+    1    deposit 16 WETH 2              | ...
+    1    sell 16 COINUSDT 10 @100 #3    | ...
+    1    deposit 31 USDT 5000           | ...
+    1    buy 31 COINUSDT 10 @100 #4     | ...
+    1    buy 30 WETHUSDT 1 @100 #5      | ...
+    1    buy 30 WETHUSDT 1 @90 #6       | ...
+    1    sell 31 COINUSDT 10 @120 #7    | ...
+    2    source coin 119                | INDEX COIN 119 of 1; MARK COINUSDT 119; LIQUIDATION 16 10; FILL BOOK 16 buy 10 COINUSDT @120 from 31 #7 in round 1; FILL CONVERT 16 sell 1 WETHUSDT @100 from 30 #5 in round 1; FEE 0.05 USDT 30 to FEES in round 1; FILL CONVERT 16 sell 1 WETHUSDT @90 from 30 #6 in round 1; FEE 0.045 USDT 30 to FEES in round 1; FUND_SHORT 16 10 in round 1; WRITE_OFF 10 USDT BAD_DEBT to 16 in round 1; INDEX WETH 90 of 1 in round 1; COLLATERAL WETH 90 in round 1; RESTORED 16 0 FLAT in round 1
+    3    bust 3                         | REJECT INSUFFICIENT_BALANCE
+    3    deposit 16 USDT 100            | DEPOSIT 100 USDT OUTSIDE to 16
+    3    bust 3                         | BUSTED 3 16 sell 1 WETHUSDT @100 from 30; FEE_RETURNED 0.05 USDT FEES to 30
+"""
+)
+
+
+def test_collateral_that_is_given_back_was_not_sold(twin):
+    """A sale of the liquidation can be busted when the account has the cash again; the other one of the slice stands."""
+    venue = spot()
+    outcomes = play(twin, venue, SOLD).outcomes()
+    sold = lambda horizon_ns: [(c.account, c.quantity, c.cash) for c in conversions(outcomes, venue, horizon_ns)]  # noqa: E731
+    assert sold(None) == [(16, 10_000, 900_000)]
+    assert sold(START_NS + 2 * units.NS) == [(16, 10_000, 1_000_000), (16, 10_000, 900_000)]
 
 
 def test_a_bust_without_its_fill_is_our_own_fault():
