@@ -7,7 +7,8 @@ RESTORED, or to the end of the run) and `after` the last of them. In each period
     PRICES      what it holds x the change of its price or mark, outcome by outcome
     any other   what an outcome brings of money and of lots, at the price or mark in force when it happens
 
-so that a fill at the mark changes nothing, and a fill away from it loses the slippage. Summed by parts, PRICES and the rest are
+so that a fill at the mark changes nothing, and a fill away from it loses the slippage. A bust has the cause of the fill that it
+undoes, in the period in which it comes. Summed by parts, PRICES and the rest are
 what the account has in the end: `waterfall` compares it with the exchange's final state, which it does not read otherwise.
 """
 
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskbed.bust import undone
 from riskbed.sums import LOTS, State, moves
 from specs import units
 from specs.rules import Venue
@@ -234,8 +236,12 @@ def _story(outcomes: np.ndarray, venue: Venue, accounts: dict[int, _Account]) ->
     ours = np.fromiter(accounts, dtype=np.int64, count=len(accounts))
     mine = np.isin(outcomes["account"], ours)
     rows = np.flatnonzero(mine | np.isin(outcomes["other"], ours))
+    stages = outcomes["stage"].copy()
+    fills, busts = undone(outcomes)
+    stages[busts] = stages[fills]
+    touches = _touches(outcomes[rows], rows.tolist(), stages[rows].tolist(), venue)
     found: list[tuple[int, int, _Touch | OutcomeKind]] = [
-        (touch.row, touch.number, touch) for touch in _touches(outcomes[rows], rows.tolist(), venue) if touch.number in accounts
+        (touch.row, touch.number, touch) for touch in touches if touch.number in accounts
     ]
     for kind in (OutcomeKind.LIQUIDATION, OutcomeKind.RESTORED):
         told = np.flatnonzero(mine & (outcomes["kind"] == kind))
@@ -243,9 +249,9 @@ def _story(outcomes: np.ndarray, venue: Venue, accounts: dict[int, _Account]) ->
     return sorted(found, key=lambda told: told[0])
 
 
-def _touches(outcomes: np.ndarray, rows: list[int], venue: Venue) -> Iterator[_Touch]:
-    """Yield what some outcomes change, money and lots; `rows`: where they stand in the run."""
-    stages, takers = outcomes["stage"].tolist(), outcomes["account"].tolist()
+def _touches(outcomes: np.ndarray, rows: list[int], stages: list[int], venue: Venue) -> Iterator[_Touch]:
+    """Yield what some outcomes change, money and lots; `rows`: where they stand in the run; `stages`: of a bust, its fill's."""
+    takers = outcomes["account"].tolist()
 
     def cause(row: int, number: int, flow: Flow) -> Cause:
         if number == takers[row]:

@@ -84,6 +84,27 @@ def test_a_slice_below_the_mark_its_fee_and_the_backstop(twin):
     ]
 
 
+def test_a_bust_takes_the_slippage_back(twin):
+    """After SLICE 16 has its 5 lots again and owes 470: 2.5 above nothing, which the backstop gets with the lots."""
+    venue = small_venue(limits={"fills_kept": 9}, market={"fees": {"liquidation_ppm": 10_000}})
+    exchange = play(
+        twin,
+        venue,
+        SLICE
+        + """
+    3    bust 1                         | BUSTED 1 16 sell 5 @94 from 18; LIQUIDATION 16 2.5; TAKEOVER 16 long 5 @94.5 cash 470 in round 1; RESTORED 16 0 FLAT in round 1
+    """,
+    )
+    assert say_waterfall(exchange, venue) == {
+        "before": "book 2.5, prices -88, put_in 120",
+        "margin": "34.5",
+        "inside": "book -2.5, liquidation_fee -4.7, takeover -27.3",
+        "kept": "0",
+        "after": "",
+        "end": "0",
+    }
+
+
 def test_restored_then_liquidated_again_and_what_came_after(twin):
     """6 lots are sold 0.5 above the mark, 10 fall by 1.5, 8 of them are sold 2 above; the last two rise by 2 when it is over."""
     venue = small_venue(market={"fees": {"taker_ppm": 1_000, "liquidation_ppm": 10_000}})
