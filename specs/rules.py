@@ -770,8 +770,8 @@ def quorum(sources_min: int, recipe: Row) -> None:
 class Venue(Row):
     """A whole rule book.
 
-    clearing: none is a matching engine alone, for recorded order books: no account need be open, nothing is margined, no money
-    moves, nobody is liquidated. Orders, books and the rules that speak of them alone stay.
+    clearing: none is a matching engine alone, for recorded order books: no account need be open, nothing is margined or reserved,
+    nobody holds a position, no money moves, nobody is liquidated. Orders, books and the rules that speak of them alone stay.
     """
 
     schema_version: Literal[1]
@@ -847,6 +847,9 @@ class Venue(Row):
         for i, index in enumerate(self.indices):
             self._recipe(i, index, known)
         for i, market in enumerate(self.markets):
+            for field in ("position_max", "open_interest_max") if self.clearing == "none" else ():
+                if getattr(market.limits, field) is not None:
+                    raise At(("markets", i, "limits", field), "without clearing nobody holds a position", "clearing: full")
             known("assets", market.settles_in, ("markets", i, "settles_in"))
             if market.spot:
                 known("assets", market.base, ("markets", i, "base"))

@@ -498,7 +498,7 @@ def test_forced_closing_meets_nobody_while_orders_collect(twin):
 def test_without_clearing_the_same_lots_trade_and_no_money_moves(twin):
     exchange = play(
         twin,
-        auction_venue(clearing="none", market={"fees": {"maker_ppm": 1_000}, "limits": {"open_interest_max": 4}}),
+        auction_venue(clearing="none", market={"fees": {"maker_ppm": 1_000}}),
         """
     1    state COINUSDT auction         | STATE_SET COINUSDT AUCTION
     1    buy 40 COINUSDT 3 @102 #1      | ACCEPTED 40 buy 3 @102 #1

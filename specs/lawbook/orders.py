@@ -33,9 +33,9 @@ def at_market(case: Case, scene: Scene, o: Outcome) -> bool:
 
 
 def reserved_for_orders(case: Case) -> Breaches:
-    """L16. Add up what rests, by account and market."""
+    """L16. Add up what rests, by account and market; without clearing nothing is reserved."""
     implied: dict[tuple[int, int], list[int]] = {}
-    for market, side, price, _, _, account, qty, *_ in case.after["orders"]:
+    for market, side, price, _, _, account, qty, *_ in case.after["orders"] if case.book.clears else []:
         row = implied.setdefault((account, market), [0, 0, 0, 0])
         row[0 if side == Side.BUY else 2] += qty
         row[1 if side == Side.BUY else 3] += qty * price
@@ -63,7 +63,7 @@ def reduce_only_stays_below(case: Case) -> Breaches:
     for market, side, _, _, order_id, account, qty, reduce_only, *_ in case.after["orders"]:
         if reduce_only:
             yield from _reduces(case.final, order_id, account, market, side, qty)
-        if reserved.get((account, market), (0, 0))[side == Side.SELL] < qty:
+        if case.book.clears and reserved.get((account, market), (0, 0))[side == Side.SELL] < qty:
             yield f"order {order_id} of account {account} rests for {qty} lots without its reservation"
 
 

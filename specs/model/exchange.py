@@ -226,7 +226,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States):
                 for place, o in book.orders()
             ],
             "waiting": self.waiting_rows(),
-            "reserved": [row for a in users for m in range(len(self.books)) if any((row := self._reserved(a, m))[2:])],
+            "reserved": [
+                row for a in users for m in range(len(self.books)) if self.clears and any((row := self._reserved(a, m))[2:])
+            ],
             "sources": [(i, int(s.there), s.price, s.time_ns) for i, s in enumerate(self.sources)],
             "indices": [(x.number, *published(x.published)) for x in self.indices],
             "samples": [(x.number, n, k, v) for x in self.indices for n in sorted(x.samples) for k, v in enumerate(x.samples[n])],

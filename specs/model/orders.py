@@ -256,7 +256,7 @@ class Orders:
         market, side, limits = order.market, order.side, row.limits
         buy_lots, _, sell_lots, _ = self._open(account, market)
         worse = max(abs(account.qty[market] + buy_lots), abs(account.qty[market] - sell_lots))
-        if worse + order.qty > units.POSITION_MAX:
+        if self.clears and worse + order.qty > units.POSITION_MAX:
             return Reason.POSITION_LIMIT
         if limits.qty_max is not None and order.qty > limits.qty_max:
             return Reason.QTY_LIMIT
