@@ -29,7 +29,7 @@ MODE = os.environ.get("RISKBED_BUILD", "release")
 TREE = Path("build") / MODE
 
 FLAGS = {
-    "release": ["-O3", "-fno-tree-slp-vectorize"],
+    "release": ["-O3", "-fno-tree-slp-vectorize", "-fno-inline-functions-called-once"],
     "checked": ["-O2", "-DRISKBED_CHECKED=1"],
     # CPython is built with -fwrapv, and so would we be: overflow would be defined, and not reported.
     "sanitize": ["-O1", "-g1", "-DRISKBED_CHECKED=1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fsanitize=address,undefined",

@@ -7,6 +7,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #define BLOCK_LINE 64 /* bytes of a cache line: an Order is one */
 #define BLOCK_LARGE ((size_t)2 << 20) /* bytes of a large page */
@@ -54,4 +57,30 @@ static inline void block_expect(const void *p) {
     __builtin_prefetch(p, 1);
     __asm__ volatile("");
 }
+
+/* All ones where x is not 0. The empty asm keeps gcc from making a branch of the choice that follows. */
+static inline size_t block_mask(int32_t x) {
+    size_t mask = -(size_t)(x != 0);
+    __asm__("" : "+r"(mask));
+    return mask;
+}
+
+/* Copy whole 16-byte pieces, both ends aligned to 16, past the cache where the machine can: for what is written once and read
+   much later. block_streamed() before another thread may read it. */
+static inline void block_stream(void *to, const void *from, size_t bytes) {
+#if defined(__SSE2__)
+#pragma GCC unroll 5
+    for (size_t at = 0; at < bytes; at += 16)
+        _mm_stream_si128((__m128i *)((char *)to + at), _mm_load_si128((const __m128i *)((const char *)from + at)));
+#else
+    memcpy(to, from, bytes);
+#endif
+}
+static inline void block_streamed(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
+#define rarely(so) __builtin_expect(!!(so), 0)
 #endif

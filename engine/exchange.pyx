@@ -49,7 +49,7 @@ from engine.records cimport (
 from engine.seams cimport seam_price
 from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
-    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_STALE, Published, State, Timer, block_expect, emit, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
+    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
 )
 from engine.states cimport states_post, states_resume
 
@@ -68,25 +68,30 @@ cdef void exchange_apply(State* s, const Event* e) noexcept nogil:
     s.event = s.events
     s.events += 1
     why = _time(s, e)
-    if why:
+    if rarely(why):
         _reject(s, e, why)
         return
     why = _post(s, e)
-    if why:
+    if rarely(why):
         _reject(s, e, why)
     if e.batch_left == 0:
         _cascade(s)
 
 
-cdef int _time(State* s, const Event* e) noexcept nogil:
-    if e.time_ns < s.now:
+cdef inline int _time(State* s, const Event* e) noexcept nogil:
+    if rarely(e.time_ns < s.now):
         return WHY_TIME_WENT_BACK
-    if e.time_ns > s.now + s.gap_max_ns or e.time_ns > TIMES_MAX_NS:
+    if rarely(e.time_ns > s.now + s.gap_max_ns or e.time_ns > TIMES_MAX_NS):
         return WHY_TIME_GAP
-    while s.next_due <= e.time_ns:
-        _timer(s, e.time_ns)
+    if rarely(s.next_due <= e.time_ns):
+        _timers(s, e.time_ns)
     s.now = e.time_ns
     return WHY_NONE
+
+
+cdef void _timers(State* s, int64_t until) noexcept nogil:
+    while s.next_due <= until:
+        _timer(s, until)
 
 
 cdef void _timer(State* s, int64_t until) noexcept nogil:
@@ -131,13 +136,13 @@ cdef void _reject(State* s, const Event* e, int why) noexcept nogil:
     o.side, o.reason = e.side, why
 
 
-cdef int _post(State* s, const Event* e) noexcept nogil:
-    if e.kind == EV_CLOCK:
-        return WHY_NONE
+cdef inline int _post(State* s, const Event* e) noexcept nogil:
     if e.kind == EV_ORDER:
         return orders_new(s, e)
     if e.kind == EV_CANCEL:
         return orders_cancel(s, e)
+    if e.kind == EV_CLOCK:
+        return WHY_NONE
     if e.kind == EV_SOURCE:
         return _post_source(s, e)
     if e.kind == EV_ACCOUNT:
@@ -279,11 +284,14 @@ cdef int _scan(State* s, bint changed) noexcept nogil:
     return count
 
 
-cdef void _cascade(State* s) noexcept nogil:
+cdef inline void _cascade(State* s) noexcept nogil:
+    if rarely(s.due_index | s.due_mark | <uint64_t>s.due_state | <uint64_t>s.touched_count | <uint64_t>s.waiting):
+        _rounds(s)  # after most events there is nobody to look at
+
+
+cdef void _rounds(State* s) noexcept nogil:
     cdef int count, i
     cdef bint changed
-    if not s.due_index | s.due_mark | <uint64_t>s.due_state | <uint64_t>s.touched_count | <uint64_t>s.waiting:
-        return  # most events: nobody to look at
     while True:
         changed = _publish(s)
         while s.waiting and stops_fire(s):
@@ -373,8 +381,8 @@ cdef inline void _expect(State* s, const Event* e) noexcept nogil:
     block_expect(&s.accounts[account])
     if s.clears:
         block_expect(&s.balances[<size_t>account * s.assets])
-    block_expect(&s.positions[<size_t>account * s.markets + ahead.market])
-    block_expect(<const char*>&s.positions[<size_t>account * s.markets + ahead.market] + 64)
+        block_expect(&s.positions[<size_t>account * s.markets + ahead.market])
+        block_expect(<const char*>&s.positions[<size_t>account * s.markets + ahead.market] + 64)
     ahead = e + AHEAD_PLACES
     account = ahead.account if ahead.account < s.accounts_high else 0
     block_expect(&s.orders[book_peek(s, ahead.ref_id)])
@@ -392,8 +400,10 @@ cdef void _run(State* s, const Event* first, int64_t count, bint keep) noexcept 
             _expect(s, e)
         exchange_apply(s, e)
         if not keep:
-            s.outcomes_count = 0
+            s.outcomes_count = s.drafts_count = 0
         e += 1
+    outcomes_keep(s, False)
+    block_streamed()
 
 
 # ---- what both twins offer
@@ -419,6 +429,7 @@ cdef class Exchange:
         capital = self.table["fund_capital"]
         if capital:
             ledger_flow(self.s, FLOW_FUND_CAPITAL, CHART_OUTSIDE, CHART_FUND, self.s.numeraire, capital)
+            outcomes_keep(self.s, True)
 
     def __dealloc__(self):
         state_free(self.s)
@@ -467,6 +478,7 @@ cdef class Exchange:
         else:
             self._copied(event, &copy)
         exchange_apply(s, e)
+        outcomes_keep(s, True)
         if s.failed:
             self._memory()
         return PyBytes_FromStringAndSize(<char*>(s.outcomes + before), (s.outcomes_count - before) * sizeof(Outcome))

@@ -187,7 +187,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
     )
     if fee:
         if PLANTED(s.planted, 23):
-            account = s.outcomes[s.outcomes_count - 1].other  # the maker of a fill without a fee
+            account = s.drafts[s.drafts_count - 1].other  # the maker of a fill without a fee
         ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, fee)
 
 

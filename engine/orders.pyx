@@ -13,10 +13,10 @@ from engine.margin cimport (
     margin_free, margin_given, margin_grade_permit, margin_needs, margin_requirements, margin_requirements_beside, margin_spare_equity, margin_state_permit,
     margin_strictest, margin_wallet,
 )
-from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t, tick_of
+from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t, must, tick_of
 from engine.records cimport (
-    ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
-    FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
+    ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, CHECKED, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
+    FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, MARKET_OPEN, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
     PLANTED, SELF_ALLOW, SELF_AS_MARKET, SELF_CANCEL_BOTH, SELF_CANCEL_MAKER, SELF_CANCEL_TAKER, SELF_DECREMENT, SIDE_BUY, SIDE_NONE,
     SIDE_SELL, STAGE_NONE, STATUS_LIQUIDATING, TIF_FOK, TIF_GTC, TIF_GTD, TIF_MARKET, TIF_POST_ONLY, TIF_POST_REPRICE, USERS_FROM,
     WHY_BAD_AMEND, WHY_BAD_DISPLAY, WHY_BAD_EXPIRY, WHY_BAD_LEG, WHY_BAD_ORDER_ID, WHY_BAD_PRICE, WHY_BAD_QTY, WHY_BAD_SELF_TRADE,
@@ -28,7 +28,7 @@ from engine.records cimport (
 )
 from engine.stops cimport stops_amend, stops_follow_last, stops_remove
 from engine.state cimport (
-    ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, MarketRule, Matched, Order, Position, State, Ticket, emit,
+    ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, Account, MarketRule, Matched, Order, Position, State, Ticket, emit,
 )
 from engine.states cimport states_pause
 
@@ -77,8 +77,7 @@ cdef bint is_trader(State* s, uint32_t account) noexcept nogil:
     return True
 
 
-cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
-    """Fill in the order that an event sends; return why it names nothing that is there."""
+cdef inline int _ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
     if not is_trader(s, e.account):
         return WHY_UNKNOWN_ACCOUNT
     if e.market >= s.markets:
@@ -96,14 +95,19 @@ cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
     return WHY_NONE
 
 
+cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
+    """Fill in the order that an event sends; return why it names nothing that is there."""
+    return _ticket(s, e, t)
+
+
 cdef int orders_new(State* s, const Event* e) noexcept nogil:
     cdef Ticket t
-    cdef int why = orders_ticket(s, e, &t)
+    cdef int why = _ticket(s, e, &t)
     t.display = e.amount_lo
     return why if why else order_post(s, &t)
 
 
-cdef int _owned(State* s, const Event* e, int32_t* place) noexcept nogil:
+cdef inline int _owned(State* s, const Event* e, int32_t* place) noexcept nogil:
     """Find the order that an event of its account names; return why there is none."""
     if not is_trader(s, e.account):
         return WHY_UNKNOWN_ACCOUNT
@@ -120,7 +124,7 @@ cdef int orders_cancel(State* s, const Event* e) noexcept nogil:
         return why
     if margin_state_permit(s, s.orders[place].market, ACT_CANCEL) >= PERMIT_DEFER:
         return WHY_MARKET_STATE
-    order_cancel(s, place, WHY_USER, STAGE_NONE)
+    _cancel(s, place, WHY_USER, STAGE_NONE)
     return WHY_NONE
 
 
@@ -211,25 +215,30 @@ cdef int order_post(State* s, Ticket* t) noexcept nogil:
     """
     cdef int64_t limit
     cdef int why = _gate(s, t, &limit)
-    cdef Order draft
     if why:
         return why
-    draft.order_id, draft.price, draft.account, draft.market, draft.side = t.order_id, t.price, t.account, t.market, t.side
     if t.before:
         book_withhold(s, t.before, True)
         book_remove(s, t.before)
-        o = order_say(s, OUT_AMENDED, &draft, t.qty)
+        o = _say(s, OUT_AMENDED, t, t.qty)
         o.other_id = 1
     else:
-        o = order_say(s, OUT_ACCEPTED, &draft, t.qty)
+        o = _say(s, OUT_ACCEPTED, t, t.qty)
         o.other_id = t.display
     if PLANTED(s.planted, 5):
         limit += s.market_rules[t.market].tick_size if t.side == SIDE_BUY else -s.market_rules[t.market].tick_size
-    _post(s, t, &draft, limit)
+    _post(s, t, limit)
     return WHY_NONE
 
 
-cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) noexcept nogil:
+cdef inline Outcome* _say(State* s, int kind, const Ticket* t, int64_t qty) noexcept nogil:
+    """Emit an outcome about an order that is not in the book."""
+    o = emit(s, kind)
+    o.account, o.market, o.ref_id, o.side, o.price, o.qty = t.account, t.market, t.order_id, t.side, t.price, qty
+    return o
+
+
+cdef inline void _post(State* s, const Ticket* t, int64_t limit) noexcept nogil:
     """Match an accepted order, then let what is left of it rest or go."""
     cdef int32_t opposite = book_best(s, t.market, _opposite(t.side))
     cdef int32_t place
@@ -241,7 +250,6 @@ cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) n
     if not m.left:
         return
     if _rests(t.tif) and not m.stopped and not t.clipped:
-        # In place: a draft read back in wider pieces than it was written in waits for those stores (2 ns).
         place = book_take_place(s)
         order = &s.orders[place]
         order.order_id, order.price, order.account, order.market, order.side = t.order_id, t.price, t.account, t.market, t.side
@@ -252,18 +260,57 @@ cdef inline void _post(State* s, const Ticket* t, Order* draft, int64_t limit) n
         book_rest(s, place)
         s.reduce_only_seen = s.reduce_only_seen or t.reduce_only
     else:
-        o = order_say(s, OUT_CANCELLED, draft, m.left)
+        o = _say(s, OUT_CANCELLED, t, m.left)
         o.reason = m.stopped if m.stopped else WHY_PRICE_BAND if t.clipped else WHY_IOC_REMAINDER
 
 
-cdef int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
+cdef inline bint _ordinary(State* s, const Ticket* t, const MarketRule* rule) noexcept nogil:
+    """Nothing in _judge but margin can refuse or change this order. True of most, and told without a branch for each number.
+
+    True must be right, False need not: then _judge looks at everything, and it alone names a Reason.
+    """
+    cdef const Account* account = &s.accounts[t.account]
+    cdef const Position* p
+    if s.clears:
+        p = &s.positions[<size_t>t.account * s.markets + t.market]
+        if _abs(p.qty) + p.buy_lots + p.sell_lots + t.qty > POSITION_MAX:
+            return False
+    return (
+        rule.ordinary
+        & (s.market_states[t.market] == <uint8_t>MARKET_OPEN)
+        & (<uint32_t>(t.side - SIDE_BUY) < 2)
+        & (<uint32_t>(t.tif - TIF_GTC) < 2)
+        & (<uint64_t>(t.qty - 1) < <uint64_t>rule.qty_max)
+        & (<uint64_t>(t.price - 1) < <uint64_t>rule.price_max)
+        & (money_mul(tick_of(t.price, rule.tick_shift, rule.tick_inverse), rule.tick_size) == t.price)
+        & (t.expiry_ns == 0) & (t.display == 0) & (t.self_trade == SELF_AS_MARKET)
+        & (not t.reduce_only) & (t.before == 0)
+        & (account.status != STATUS_LIQUIDATING)
+        & (account.orders_count < s.orders_per_account_max)
+        & (s.orders_live < s.orders_max)
+    )
+
+
+cdef inline int _gate(State* s, Ticket* t, int64_t* limit) noexcept nogil:
     """Why an order is refused, or the worst price at which it trades; it may be given another price of its own."""
+    cdef int why = WHY_NONE
+    t.clipped = False
+    if not _ordinary(s, t, &s.market_rules[t.market]):
+        return _judge(s, t, limit)
+    if s.clears:
+        why = _margin_gate(s, t.account, t.market, t.side, t.tif, t.price, t.qty, False)
+    must(not CHECKED or (_judge(s, t, limit) == why and (why or limit[0] == t.price)), "an ordinary order passes the whole gate")
+    limit[0] = t.price
+    return why
+
+
+cdef int _judge(State* s, Ticket* t, int64_t* limit) noexcept nogil:
+    """_gate, with everything looked at."""
     cdef const MarketRule* rule = &s.market_rules[t.market]
     cdef int64_t closable
     cdef int32_t opposite
     cdef bint collects
     cdef int why = order_admits(s, t)
-    t.clipped = False
     if why:
         return why
     if t.close_only:
@@ -352,7 +399,7 @@ cdef inline int _limits(State* s, const Ticket* t, const MarketRule* rule) noexc
     cdef int64_t other = _abs(p.qty - p.sell_lots)
     cdef int64_t raised
     cdef money_t value
-    if (worse if worse > other else other) + t.qty > POSITION_MAX:
+    if s.clears and (worse if worse > other else other) + t.qty > POSITION_MAX:
         return WHY_POSITION_LIMIT
     if t.qty > rule.qty_max:
         return WHY_QTY_LIMIT
@@ -659,7 +706,7 @@ cdef void order_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
         order_say(s, OUT_REFRESHED, &s.orders[place], s.orders[place].shown)
 
 
-cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, int side, int64_t lots, int stage) noexcept nogil:
+cdef inline money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, int side, int64_t lots, int stage) noexcept nogil:
     """Post one fill at the maker's price; return its notional."""
     cdef const Order* maker = &s.orders[place]
     cdef const MarketRule* rule = &s.market_rules[maker.market]
@@ -690,12 +737,13 @@ cdef money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t place, i
         ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, rule.quote, maker_fee)
     bust_keep(s, taker, maker_account, market, side, maker.price, lots, fee, maker_fee)
     order_reduce(s, place, lots)
-    order_trim(s, taker, market)
-    order_trim(s, maker_account, market)
+    if s.reduce_only_seen:
+        order_trim(s, taker, market)
+        order_trim(s, maker_account, market)
     return cash
 
 
-cdef void order_traded(State* s, int market, int64_t price) noexcept nogil:
+cdef inline void order_traded(State* s, int market, int64_t price) noexcept nogil:
     """Keep the last price; what reads it, or reads the book on update, is due."""
     cdef const MarketRule* rule = &s.market_rules[market]
     s.marks[market].last_price, s.marks[market].traded = price, True
@@ -743,6 +791,10 @@ cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil:
 
 
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil:
+    _cancel(s, place, reason, stage)
+
+
+cdef inline void _cancel(State* s, int32_t place, int reason, int stage) noexcept nogil:
     cdef const Order* order = &s.orders[place]
     cdef bint waits = order.flags & ORDER_WAITS != 0
     o = order_say(s, OUT_CANCELLED, order, <int64_t>order.shown + order.hidden)

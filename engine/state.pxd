@@ -10,10 +10,15 @@ cdef extern from "block.h" nogil:
     void block_free(void* block)
     void block_large(void* block, size_t size)
     void block_expect(const void* p)  # its line is read and written soon
+    void block_stream(void* to, const void* source, size_t size)  # past the cache; both aligned to 16, whole pieces of 16 bytes
+    void block_streamed()  # before another thread reads that
+    bint rarely(bint so)  # so, and the compiler keeps what follows from it out of the way
+    size_t block_mask(int32_t x)  # all ones where x is not 0, for a choice without a branch
 
 cdef enum Limit:
     NODES_MAX = 64  # of one recipe: depth of the reading stack
     PAGE_TICKS = 256  # price levels of one page: 2 KB, so that an order alone far away costs no more
+    DRAFTS = 32  # outcomes of 80 bytes in the cache until they are moved out
     BOUND_BUCKETS = 16384  # of 64 ppm each: an account's bound on how far prices may move before it can be liquidatable
 
 cdef enum NodeKind:
@@ -52,6 +57,7 @@ cdef struct MarketRule:
     uint64_t tick_inverse  # of odd, modulo 2^64
     int32_t tick_shift
     bint limited  # notional, position or open interest have a limit
+    bint ordinary  # no row of it but margin refuses a limit order in a state OPEN: see _ordinary of orders.pyx
     int64_t price_max  # the largest whose value has its bits
     int64_t multiplier  # money per lot and price unit
     int64_t maker_ppm
@@ -452,14 +458,15 @@ cdef struct State:
     Outcome* outcomes
     int64_t outcomes_count
     int64_t outcomes_room
-    Outcome scratch  # written when memory ran out
-    bint failed
+    Outcome* drafts  # the latest, that are not among them yet; none outside a run
+    int32_t drafts_count
+    bint failed  # memory ran out: outcomes were lost, and the run ends with MemoryError
     int32_t planted  # id of a planted bug, checked build only
 
 cdef State* state_new(table) except NULL
 cdef void state_free(State* s) noexcept
 cdef int state_reserve(State* s, int64_t outcomes) except -1
-cdef bint outcomes_grow(State* s) noexcept nogil
+cdef void outcomes_keep(State* s, bint read_soon) noexcept nogil  # the drafts
 cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil
 cdef bytes state_save(State* s)
 cdef int state_load(State* s, bytes blob) except -1
@@ -471,10 +478,10 @@ cdef int state_seams(State* s, rows) except -1
 cdef inline Outcome* emit(State* s, int kind) noexcept nogil:
     """Append an outcome of the current time, event, round and stage; the caller fills in the rest."""
     cdef Outcome* o
-    if s.outcomes_count == s.outcomes_room and not outcomes_grow(s):
-        return &s.scratch
-    o = &s.outcomes[s.outcomes_count]
-    s.outcomes_count += 1
+    if rarely(s.drafts_count == DRAFTS):
+        outcomes_keep(s, False)
+    o = &s.drafts[s.drafts_count]
+    s.drafts_count += 1
     memset(o, 0, sizeof(Outcome))
     o.time_ns, o.event, o.kind, o.round, o.stage = s.now, <uint32_t>s.event, kind, s.round, s.stage
     return o

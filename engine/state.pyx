@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from engine.book cimport book_free, book_load, book_save, expire_at, map_insert
 from engine.funding cimport funding_next
 from engine.money cimport must, tick_inverse
-from engine.records cimport STAGE_CONVERT, USERS_FROM, Outcome
+from engine.records cimport ACT_OPEN, ACT_TAKE, MARKET_OPEN, PERMIT_DEFER, STAGE_CONVERT, USERS_FROM, Outcome
 
 cdef int64_t PRICE_MAX = 1000000000000000
 cdef int64_t VALUE_MAX = 1000000000000000000
@@ -64,6 +64,9 @@ cdef int _rules(State* s, table) except -1:
         while not r.tick_size >> r.tick_shift & 1:
             r.tick_shift += 1
         r.limited = r.notional_limited or r.position_max or r.open_interest_max
+        r.ordinary = not (r.spot or r.limited or r.band_kind)
+        for act in (ACT_OPEN, ACT_TAKE):
+            r.ordinary = r.ordinary and s.state_permits[<int>MARKET_OPEN][<int>act] < PERMIT_DEFER
         r.price_max = PRICE_MAX if PRICE_MAX < VALUE_MAX // r.multiplier else VALUE_MAX // r.multiplier
         r.tick_inverse = tick_inverse(r.tick_size >> r.tick_shift)
     s.brackets_count = len(table["brackets"])
@@ -166,6 +169,7 @@ cdef int _memory(State* s, table) except -1:
         s.marks[i].basis_from, s.marks[i].premium_from = table["basis_from"][i], table["premium_from"][i]
     for i in range(s.collaterals):
         s.collateral_states[i].grade = 2
+    s.drafts = <Outcome*>_take(s, DRAFTS, sizeof(Outcome))
     s.now = table["start_ns"]
     _timers(s)
     return outcomes_room(s, 4096)
@@ -216,7 +220,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
         <size_t>s.kept, <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries, <size_t>s.triggers, <size_t>s.watches,
         <size_t>s.candidates, <size_t>s.funding_states, <size_t>s.market_states,
-        <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
+        <size_t>s.drafts, <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
     ]:
         block_free(<void*><size_t>memory)
     free(s.outcomes)
@@ -249,14 +253,25 @@ cdef int state_reserve(State* s, int64_t outcomes) except -1:
     return 0
 
 
-cdef bint outcomes_grow(State* s) noexcept nogil:
-    """Twice the room for outcomes. When memory runs out the run fails with MemoryError at its end; nothing is dropped in silence."""
-    cdef Outcome* grown = <Outcome*>realloc(s.outcomes, 2 * s.outcomes_room * sizeof(Outcome))
-    if grown == NULL:
-        s.failed = True
-        return False
-    s.outcomes, s.outcomes_room = grown, 2 * s.outcomes_room
-    return True
+cdef void outcomes_keep(State* s, bint read_soon) noexcept nogil:
+    """Move the drafts to the outcomes; past the cache, which the book needs, unless they are read soon (10 ns an event of a large run).
+
+    The room doubles. When memory runs out the run fails with MemoryError at its end; nothing is dropped in silence.
+    """
+    cdef int64_t room = 2 * s.outcomes_room
+    cdef Outcome* grown
+    if s.outcomes_count + s.drafts_count > s.outcomes_room:
+        grown = <Outcome*>realloc(s.outcomes, room * sizeof(Outcome))
+        if grown == NULL:
+            s.failed, s.drafts_count = True, 0
+            return
+        s.outcomes, s.outcomes_room = grown, room
+    if read_soon:
+        memcpy(&s.outcomes[s.outcomes_count], s.drafts, s.drafts_count * sizeof(Outcome))
+    else:
+        block_stream(&s.outcomes[s.outcomes_count], s.drafts, s.drafts_count * sizeof(Outcome))
+    s.outcomes_count += s.drafts_count
+    s.drafts_count = 0
 
 
 cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil:
