@@ -5,6 +5,8 @@ from engine.money cimport money_t
 from engine.records cimport USERS_FROM, Event
 from engine.state cimport Evaluation, State
 
+cdef void accounts_open(State* s, uint32_t account, uint32_t owner) noexcept nogil
+cdef void accounts_join(State* s, uint32_t account) noexcept nogil  # the circle of its owner's accounts
 cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount) noexcept nogil
 cdef int accounts_transfer(State* s, const Event* e) noexcept nogil
 cdef int accounts_mode(State* s, const Event* e) noexcept nogil

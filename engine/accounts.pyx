@@ -13,6 +13,27 @@ from engine.records cimport (
 from engine.state cimport Evaluation, Position, State, emit, touch
 
 
+cdef void accounts_open(State* s, uint32_t account, uint32_t owner) noexcept nogil:
+    s.accounts[account].owner, s.accounts[account].opened = owner, 1
+    if account >= s.accounts_high:
+        s.accounts_high = account + 1
+    accounts_join(s, account)
+
+
+cdef void accounts_join(State* s, uint32_t account) noexcept nogil:
+    """Join the circle of its owner's accounts, or start one: who asks for them walks it, and not all accounts."""
+    cdef uint32_t owner = s.accounts[account].owner
+    cdef uint32_t at = (owner * <uint32_t>0x9E3779B1) & s.owners_mask
+    cdef uint32_t first
+    while s.owners[at] and s.accounts[s.owners[at]].owner != owner:
+        at = (at + 1) & s.owners_mask
+    first = s.owners[at]
+    if first:
+        s.accounts[account].sibling, s.accounts[first].sibling = s.accounts[first].sibling, account
+    else:
+        s.accounts[account].sibling = s.owners[at] = account
+
+
 cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
     """A withdrawal or a transfer leaves the wallet at or above 0 and equity at or above initial margin."""
     cdef money_t* balance = &s.balances[<size_t>account * s.assets + asset]

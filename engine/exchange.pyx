@@ -26,7 +26,7 @@ from libc.string cimport memcpy
 
 from engine import compile as rule_table
 from engine.bounds cimport bounds_scan, sort_numbers
-from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_transfer, is_user
+from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_open, accounts_transfer, is_user
 from engine.bands cimport bands_sample
 from engine.book cimport book_expect_id, book_expect_neighbours, book_peek, book_rows
 from engine.bust cimport bust_post, bust_rows
@@ -183,12 +183,9 @@ cdef int _post_account(State* s, const Event* e) noexcept nogil:
         return WHY_BAD_OWNER
     if e.ref_id > <uint64_t>0xFFFFFFFF:
         return WHY_BAD_OWNER
-    account = &s.accounts[e.account]
-    account.owner, account.opened = <uint32_t>e.ref_id, 1
+    accounts_open(s, e.account, <uint32_t>e.ref_id)
     if e.flags & FLAG_HAS_PARENT:
-        account.has_parent, account.parent = 1, <uint32_t>e.qty
-    if e.account >= s.accounts_high:
-        s.accounts_high = e.account + 1
+        s.accounts[e.account].has_parent, s.accounts[e.account].parent = 1, <uint32_t>e.qty
     o = emit(s, OUT_OPENED)
     o.account, o.ref_id = e.account, e.ref_id
     return WHY_NONE

@@ -4,7 +4,7 @@ The same steps as specs/model/orders.py.
 """
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from engine.accounts cimport is_user
+from engine.accounts cimport accounts_open, is_user
 from engine.bands cimport bands_judge, bands_limits, bands_narrow
 from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reduce, book_remove, book_rest, book_take_place, book_withhold
 from engine.bust cimport bust_keep
@@ -71,9 +71,7 @@ cdef bint is_trader(State* s, uint32_t account) noexcept nogil:
         return True
     if s.clears or not USERS_FROM <= account < <uint32_t>s.accounts_max:
         return False
-    s.accounts[account].owner, s.accounts[account].opened = account, 1
-    if account >= s.accounts_high:
-        s.accounts_high = account + 1
+    accounts_open(s, account, account)
     return True
 
 
@@ -427,11 +425,12 @@ cdef inline int64_t _reach(const Position* p, int side) noexcept nogil:
 cdef int64_t _owner_reach(State* s, uint32_t account, int market, int side) noexcept nogil:
     """What all accounts of the owner could hold on a side together."""
     cdef int64_t total = 0
-    cdef uint32_t a
-    for a in range(USERS_FROM, s.accounts_high):
-        if s.accounts[a].opened and s.accounts[a].owner == s.accounts[account].owner:
-            total += _positive(_reach(&s.positions[<size_t>a * s.markets + market], side))
-    return total
+    cdef uint32_t a = account
+    while True:
+        total += _positive(_reach(&s.positions[<size_t>a * s.markets + market], side))
+        a = s.accounts[a].sibling
+        if a == account:
+            return total
 
 
 cdef int _state_gate(State* s, const Ticket* t, const MarketRule* rule) noexcept nogil:

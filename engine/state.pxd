@@ -177,6 +177,7 @@ cdef struct SeamRow:
 cdef struct Account:
     uint32_t owner
     uint32_t parent
+    uint32_t sibling  # the next account of the owner, in a circle; itself where it is the only one
     int32_t orders_head  # 0: none; oldest resting order
     int32_t orders_tail
     int32_t orders_count
@@ -392,6 +393,8 @@ cdef struct State:
     int64_t samples_count
     # accounts
     Account* accounts
+    uint32_t* owners  # from an owner to one of its accounts, 0: none; by the hash of the owner, the next where that is taken
+    uint32_t owners_mask
     money_t* balances  # [account * assets + asset]
     Position* positions  # [account * markets + market]
     uint32_t accounts_high  # one above the highest opened id

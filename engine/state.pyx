@@ -3,6 +3,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
+from engine.accounts cimport accounts_join
 from engine.book cimport book_free, book_load, book_save, expire_at, map_insert
 from engine.funding cimport funding_next
 from engine.money cimport must, tick_inverse
@@ -125,6 +126,11 @@ cdef int _memory(State* s, table) except -1:
     cdef int i
     cdef size_t slots = max(s.accounts_max, <int32_t>USERS_FROM)
     s.accounts = <Account*>_take(s, slots, sizeof(Account))
+    s.owners_mask = 1
+    while s.owners_mask < 2 * slots:
+        s.owners_mask *= 2
+    s.owners = <uint32_t*>_take(s, s.owners_mask, sizeof(uint32_t))
+    s.owners_mask -= 1
     s.balances = <money_t*>_take(s, slots * s.assets, sizeof(money_t))
     s.positions = <Position*>_take(s, slots * s.markets, sizeof(Position))
     s.touched = <uint32_t*>_take(s, slots, sizeof(uint32_t))
@@ -214,7 +220,7 @@ cdef void state_free(State* s) noexcept:
         book_free(s)
     for memory in [
         <size_t>s.market_rules, <size_t>s.brackets, <size_t>s.source_rules, <size_t>s.index_rules, <size_t>s.nodes,
-        <size_t>s.collateral_rules, <size_t>s.stage_rules, <size_t>s.quoter_rules, <size_t>s.seam_rows, <size_t>s.accounts,
+        <size_t>s.collateral_rules, <size_t>s.stage_rules, <size_t>s.quoter_rules, <size_t>s.seam_rows, <size_t>s.accounts, <size_t>s.owners,
         <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
@@ -357,6 +363,8 @@ cdef int state_load(State* s, bytes blob) except -1:
         at += size
     for i in range(<int32_t>s.accounts_high):
         s.accounts[i].watched = 0  # bounds are made again, they are no part of the state
+        if i >= <int32_t>USERS_FROM and s.accounts[i].opened:
+            accounts_join(s, i)
     book_load(s, blob, at)
     for i in range(1, s.orders_high):
         if s.orders[i].shown or s.orders[i].flags & ORDER_WAITS:

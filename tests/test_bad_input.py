@@ -323,6 +323,12 @@ def test_whole_file(text, where, words):
     assert str(caught.value).startswith(f"venue.yaml:{where}: {words}"), str(caught.value)
 
 
+def test_limits_of_positions_need_clearing():
+    text = VENUE.replace("name: small\n", "name: small\nclearing: none\n").replace("    tick_size: 1\n", "    limits: {open_interest_max: 5}\n")
+    with pytest.raises(SpecError, match=r"^venue\.yaml:39:33: markets\.BTCUSDT\.limits\.open_interest_max: without clearing nobody"):
+        load_text(text, Venue, "venue.yaml")
+
+
 def test_the_first_by_position_is_told_and_the_others_are_counted():
     text = VENUE.replace("weight_ppm: 990000\n", "weight_ppm: yes\n").replace("    tick_size: 1\n", "    tik_size: 1\n").replace("{kind: update}", "{kind: up}")
     with pytest.raises(SpecError, match=r"^venue\.yaml:30:21: indices\.USDE\.publish\.kind: 'up' .*; 2 more in this file\)$"):

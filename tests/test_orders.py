@@ -441,6 +441,29 @@ def test_an_owners_accounts_count_together_with_their_open_orders(twin):
     )
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_owners_of_many_accounts_are_told_apart(seed):
+    """Owners' numbers are near each other and far apart; orders before and after a snapshot meet the same limits on both twins."""
+    dice, accounts = random.Random(seed), 40
+    venue = small_venue(market={"limits": {"position_max": 9}}, limits={"accounts_max": USERS_FROM + accounts})
+    owners = [dice.getrandbits(32) for _ in range(5)] + [dice.getrandbits(5) for _ in range(5)] + [0, 2**32 - 1]
+    rows = [{"kind": EventKind.SOURCE, "source": i, "price": price} for i, price in ((0, 10_000), (1, 100))]
+    for account in range(USERS_FROM, USERS_FROM + accounts):
+        rows.append({"kind": EventKind.ACCOUNT, "account": account, "ref_id": owners[dice.getrandbits(8) % len(owners)]})
+        rows.append({"kind": EventKind.DEPOSIT, "account": account, "asset": 0, "amount_lo": 10**12})
+    for order_id in range(1, 300):
+        fields = {"kind": EventKind.ORDER, "account": USERS_FROM + dice.getrandbits(8) % accounts, "ref_id": order_id}
+        price = 10_000 + 5 * (dice.getrandbits(8) % 7)
+        rows.append(fields | {"side": 1 + dice.getrandbits(1), "tif": Tif.GTC, "price": price, "qty": 1 + dice.getrandbits(2)})
+    events = np.frombuffer(b"".join(pack(**({"time_ns": START_NS} | row)) for row in rows), EVENT)
+    lockstep, half = Lockstep(venue, START_NS), len(events) - 150
+    lockstep.run(events[:half], state_every=50)
+    lockstep.right = type(lockstep.right).restore(venue, lockstep.right.snapshot())
+    lockstep.run(events[half:], state_every=50)
+    reasons = {(kind, reason) for kind, reason in lockstep.right.outcomes()[["kind", "reason"]].tolist()}
+    assert (OutcomeKind.REJECT, Reason.OWNER_LIMIT) in reasons and (OutcomeKind.FILL, 0) in reasons
+
+
 def test_open_interest_stays_below_its_cap(twin):
     exchange = play(
         twin,
