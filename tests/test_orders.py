@@ -443,7 +443,7 @@ def test_an_owners_accounts_count_together_with_their_open_orders(twin):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_owners_of_many_accounts_are_told_apart(seed):
-    """Owners' numbers are near each other and far apart; orders before and after a snapshot meet the same limits on both twins."""
+    """Owners' numbers are near each other and far apart; orders before and after a snapshot meet the same limits."""
     dice, accounts = random.Random(seed), 40
     venue = small_venue(market={"limits": {"position_max": 9}}, limits={"accounts_max": USERS_FROM + accounts})
     owners = [dice.getrandbits(32) for _ in range(5)] + [dice.getrandbits(5) for _ in range(5)] + [0, 2**32 - 1]
