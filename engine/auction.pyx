@@ -10,7 +10,8 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from engine.book cimport book_after, book_best
 from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
-from engine.money cimport div_ceil, money_hi, money_lo, money_mul, money_scale, money_t
+from engine.margin cimport margin_value
+from engine.money cimport div_ceil, money_abs, money_hi, money_lo, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_delivers, order_reduce, order_traded, order_trim
 from engine.records cimport (
     CHART_FEES, FLOW_FEE, FLOW_TRADE, OUT_FILL, OUT_UNCROSSED, PLANTED, SIDE_BUY, SIDE_SELL, STAGE_NONE,
@@ -175,10 +176,10 @@ cdef void _fill(State* s, int32_t buy, int32_t sell, int64_t lots, int64_t price
     cdef int market = s.orders[buy].market
     cdef uint32_t buyer = s.orders[buy].account
     cdef uint32_t seller = s.orders[sell].account
-    cdef money_t cash = money_scale(money_mul(price, rule.multiplier), lots)
+    cdef money_t cash = money_scale(margin_value(rule, price), lots)
     cdef money_t fee = 0
     if s.clears:
-        fee = div_ceil(money_scale(cash, rule.maker_ppm), PPM)
+        fee = div_ceil(money_scale(money_abs(cash), rule.maker_ppm), PPM)
         if rule.spot:
             ledger_swap(s, buyer, seller, market, lots, cash)
         else:

@@ -16,7 +16,6 @@ from engine.state cimport (
 cdef enum:
     PPM = 1000000
     PRICE_MAX = 1000000000000000
-    VALUE_MAX = 1000000000000000000
 
 
 cdef int64_t _inward(int side, money_t scaled, int64_t tick) noexcept nogil:
@@ -97,7 +96,7 @@ cdef int bands_judge(State* s, Ticket* t) noexcept nogil:
         return WHY_NONE
     if t.price <= bound if t.side == SIDE_BUY else t.price >= bound:
         return WHY_NONE
-    if rule.band_policy == BAND_REJECT or not 1 <= bound <= PRICE_MAX or money_mul(bound, rule.multiplier) > VALUE_MAX:
+    if rule.band_policy == BAND_REJECT or not 1 <= bound <= rule.price_max:
         return WHY_PRICE_BAND
     if rule.band_policy == BAND_CLIP:
         if t.tif == TIF_POST_ONLY or t.tif == TIF_POST_REPRICE or s.market_states[t.market] == <uint8_t>MARKET_AUCTION:

@@ -11,7 +11,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
-from engine.money cimport money_mul, must, tick_of
+from engine.margin cimport margin_value
+from engine.money cimport money_mul, money_scale, must, tick_of
 from engine.records cimport PLANTED, SIDE_BUY
 from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Level, Order, Page, Position, State, block_expect, block_mask
 
@@ -275,7 +276,7 @@ cdef void _reserve_lots(State* s, const Order* order, int64_t lots) noexcept nog
     cdef Position* position = &s.positions[<size_t>order.account * s.markets + order.market]
     cdef int sells = order.side != SIDE_BUY
     (&position.buy_lots)[sells] += lots
-    (&position.buy_priced)[sells] += money_mul(lots, order.price)
+    (&position.buy_value)[sells] += money_scale(margin_value(&s.market_rules[order.market], order.price), lots)
 
 
 cdef void account_unlink(State* s, int32_t place) noexcept nogil:

@@ -145,6 +145,8 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     if slack <= 0:
         return 0
     for i in range(s.markets):
+        if p[i].qty and not s.market_rules[i].multiplier:
+            return 0  # an inverse position's value is not linear in the price: looked at whenever a price changes
         if p[i].qty:
             notional = money_abs(money_scale(s.marks[i].value, p[i].qty))
             exposed += notional + div_ceil(money_scale(notional, margin_bracket(s, i, 2 * notional).rate_ppm), PPM)

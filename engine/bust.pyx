@@ -5,7 +5,7 @@ A fill's number is the count of FILL outcomes of the run before it; fill n of th
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
-from engine.margin cimport margin_wallet
+from engine.margin cimport margin_value, margin_wallet
 from engine.money cimport BALANCE_MAX, money_hi, money_lo, money_mul, money_scale, money_t
 from engine.orders cimport order_trim
 from engine.records cimport (
@@ -75,7 +75,7 @@ cdef bint _lacks(State* s, uint32_t account, int asset, money_t amount) noexcept
 
 
 cdef inline money_t _cash(State* s, const Fill* fill) noexcept nogil:
-    return money_scale(money_mul(fill.price, s.market_rules[fill.market].multiplier), fill.qty)
+    return money_scale(margin_value(&s.market_rules[fill.market], fill.price), fill.qty)
 
 
 cdef int _refused(State* s, const Fill* fill) noexcept nogil:

@@ -69,11 +69,13 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         samples += market.mark.basis_samples if median else 0
         premium_from.append(samples)
         samples += _premium(market.band)[0]
-        decimals = venue.decimals(market.settles_in)
+        decimals, inverse = venue.decimals(market.settles_in), market.payoff == "inverse"
         markets.append(
             (
                 market.tick_size,
-                _fits(venue.multiplier(market), 1, units.VALUE_MAX, f"{market.name}: multiplier"),
+                0 if inverse else _fits(venue.multiplier(market), 1, units.VALUE_MAX, f"{market.name}: multiplier"),
+                _fits(venue.face(market), units.PPM, units.VALUE_MAX, f"{market.name}: face") if inverse else 0,
+                venue.price_max(market),
                 market.fees.maker_ppm,
                 market.fees.taker_ppm,
                 market.fees.liquidation_ppm,

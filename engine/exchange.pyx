@@ -575,8 +575,8 @@ cdef class Exchange:
                     tables["leverage"].append((a, i, p.leverage))
                 if p.qty:
                     tables["positions"].append((a, i, int(LEG_NET), p.qty, p.entry))
-                if p.buy_lots or p.buy_priced or p.sell_lots or p.sell_priced:
-                    tables["reserved"].append((a, i, p.buy_lots, p.buy_priced, p.sell_lots, p.sell_priced))
+                if p.buy_lots or p.buy_value or p.sell_lots or p.sell_value:
+                    tables["reserved"].append((a, i, p.buy_lots, p.buy_value, p.sell_lots, p.sell_value))
         tables["orders"], tables["waiting"] = book_rows(s), stops_rows(s)
         for i in range(s.sources):
             source = &s.source_states[i]

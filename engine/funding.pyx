@@ -52,7 +52,7 @@ cdef void funding_settle(State* s, int market) noexcept nogil:
     elif _beyond(s):
         why = WHY_FUNDING_LIMIT
     if not why:
-        funding.index += money_scale(s.marks[market].value, rate)
+        funding.index += money_scale(money_abs(s.marks[market].value), rate)
     o = emit(s, OUT_FUNDING)
     o.market, o.price, o.reason = market, 0 if why else rate, why
     o.money_lo, o.money_hi = money_lo(funding.index), money_hi(funding.index)

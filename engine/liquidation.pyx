@@ -192,7 +192,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
 
 
 cdef bint _safe(State* s, int market, int64_t lots, int64_t qty, const Evaluation* e, money_t others) noexcept nogil:
-    cdef money_t value = s.marks[market].value
+    cdef money_t value = money_abs(s.marks[market].value)
     cdef money_t fee = div_ceil(money_scale(money_scale(value, lots), s.market_rules[market].liquidation_ppm), PPM)
     cdef money_t rest = margin_maintenance(s, market, money_scale(value, qty - lots)) if lots < qty else 0
     return e.equity - fee > others + rest
@@ -203,7 +203,7 @@ cdef int64_t _restore_qty(State* s, int market, int64_t qty, const Evaluation* e
 
     Found by bisection between 0 (unsafe) and the whole position (safe), as in the model.
     """
-    cdef money_t others = e.maintenance - margin_maintenance(s, market, money_scale(s.marks[market].value, qty))
+    cdef money_t others = e.maintenance - margin_maintenance(s, market, money_scale(money_abs(s.marks[market].value), qty))
     cdef int64_t unsafe = 0
     cdef int64_t enough = qty
     cdef int64_t middle
@@ -226,20 +226,33 @@ cdef money_t _share(State* s, uint32_t account, money_t need, money_t maintenanc
     return muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
 
 
+cdef money_t _lowest(const MarketRule* rule, money_t value) noexcept nogil:
+    """The lowest price whose value per lot is at least so much."""
+    if rule.multiplier:
+        return money_max(0, money_min(PRICE_MAX, div_ceil(value, rule.multiplier)))
+    return money_min(PRICE_MAX, div_ceil(rule.face, -value)) if value < 0 else PRICE_MAX
+
+
+cdef money_t _highest(const MarketRule* rule, money_t value) noexcept nogil:
+    """The highest price whose value per lot is at most so much; 0: there is none."""
+    if rule.multiplier:
+        return money_max(0, money_min(PRICE_MAX, div_floor(value, rule.multiplier)))
+    return money_min(PRICE_MAX, div_ceil(rule.face, -value - 1) - 1) if value < -1 else PRICE_MAX
+
+
 cdef int64_t _limit(State* s, uint32_t account, int market, const StageRule* rule, int64_t held, money_t need, money_t maintenance) noexcept nogil:
     """The worst price of the slice on tick, inside the bound; 0 if no price is."""
     cdef int64_t tick = s.market_rules[market].tick_size
     cdef int64_t mark = s.marks[market].published.last_valid
     cdef money_t value = s.marks[market].value
-    cdef money_t share, per_tick, limit
+    cdef money_t share, limit
     cdef int64_t qty = held if held > 0 else -held
     if rule.bound_is_bankruptcy:
-        per_tick = money_scale(money_mul(qty, s.market_rules[market].multiplier), tick)
         share = _share(s, account, need, maintenance)
         if held > 0:
-            limit = div_ceil(money_scale(value, qty) - share, per_tick) * tick
+            limit = div_ceil(_lowest(&s.market_rules[market], div_ceil(money_scale(value, qty) - share, qty)), tick) * tick
         else:
-            limit = div_floor(money_scale(value, qty) + share, per_tick) * tick
+            limit = div_floor(_highest(&s.market_rules[market], div_floor(money_scale(value, qty) + share, qty)), tick) * tick
     elif held > 0:
         limit = div_ceil(money_mul(mark, PPM - rule.bound_ppm), money_mul(PPM, tick)) * tick
     else:

@@ -1,9 +1,9 @@
 """Value, collateral, maintenance and initial margin at the prices in force. See margin.pyx."""
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.money cimport money_t
+from engine.money cimport div_ceil, money_mul, money_t
 from engine.records cimport ACT_LIQUIDATE, PERMIT_ALLOW, PERMIT_REFUSE, PLANTED
-from engine.state cimport Bracket, CollateralRule, Evaluation, Published, State
+from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Published, State
 
 cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil
 cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil
@@ -31,6 +31,13 @@ cdef money_t conversion_equity(State* s, uint32_t account) noexcept nogil
 
 
 # Inline, as each is a look into a table: a call would cost more.
+
+cdef inline money_t margin_value(const MarketRule* rule, int64_t price) noexcept nogil:
+    """Money per lot at a price, rounded toward -inf: the one payoff that the ledger sees; 0 at 0."""
+    if rule.multiplier:
+        return money_mul(price, rule.multiplier)
+    return -div_ceil(rule.face, price) if price else 0
+
 
 cdef inline int margin_state_permit(State* s, int market, int action) noexcept nogil:
     return s.state_permits[s.market_states[market]][action]

@@ -67,8 +67,8 @@ cdef void margin_needs(
     cdef int64_t held = -p.qty if sells else p.qty
     cdef int64_t near = (&p.buy_lots)[sells]
     cdef int64_t far = (&p.buy_lots)[1 - sells]
-    cdef money_t near_cost = money_scale((&p.buy_priced)[sells], rule.multiplier)
-    cdef money_t far_cost = money_scale((&p.buy_priced)[1 - sells], rule.multiplier)
+    cdef money_t near_cost = (&p.buy_value)[sells]
+    cdef money_t far_cost = (&p.buy_value)[1 - sells]
     cdef money_t near_loss = money_max(0, money_turn(near_cost - money_scale(value, near), sells))
     cdef money_t far_loss = money_max(0, money_turn(money_scale(value, far) - far_cost, sells))
     cdef bint ignored, other
@@ -137,7 +137,7 @@ cdef money_t margin_given(State* s, int market, int side, int64_t qty, int64_t p
         asset[0] = rule.base
         return money_mul(qty, rule.lot_units)
     asset[0] = rule.quote
-    cash = money_scale(money_mul(price, rule.multiplier), qty)
+    cash = money_scale(margin_value(rule, price), qty)
     return cash + div_ceil(money_scale(cash, fee_ppm), PPM)
 
 
@@ -156,7 +156,7 @@ cdef money_t _promised(State* s, uint32_t account, int asset) noexcept nogil:
             continue
         p = &s.positions[<size_t>account * s.markets + market]
         if asset == rule.quote:
-            cash = money_scale(p.buy_priced, rule.multiplier)
+            cash = p.buy_value
             total += cash + div_ceil(money_scale(cash, rule.maker_ppm), PPM)
         elif asset == rule.base:
             total += money_mul(p.sell_lots, rule.lot_units)

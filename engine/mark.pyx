@@ -3,14 +3,11 @@ from libc.stdint cimport int64_t
 
 from engine.book cimport book_mid
 from engine.index cimport grade_of, published_put
-from engine.money cimport div_floor, money_mul, money_t
+from engine.margin cimport margin_value
+from engine.money cimport div_floor, money_t
 from engine.records cimport GRADE_INVALID, GRADE_TOO_FEW_SOURCES, GRADE_VALID, SEAM_MARK_PUBLISH
 from engine.seams cimport seam_price
 from engine.state cimport Mark, MarketRule, Published, State, ring_push
-
-cdef enum:
-    VALUE_MAX = 1000000000000000000
-
 
 cdef bint mark_publish(State* s, int market, bint sample) noexcept nogil:
     """Publish at s.now; `sample`: the index was published, so the basis is sampled. Return whether it changed.
@@ -28,13 +25,13 @@ cdef bint mark_publish(State* s, int market, bint sample) noexcept nogil:
         price = _median(s, market, price, sample)
     if seam_price(s, SEAM_MARK_PUBLISH, market, there, &price):
         grade = grade_of(True, price)
-        if grade == GRADE_VALID and money_mul(price, rule.multiplier) > VALUE_MAX:
+        if grade == GRADE_VALID and price > rule.price_max:
             grade = GRADE_INVALID
     else:
         grade = GRADE_TOO_FEW_SOURCES if there else index.grade
         price = mark.published.price
     changed = published_put(&mark.published, grade, price, s.now)
-    mark.value = money_mul(mark.published.last_valid, rule.multiplier)
+    mark.value = margin_value(rule, mark.published.last_valid)
     return changed
 
 

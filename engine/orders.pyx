@@ -11,9 +11,9 @@ from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
     margin_free, margin_given, margin_grade_permit, margin_needs, margin_requirements, margin_requirements_beside, margin_spare_equity, margin_state_permit,
-    margin_strictest, margin_wallet,
+    margin_strictest, margin_value, margin_wallet,
 )
-from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_hi, money_lo, money_mul, money_scale, money_t, must, tick_of
+from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_abs, money_hi, money_lo, money_mul, money_scale, money_t, must, tick_of
 from engine.records cimport (
     ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, CHECKED, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
     FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, MARKET_OPEN, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
@@ -404,8 +404,8 @@ cdef inline int _limits(State* s, const Ticket* t, const MarketRule* rule) noexc
     if not rule.limited:
         return WHY_NONE
     if rule.notional_limited:
-        value = s.marks[t.market].value if t.tif == TIF_MARKET else money_mul(t.price, rule.multiplier)
-        if money_scale(value, t.qty) > rule.notional_max:
+        value = s.marks[t.market].value if t.tif == TIF_MARKET else margin_value(rule, t.price)
+        if money_abs(money_scale(value, t.qty)) > rule.notional_max:
             return WHY_NOTIONAL_LIMIT
     if not rule.position_max and not rule.open_interest_max:
         return WHY_NONE
@@ -451,7 +451,7 @@ cdef int _margin_gate(
     """
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef bint exceeded
-    cdef money_t value = s.marks[market].value if tif == TIF_MARKET else money_mul(price, rule.multiplier)
+    cdef money_t value = s.marks[market].value if tif == TIF_MARKET else margin_value(rule, price)
     cdef money_t cost = money_scale(value, qty)
     cdef money_t need, need_with
     cdef money_t fee, needs
@@ -465,7 +465,7 @@ cdef int _margin_gate(
         return WHY_NONE
     if exceeded:
         return WHY_EXCEEDS_BRACKETS
-    fee = div_ceil(money_scale(cost, rule.taker_ppm), PPM)
+    fee = div_ceil(money_scale(money_abs(cost), rule.taker_ppm), PPM)
     needs = margin_requirements_beside(s, account, market) + need_with
     if PLANTED(s.planted, 6):
         return WHY_NONE
@@ -711,14 +711,14 @@ cdef inline money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t p
     cdef const MarketRule* rule = &s.market_rules[maker.market]
     cdef uint32_t maker_account = maker.account
     cdef int market = maker.market
-    cdef money_t cash = money_scale(money_mul(maker.price, rule.multiplier), lots)
+    cdef money_t cash = money_scale(margin_value(rule, maker.price), lots)
     cdef money_t fee = 0
     cdef money_t maker_fee = 0
     cdef uint32_t buyer = taker if side == SIDE_BUY else maker_account
     cdef uint32_t seller = maker_account if side == SIDE_BUY else taker
     if s.clears:
-        fee = 0 if stage else div_ceil(money_scale(cash, rule.taker_ppm), PPM)
-        maker_fee = div_ceil(money_scale(cash, rule.maker_ppm), PPM)
+        fee = 0 if stage else div_ceil(money_scale(money_abs(cash), rule.taker_ppm), PPM)
+        maker_fee = div_ceil(money_scale(money_abs(cash), rule.maker_ppm), PPM)
         if rule.spot:
             ledger_swap(s, buyer, seller, market, lots, cash)
         else:
@@ -739,7 +739,7 @@ cdef inline money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t p
     if s.reduce_only_seen:
         order_trim(s, taker, market)
         order_trim(s, maker_account, market)
-    return cash
+    return money_abs(cash)
 
 
 cdef inline void order_traded(State* s, int market, int64_t price) noexcept nogil:

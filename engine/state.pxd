@@ -58,8 +58,9 @@ cdef struct MarketRule:
     int32_t tick_shift
     bint limited  # notional, position or open interest have a limit
     bint ordinary  # no row of it but margin refuses a limit order in a state OPEN: see _ordinary of orders.pyx
-    int64_t price_max  # the largest whose value has its bits
-    int64_t multiplier  # money per lot and price unit
+    int64_t price_max  # the largest: see Venue.price_max
+    int64_t multiplier  # money per lot and price unit; 0: inverse
+    int64_t face  # inverse: money units x price units of a lot
     int64_t maker_ppm
     int64_t taker_ppm
     int64_t liquidation_ppm
@@ -190,11 +191,11 @@ cdef struct Account:
 
 cdef struct Position:
     money_t entry  # value paid for what is open
-    money_t buy_priced  # sum of lots * price of open buy orders
-    money_t sell_priced  # behind that of the other side, as an index then takes the place of a branch: sides come at random
+    money_t buy_value  # of open buy orders at their prices
+    money_t sell_value  # behind that of the other side, as an index then takes the place of a branch: sides come at random
     int64_t qty  # lots, long positive
     int64_t buy_lots
-    int64_t sell_lots  # as sell_priced
+    int64_t sell_lots  # as sell_value
     int64_t leverage  # 0: not chosen
 
 cdef struct Order:  # 64 bytes, one cache line

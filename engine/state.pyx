@@ -9,9 +9,6 @@ from engine.funding cimport funding_next
 from engine.money cimport must, tick_inverse
 from engine.records cimport ACT_OPEN, ACT_TAKE, MARKET_OPEN, PERMIT_DEFER, STAGE_CONVERT, USERS_FROM, Outcome
 
-cdef int64_t PRICE_MAX = 1000000000000000
-cdef int64_t VALUE_MAX = 1000000000000000000
-
 
 cdef void* _take(State* s, size_t count, size_t size) except NULL:
     cdef void* memory = block_take(count, size)
@@ -51,7 +48,7 @@ cdef int _rules(State* s, table) except -1:
     s.market_rules = <MarketRule*>_take(s, s.markets, sizeof(MarketRule))
     for i, row in enumerate(table["markets"]):
         r = &s.market_rules[i]
-        (r.tick_size, r.multiplier, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
+        (r.tick_size, r.multiplier, r.face, r.price_max, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
          r.quote, r.spot, r.base, r.lot_units, r.heard_by,
          r.brackets_from, r.brackets_count, r.mark_median, r.basis_samples, r.republish_on_fill,
          r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb,
@@ -68,7 +65,6 @@ cdef int _rules(State* s, table) except -1:
         r.ordinary = not (r.spot or r.limited or r.band_kind)
         for act in (ACT_OPEN, ACT_TAKE):
             r.ordinary = r.ordinary and s.state_permits[<int>MARKET_OPEN][<int>act] < PERMIT_DEFER
-        r.price_max = PRICE_MAX if PRICE_MAX < VALUE_MAX // r.multiplier else VALUE_MAX // r.multiplier
         r.tick_inverse = tick_inverse(r.tick_size >> r.tick_shift)
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))

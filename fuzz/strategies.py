@@ -539,7 +539,7 @@ class TapeMaker:
         row = self.venue.markets[market]
         reach = worth if row.spot else worth * row.leverage_default
         reach = min(reach, max(2_000, worth * 10))  # the second bracket's cap
-        one_lot = self._around(market) * self.venue.multiplier(row)
+        one_lot = abs(self.venue.value(row, self._around(market)))
         return max(1, reach * ONE * tenths // 10 // one_lot)
 
     def _near(self, price: int, tick: int, side: int) -> int:

@@ -35,7 +35,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
         + ("price", "qty", "tif", "expiry_ns", "self_trade", "reduce_only", "close_only", "protect"),
         1,
     ),
-    "reserved": (("account", "market", "buy_lots", "buy_priced", "sell_lots", "sell_priced"), 2),
+    "reserved": (("account", "market", "buy_lots", "buy_value", "sell_lots", "sell_value"), 2),
     "sources": (("source", "there", "price", "time_ns"), 1),
     "indices": (("index", "grade", "price", "time_ns", "valid", "last_valid"), 1),
     "samples": (("index", "node", "place", "price"), 3),

@@ -392,6 +392,10 @@ class MarketLimits(Row):
 class Market(Row):
     """linear: a perpetual; one lot is worth price x multiplier money units of the settlement asset, the numeraire.
 
+    inverse: a perpetual of lots of the quote currency, settled in the coin, the numeraire: one lot is worth -(lot / price) of it,
+    rounded toward -inf, so that a long gains when the price rises. Its coin has at least 12 decimals, and prices end where a unit
+    of money is 1 ppm of a lot. quanto: as linear, a lot is worth `quanto` whole units of the settlement asset a unit of price.
+
     spot: lots of the asset `base` against the asset `settles_in`, delivered at once: no leverage, no brackets, no funding. An
     order needs what it gives, and equity without it at or above initial margin; a limit order of an account without debts and
     requirements goes at any grade. A resting order whose account has no longer what a fill of it gives is cancelled when it would
@@ -404,7 +408,8 @@ class Market(Row):
     """
 
     name: Name
-    payoff: Literal["linear", "spot"] = "linear"
+    payoff: Literal["linear", "inverse", "quanto", "spot"] = "linear"
+    quanto: Whole | None = None
     base: Name | None = None
     settles_in: Name
     index: Name
@@ -431,6 +436,8 @@ class Market(Row):
 
     @model_validator(mode="after")
     def _kind(self) -> "Market":
+        if (self.payoff == "quanto") != (self.quanto is not None):
+            raise At(("quanto",), "it says what a lot is worth a unit of price", "quanto: with payoff: quanto, and only there")
         if not self.spot:
             if self.base is not None:
                 raise At(("base",), "a perpetual has no base asset", "only payoff: spot delivers one")
@@ -806,8 +813,36 @@ class Venue(Row):
         """Return the decimals of an asset's money."""
         return self.assets[self.number("assets", asset)].decimals
 
+    def value(self, market: Market, price: int) -> int:
+        """Return money per lot at a price in price units, rounded toward -inf: the one payoff that the ledger sees; 0 at 0."""
+        if market.payoff == "inverse":
+            return -units.div_ceil(self.face(market), price) if price else 0
+        return price * self.multiplier(market)
+
+    def price_for(self, market: Market, value: int, up: bool) -> int:
+        """Return the lowest price whose value per lot is at least `value`, or the highest at most; 0: none. Up to PRICE_MAX."""
+        if market.payoff != "inverse":
+            multiplier = self.multiplier(market)
+            return max(0, min(units.PRICE_MAX, units.div_ceil(value, multiplier) if up else units.div_floor(value, multiplier)))
+        face = self.face(market)
+        if up:
+            return min(units.PRICE_MAX, units.div_ceil(face, -value)) if value < 0 else units.PRICE_MAX
+        return min(units.PRICE_MAX, units.div_ceil(face, -value - 1) - 1) if value < -1 else units.PRICE_MAX
+
+    def price_max(self, market: Market) -> int:
+        """Return the highest price of a market: its value has its bits; inverse: one unit of money is at most 1 ppm of it."""
+        if market.payoff == "inverse":
+            return min(units.PRICE_MAX, self.face(market) // units.PPM)
+        return min(units.PRICE_MAX, units.VALUE_MAX // self.multiplier(market))
+
+    def face(self, market: Market) -> int:
+        """Return money x price units of a lot of an inverse market: lot.size x 10^(decimals + price_decimals - lot.decimals)."""
+        return market.lot.size * 10 ** (self.decimals(market.settles_in) + market.price_decimals - market.lot.decimals)
+
     def multiplier(self, market: Market) -> int:
-        """Return money units per lot and price unit: lot.size x 10^(asset decimals - price_decimals - lot.decimals)."""
+        """Return money units per lot and price unit, not inverse: lot.size x 10^(decimals - price_decimals - lot.decimals)."""
+        if market.payoff == "quanto":
+            return market.lot.size * whole(market.quanto, self.decimals(market.settles_in)) // 10**market.price_decimals
         return market.lot.size * 10 ** (self.decimals(market.settles_in) - market.price_decimals - market.lot.decimals)
 
     def lot_units(self, market: Market) -> int:
@@ -827,6 +862,20 @@ class Venue(Row):
             raise At(("collateral", i, "market"), f"'{row.market}' is not a spot market of {row.asset} and {self.numeraire}")
         if market.price_decimals != self.indices[self.number("indices", row.index)].price_decimals:
             raise At(("collateral", i, "market"), f"'{row.market}' has other price_decimals than the index '{row.index}'")
+
+    def _inverse(self, i: int, market: Market) -> None:
+        decimals = self.decimals(market.settles_in)
+        if decimals < units.INVERSE_DECIMALS_MIN:
+            at = ("markets", i, "settles_in")
+            raise At(at, f"an inverse market's coin has {decimals} decimals", f"at least {units.INVERSE_DECIMALS_MIN}")
+        if decimals + market.price_decimals < market.lot.decimals or not units.PPM <= self.face(market) <= units.VALUE_MAX:
+            raise At(("markets", i, "lot"), "a lot is worth too little or too much at the lowest price", "another lot.size")
+
+    def _quanto(self, i: int, market: Market) -> None:
+        at = ("markets", i, "quanto")
+        self._whole(market.quanto, self.decimals(market.settles_in), at)
+        if whole(market.quanto, self.decimals(market.settles_in)) % 10**market.price_decimals or self.multiplier(market) < 1:
+            raise At(at, "value per lot is not a whole number of money units", "fewer price decimals, or more asset decimals")
 
     @model_validator(mode="after")
     def _names(self) -> "Venue":
@@ -869,7 +918,11 @@ class Venue(Row):
                     f"{market.price_decimals} differs from its index",
                     f"{index.price_decimals}, as {index.name}",
                 )
-            if self.decimals(market.settles_in) < market.price_decimals + market.lot.decimals:
+            if market.payoff == "inverse":
+                self._inverse(i, market)
+            elif market.payoff == "quanto":
+                self._quanto(i, market)
+            elif self.decimals(market.settles_in) < market.price_decimals + market.lot.decimals:
                 raise At(
                     ("markets", i, "lot"),
                     "value per lot is not a whole number of money units",
@@ -877,7 +930,7 @@ class Venue(Row):
                 )
             if market.brackets and market.leverage_default > market.brackets[0].leverage_max:
                 raise At(("markets", i, "leverage_default"), f"{market.leverage_default} is above the first bracket's cap")
-            if self.multiplier(market) * market.tick_size > units.VALUE_MAX:
+            if market.payoff != "inverse" and self.multiplier(market) * market.tick_size > units.VALUE_MAX:
                 raise At(("markets", i, "lot"), "one lot at one tick is worth more than VALUE_MAX", "a smaller lot")
             if market.limits.notional_max is not None:
                 at = ("markets", i, "limits", "notional_max")

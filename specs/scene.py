@@ -66,13 +66,17 @@ class Book:
         self.numeraire = venue.number("assets", venue.numeraire)
         self.markets = range(len(venue.markets))
         self.brackets = [Brackets(venue, row) for row in venue.markets]
-        self.multiplier = [venue.multiplier(row) for row in venue.markets]
+        self.price_max = [venue.price_max(row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
         self.spot = {market: Spot(venue, row) for market, row in enumerate(venue.markets) if row.spot}
         self.index = [venue.number("indices", row.index) for row in venue.markets]
         self.stages = {Stage[row.kind.upper()]: row for row in venue.liquidation.stages}
         self.ranks = {stage: rank for rank, stage in enumerate(self.stages)}
+
+    def value_at(self, market: int, price: int) -> int:
+        """Return money per lot at a price."""
+        return self.venue.value(self.venue.markets[market], price)
 
     def whole(self, value: int | str) -> int:
         """Return money of the numeraire from whole units."""
@@ -206,7 +210,7 @@ class Scene:
     def _settle(self, o: Outcome) -> None:
         """Move what a fill moves: lots or the base asset, cash, the taker's fee."""
         lots, paid_in = o.qty if o.side == Side.BUY else -o.qty, self.book.paid_in[o.market]
-        cash, spot = lots * o.price * self.book.multiplier[o.market], self.book.spot.get(o.market)
+        cash, spot = lots * self.book.value_at(o.market, o.price), self.book.spot.get(o.market)
         if spot:
             self._pay(o.other, o.account, spot.base, lots * spot.units)
             self._pay(o.account, o.other, paid_in, cash)
@@ -217,7 +221,7 @@ class Scene:
     def _undo(self, o: Outcome) -> None:
         """A fill that is busted: lots, or the base asset, and cash go back; so does the taker's fee."""
         lots, paid_in = o.qty if o.side == Side.BUY else -o.qty, self.book.paid_in[o.market]
-        cash, spot = lots * o.price * self.book.multiplier[o.market], self.book.spot.get(o.market)
+        cash, spot = lots * self.book.value_at(o.market, o.price), self.book.spot.get(o.market)
         if spot:
             self._pay(o.account, o.other, spot.base, lots * spot.units)
             self._pay(o.other, o.account, paid_in, cash)
@@ -355,7 +359,7 @@ class Scene:
 
     def value(self, market: int) -> int:
         """Return money per lot at the last valid mark."""
-        return self.marks[market].last_valid * self.book.multiplier[market]
+        return self.book.value_at(market, self.marks[market].last_valid)
 
     def size(self, asset: int) -> int:
         """Return the sum of the sizes of all balances of an asset."""
@@ -373,7 +377,7 @@ class Scene:
         """Return (asset, amount) that a spot order gives: the base asset; or cash, and the fee on it rounded up."""
         if side == Side.SELL:
             return self.book.spot[market].base, qty * self.book.spot[market].units
-        cash = qty * price * self.book.multiplier[market]
+        cash = qty * self.book.value_at(market, price)
         return self.book.paid_in[market], cash + units.div_ceil(cash * fee_ppm, units.PPM)
 
     def promised(self, account: int, asset: int) -> int:
@@ -384,7 +388,7 @@ class Scene:
             if asset == spot.base:
                 total += sum(o.qty for o in mine if o.side == Side.SELL) * spot.units
             elif asset == self.book.paid_in[market]:
-                cash = sum(o.qty * o.price for o in mine if o.side == Side.BUY) * self.book.multiplier[market]
+                cash = sum(o.qty * self.book.value_at(market, o.price) for o in mine if o.side == Side.BUY)
                 total += cash + units.div_ceil(cash * self.book.venue.markets[market].fees.maker_ppm, units.PPM)
         return total
 
@@ -414,7 +418,7 @@ class Scene:
         return [market for market in self.book.markets if self.qty[account, market]]
 
     def maintenance(self, account: int, market: int) -> int:
-        return self.book.brackets[market].maintenance(abs(self.qty[account, market]) * self.value(market))
+        return self.book.brackets[market].maintenance(abs(self.qty[account, market] * self.value(market)))
 
     def evaluate(self, account: int) -> Evaluation:
         """Return haircut equity, maintenance, whether a position is open, and the strictest permit to liquidate."""
@@ -444,16 +448,16 @@ class Scene:
         """
         if market in self.book.spot:
             return 0
-        value, multiplier, needs = self.value(market), self.book.multiplier[market], []
+        value, needs = self.value(market), []
         leverage = self.leverage.get((account, market)) or self.book.venue.markets[market].leverage_default
         for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
             mine = [o for o in self.orders.values() if (o.account, o.market, o.side) == (account, market, side)]
-            lots, cost = sum(o.qty for o in mine), sum(o.qty * o.price for o in mine) * multiplier
+            lots, cost = sum(o.qty for o in mine), sum(o.qty * self.book.value_at(market, o.price) for o in mine)
             loss = max(0, sign * (cost - lots * value))
             if order is not None and order.side == side:
                 lots += order.qty
-                loss += 0 if at_mark else max(0, sign * order.qty * (order.price * multiplier - value))
-            notional = abs(self.qty[account, market] + sign * lots) * value
+                loss += 0 if at_mark else max(0, sign * order.qty * (self.book.value_at(market, order.price) - value))
+            notional = abs((self.qty[account, market] + sign * lots) * value)
             needs.append(self.book.brackets[market].initial(notional, leverage) + loss)
         return max(needs)
 
@@ -590,10 +594,11 @@ class Scene:
             return self._away(market, side, bound.ppm)
         qty, tick = self.qty[account, market], self.book.venue.markets[market].tick_size
         share = max(0, self.transfer_share(account, market))
-        per_tick = abs(qty) * self.book.multiplier[market] * tick
+        row, venue = self.book.venue.markets[market], self.book.venue
         if qty > 0:
-            return max(units.div_ceil(qty * self.value(market) - share, per_tick) * tick, tick)
-        return units.div_floor(-qty * self.value(market) + share, per_tick) * tick
+            price = venue.price_for(row, units.div_ceil(qty * self.value(market) - share, qty), True)
+            return max(units.div_ceil(price, tick) * tick, tick)
+        return venue.price_for(row, units.div_floor(-qty * self.value(market) + share, -qty), False) // tick * tick
 
 
 class Sent(NamedTuple):

@@ -35,6 +35,7 @@ BALANCE_MAX = 10**23  # what one account may hold of an asset by deposit
 COLLATERAL_EXPONENT_MIN = 2  # decimals of asset + index - numeraire: balance * price / 10^this is collateral value
 MONEY_MAX = 10**38 - 1  # what a record and a decimal128(38) can hold
 DECIMALS_MAX = 15
+INVERSE_DECIMALS_MIN = 12  # of the coin in which an inverse market settles: its value per lot is rounded
 LEVERAGE_MAX = 1_000
 ACCOUNTS_MAX = 1 << 20
 MARKETS_MAX = 64

@@ -268,7 +268,7 @@ def test_an_amendment_is_margined_as_if_the_old_order_were_gone(twin):
         """,
     )
     assert [row[4:7] for row in exchange.state()["orders"]] == [(1, 16, 20), (2, 17, 1)]
-    assert [row for row in exchange.state()["reserved"] if row[0] == 16] == [(16, 0, 20, 200_000, 0, 0)]
+    assert [row for row in exchange.state()["reserved"] if row[0] == 16] == [(16, 0, 20, 20_000_000, 0, 0)]
     assert outcomes_of(exchange.apply(tape(venue, "1 amend 16 #1 @99 |")[0]))[0].kind == OutcomeKind.AMENDED
 
 

@@ -19,7 +19,7 @@ class Fills:
     def told(self, o: Outcome) -> None:
         """Count a fill, and forget the one that is now too old."""
         book, most = self.case.book, self.case.book.venue.limits.fills_kept
-        cash, fees = o.qty * o.price * book.multiplier[o.market], book.venue.markets[o.market].fees
+        cash, fees = abs(o.qty * book.value_at(o.market, o.price)), book.venue.markets[o.market].fees
         maker_fee = units.div_ceil(cash * fees.maker_ppm, units.PPM) if book.venue.clearing == "full" else 0
         self.kept[self.count] = (self.count, o.account, o.other, o.market, o.side, o.price, o.qty, o.money, maker_fee, 0)
         self.kept.pop(self.count - most, None)

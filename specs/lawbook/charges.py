@@ -18,7 +18,7 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
     for scene, o in case.walk():
         yield from fills.see(o)
         if o.kind == OutcomeKind.FILL:
-            notional = o.qty * o.price * case.book.multiplier[o.market]
+            notional = abs(o.qty * case.book.value_at(o.market, o.price))
             paid = notional + (paid if last and last.ref_id == o.ref_id else 0)
             yield from _fill_is_owed(case, scene, o, notional)
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT):
@@ -82,7 +82,7 @@ def _flow_is_owed(case: Case, scene: Scene, o: Outcome, last: Outcome | None, pa
             yield f"{what} to account {o.other} of another owner"
     elif last is not None and last.kind == OutcomeKind.FILL and o.flow in (Flow.FEE, Flow.LIQUIDATION_FEE):
         fees = case.book.venue.markets[last.market].fees
-        notional = last.qty * last.price * case.book.multiplier[last.market]
+        notional = abs(last.qty * case.book.value_at(last.market, last.price))
         who, fee = last.other, units.div_ceil(notional * fees.maker_ppm, units.PPM)
         if o.flow == Flow.LIQUIDATION_FEE:
             left = max(0, scene.conversion_equity(last.account))

@@ -69,7 +69,7 @@ def _interval(case: Case, scene: Scene, o: Outcome, since: int | None) -> Breach
     """One interval: skipped for a reason, or at the rate that the premium gives; the index moves by rate x value."""
     armed, row = Seam.FUNDING_RATE in case.armed, case.book.venue.markets[o.market].funding
     moved = o.money - scene.funding[o.market]
-    if moved != (0 if o.reason else o.price * scene.value(o.market)):
+    if moved != (0 if o.reason else o.price * abs(scene.value(o.market))):
         yield f"funding of market {o.market} moves by {moved} at a rate of {o.price} and a value of {scene.value(o.market)}"
     why = Reason.NONE
     if scene.permit(scene.marks[o.market], Action.FUNDING) >= Permit.DEFER:

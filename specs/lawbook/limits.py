@@ -47,7 +47,7 @@ def _within_market_limits(case: Case, scene: Scene, o: Outcome) -> Breaches:
         yield f"order {o.ref_id} is for {o.qty} lots, at most {limits.qty_max}"
     if limits.notional_max is not None:
         _, at_mark, _ = judged(case, scene, o)
-        value = scene.value(o.market) if at_mark else o.price * case.book.multiplier[o.market]
+        value = abs(scene.value(o.market) if at_mark else case.book.value_at(o.market, o.price))
         asset = case.book.venue.markets[o.market].settles_in
         if o.qty * value > rules.whole(limits.notional_max, case.book.venue.decimals(asset)):
             yield f"order {o.ref_id} is worth {o.qty * value}, at most {limits.notional_max} whole units"

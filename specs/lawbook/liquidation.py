@@ -161,7 +161,7 @@ def _accepted(scene: Scene, account: int, market: int) -> bool:
     if row.fund_min is not None and scene.fund_measure() < scene.book.whole(row.fund_min):
         return False
     lots = scene.qty[Chart.BACKSTOP, market] + scene.qty[account, market]
-    return row.notional_max is None or abs(lots) * scene.value(market) <= scene.book.whole(row.notional_max)
+    return row.notional_max is None or abs(lots * scene.value(market)) <= scene.book.whole(row.notional_max)
 
 
 def _deleverages(scene: Scene) -> bool:

@@ -38,7 +38,7 @@ def reserved_for_orders(case: Case) -> Breaches:
     for market, side, price, _, _, account, qty, *_ in case.after["orders"] if case.book.clears else []:
         row = implied.setdefault((account, market), [0, 0, 0, 0])
         row[0 if side == Side.BUY else 2] += qty
-        row[1 if side == Side.BUY else 3] += qty * price
+        row[1 if side == Side.BUY else 3] += qty * case.book.value_at(market, price)
     reserved = {row[:2]: list(row[2:]) for row in case.after["reserved"]}
     for key in sorted({**implied, **reserved}):
         has, must = reserved.get(key, "nothing"), implied.get(key, "nothing")

@@ -81,7 +81,7 @@ def gains_equal_losses(
             gains[account, asset] += sign * money
         for account, number, _, lots, _ in state["positions"]:
             market = venue.markets[number]
-            worth = lots * prices[number] * venue.multiplier(market)
+            worth = lots * venue.value(market, prices[number])
             gains[account, venue.number("assets", market.settles_in)] += sign * worth
     for asset in range(len(venue.assets)):
         total = sum(money for (_, of), money in gains.items() if of == asset)

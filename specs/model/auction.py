@@ -151,9 +151,9 @@ class Auctions:
         """Post one fill at the price of the auction: the buyer stands as the taker in it, both pay the maker fee."""
         market, quote = buy.market, self.paid_in[buy.market]
         buyer, seller, spot = self.ledger.accounts[buy.account], self.ledger.accounts[sell.account], self.spot[market]
-        cash, fee = lots * price * self.multiplier[market], 0
+        cash, fee = lots * self.value_at(market, price), 0
         if self.clears:
-            fee = units.div_ceil(cash * self.venue.markets[market].fees.maker_ppm, units.PPM)
+            fee = units.div_ceil(abs(cash) * self.venue.markets[market].fees.maker_ppm, units.PPM)
             if spot:
                 self.ledger.swap(buyer.number, seller.number, spot.base, lots * spot.units, quote, cash)
             else:

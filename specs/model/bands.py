@@ -58,9 +58,9 @@ def beyond(side: int, price: int, bound: int) -> bool:
     return price > bound if side == Side.BUY else price < bound
 
 
-def is_price(price: int, multiplier: int) -> bool:
+def is_price(price: int, price_max: int) -> bool:
     """Return whether an order could have the price."""
-    return 1 <= price <= units.PRICE_MAX and price * multiplier <= units.VALUE_MAX
+    return 1 <= price <= price_max
 
 
 class Premium:
@@ -118,7 +118,7 @@ def judge(exchange, order) -> Reason:
     order.clipped = False
     if order.tif == Tif.MARKET or at is None or not beyond(order.side, order.price, at):
         return Reason.NONE
-    if row.policy == "reject" or not is_price(at, exchange.multiplier[order.market]):
+    if row.policy == "reject" or not is_price(at, exchange.price_max[order.market]):
         return Reason.PRICE_BAND
     if row.policy == "clip":
         if order.tif in POSTING or exchange.states[order.market] == MarketState.AUCTION:

@@ -88,7 +88,7 @@ def _refused(exchange, fill: Fill, taker: Account, maker: Account) -> Reason:
         return Reason.NONE
     base, quote = exchange.spot[fill.market].base, exchange.paid_in[fill.market]
     units_of_base = fill.qty * exchange.spot[fill.market].units
-    cash = fill.qty * fill.price * exchange.multiplier[fill.market]
+    cash = fill.qty * exchange.value_at(fill.market, fill.price)
     for account, buyer, fee in ((taker, bought, fill.fee), (maker, not bought, fill.maker_fee)):
         gives = {base: units_of_base, quote: -cash - fee} if buyer else {base: -units_of_base, quote: cash - fee}
         for asset, amount in gives.items():  # what it gets, its fee among it, is negative
@@ -103,7 +103,7 @@ def _give_back(exchange, fill: Fill) -> None:
     """Sell back to the seller what was bought, at the fill's price; return the taker's fee. The maker's is told as a flow."""
     buyer, seller = (fill.taker, fill.maker) if fill.side == Side.BUY else (fill.maker, fill.taker)
     cash, spot, quote = (
-        fill.qty * fill.price * exchange.multiplier[fill.market],
+        fill.qty * exchange.value_at(fill.market, fill.price),
         exchange.spot[fill.market],
         exchange.paid_in[fill.market],
     )

@@ -97,7 +97,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States):
         self.indices = [Index(i, row, venue) for i, row in enumerate(venue.indices)]
         self.marks = [Mark(i, row, venue) for i, row in enumerate(venue.markets)]
         self.brackets = [Brackets(venue, row) for row in venue.markets]
-        self.multiplier = [venue.multiplier(row) for row in venue.markets]
+        self.price_max = [venue.price_max(row) for row in venue.markets]
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
         self.spot = [Spot(venue, row) if row.spot else None for row in venue.markets]
         self.spots = [(market, spot) for market, spot in enumerate(self.spot) if spot]
@@ -561,7 +561,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States):
                 if mark.publish(self, mark.index in sampled):
                     p = mark.published
                     changed = True
-                    self.value[mark.number] = p.last_valid * mark.multiplier
+                    self.value[mark.number] = self.value_at(mark.number, p.last_valid)
                     self.emit(OutcomeKind.MARK, market=mark.number, price=p.price, grade=p.grade)
                 if mark.number in self.premiums:
                     self.premiums[mark.number].sample(self)

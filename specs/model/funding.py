@@ -1,6 +1,6 @@
 """Funding: what longs pay shorts, at whole multiples of the interval.
 
-Per market one cumulative index F, in 10^-9 money per lot. An interval adds rate * value to it, and a position of q lots pays
+Per market one cumulative index F, in 10^-9 money per lot. An interval adds rate * |value| to it, and a position of q lots pays
 R(q * F_now) - R(q * F_then), R rounding up to whole money: while q stays, payments telescope, so that no rounding adds up over
 the intervals. All of it goes through the funding residue, which keeps the remainders.
 
@@ -53,7 +53,7 @@ class Funding:
             reason = Reason.FUNDING_LIMIT
         before = self.index
         if not reason:
-            self.index += seen * exchange.value[self.number]
+            self.index += seen * abs(exchange.value[self.number])
         exchange.emit(OutcomeKind.FUNDING, market=self.number, price=0 if reason else seen, money=self.index, reason=reason)
         for number in sorted(exchange.ledger.accounts):
             qty = exchange.ledger.accounts[number].qty[self.number]

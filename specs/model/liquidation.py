@@ -143,7 +143,7 @@ def _restore_qty(exchange, account: Account, market: int, e: Evaluation) -> int:
     Found by bisection between 0 (unsafe) and the whole position (safe); where a fee above the maintenance rate makes safety
     not monotone this is one crossing of it, the same one in both twins.
     """
-    value, qty = exchange.value[market], abs(account.qty[market])
+    value, qty = abs(exchange.value[market]), abs(account.qty[market])
     rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
     others = e.maintenance - exchange.brackets[market].maintenance(qty * value)
 
@@ -175,12 +175,11 @@ def _limit(exchange, account: Account, market: int, bound, need: int, maintenanc
     """Return the worst price of the slice on tick, inside the bound; None if no price is."""
     qty, value, tick = account.qty[market], exchange.value[market], exchange.venue.markets[market].tick_size
     if bound.kind == "bankruptcy":
-        per_tick = abs(qty) * exchange.multiplier[market] * tick
-        share = _share(exchange, account, need, maintenance)
+        share, row = _share(exchange, account, need, maintenance), exchange.venue.markets[market]
         if qty > 0:
-            limit = units.div_ceil(qty * value - share, per_tick) * tick
+            limit = units.div_ceil(exchange.venue.price_for(row, units.div_ceil(qty * value - share, qty), True), tick) * tick
         else:
-            limit = units.div_floor(-qty * value + share, per_tick) * tick
+            limit = exchange.venue.price_for(row, units.div_floor(-qty * value + share, -qty), False) // tick * tick
     else:
         mark = exchange.marks[market].published.last_valid
         if qty > 0:
@@ -236,7 +235,7 @@ def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
 def _accepts(exchange, market: int, qty: int, row: rules.TakeoverStage) -> bool:
     """Return whether the backstop may take the lots: within its cap, and the fund has enough behind it."""
     held = exchange.ledger.accounts[Chart.BACKSTOP].qty[market]
-    within = row.notional_max is None or abs(held + qty) * exchange.value[market] <= exchange.whole(row.notional_max)
+    within = row.notional_max is None or abs((held + qty) * exchange.value[market]) <= exchange.whole(row.notional_max)
     return within and (row.fund_min is None or fund.measure(exchange) >= exchange.whole(row.fund_min))
 
 

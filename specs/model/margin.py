@@ -113,7 +113,7 @@ class Margins:
 
     def maintenance(self, account: Account, market: int) -> int:
         qty = account.qty[market]
-        return self.brackets[market].maintenance(abs(qty) * self.value[market]) if qty else 0
+        return self.brackets[market].maintenance(abs(qty * self.value[market])) if qty else 0
 
     def evaluate(self, account: Account) -> Evaluation:
         """Return equity, maintenance and the strictest LIQUIDATE permit of an account at the prices in force."""
@@ -133,20 +133,23 @@ class Margins:
                 permit = max(permit, self.collateral_permit(haircut.asset, Action.LIQUIDATE))
         return Evaluation(equity, maintenance, held, permit)
 
-    @staticmethod
-    def _open(account: Account, market: int) -> tuple[int, int, int, int]:
-        """Return lots and sum of lots * price of the account's open orders in a market: those to buy, then those to sell."""
-        buy_lots = buy_priced = sell_lots = sell_priced = 0
+    def value_at(self, market: int, price: int) -> int:
+        """Return money per lot at a price."""
+        return self.venue.value(self.venue.markets[market], price)
+
+    def _open(self, account: Account, market: int) -> tuple[int, int, int, int]:
+        """Return lots and value at their prices of the account's open orders in a market: those to buy, then those to sell."""
+        buy_lots = buy_value = sell_lots = sell_value = 0
         for order in account.orders.values():
             if order.market != market or order.waits:
                 continue
             if order.side == Side.BUY:
                 buy_lots += order.qty
-                buy_priced += order.qty * order.price
+                buy_value += order.qty * self.value_at(market, order.price)
             else:
                 sell_lots += order.qty
-                sell_priced += order.qty * order.price
-        return buy_lots, buy_priced, sell_lots, sell_priced
+                sell_value += order.qty * self.value_at(market, order.price)
+        return buy_lots, buy_value, sell_lots, sell_value
 
     def _reserved(self, account: Account, market: int) -> tuple[int, ...]:
         return account.number, market, *self._open(account, market)
@@ -163,13 +166,13 @@ class Margins:
         row, value = self.venue.markets[market], self.value[market]
         leverage = account.leverage[market] or row.leverage_default
         needs, exceeded = [], False
-        buy_lots, buy_priced, sell_lots, sell_priced = self._open(account, market)
-        for side, sign, lots, priced in ((Side.BUY, 1, buy_lots, buy_priced), (Side.SELL, -1, sell_lots, sell_priced)):
-            loss = max(0, sign * (priced * self.multiplier[market] - lots * value))
+        buy_lots, buy_value, sell_lots, sell_value = self._open(account, market)
+        for side, sign, lots, cost in ((Side.BUY, 1, buy_lots, buy_value), (Side.SELL, -1, sell_lots, sell_value)):
+            loss = max(0, sign * (cost - lots * value))
             if order is not None and order.side == side:
                 lots += order.qty
-                loss += 0 if at_mark else max(0, sign * order.qty * (order.price * self.multiplier[market] - value))
-            notional = abs(account.qty[market] + sign * lots) * value
+                loss += 0 if at_mark else max(0, sign * order.qty * (self.value_at(market, order.price) - value))
+            notional = abs((account.qty[market] + sign * lots) * value)
             needs.append(self.brackets[market].initial(notional, leverage) + loss)
             exceeded |= self.brackets[market].exceeded(notional)
         return max(needs), exceeded
@@ -223,16 +226,15 @@ class Margins:
         """Return (asset, amount) that a spot order gives: the base asset, or cash and the fee on it, rounded up."""
         if side == Side.SELL:
             return self.spot[market].base, qty * self.spot[market].units
-        cash = qty * price * self.multiplier[market]
+        cash = qty * self.value_at(market, price)
         return self.paid_in[market], cash + units.div_ceil(cash * fee_ppm, units.PPM)
 
     def promised(self, account: Account, asset: int) -> int:
         """Return what the account's open spot orders give of an asset, maker fees included: a market's sum rounded up."""
         total = 0
         for market, spot in self.spots:
-            _, buy_priced, sell_lots, _ = self._open(account, market)
+            _, cash, sell_lots, _ = self._open(account, market)
             if asset == self.paid_in[market]:
-                cash = buy_priced * self.multiplier[market]
                 total += cash + units.div_ceil(cash * self.venue.markets[market].fees.maker_ppm, units.PPM)
             elif asset == spot.base:
                 total += sell_lots * spot.units

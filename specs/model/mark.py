@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from specs import rules, units
+from specs import rules
 from specs.model.index import Published, grade_of
 from specs.tape import Grade, Seam
 
@@ -15,7 +15,7 @@ class Mark:
     def __init__(self, number: int, row: rules.Market, venue: rules.Venue) -> None:
         self.number, self.row = number, row
         self.index = venue.number("indices", row.index)
-        self.multiplier = venue.multiplier(row)
+        self.price_max = venue.price_max(row)
         self.published = Published()
         self.basis: deque[int] = deque(maxlen=row.mark.basis_samples if row.mark.kind == "median" else 0)
 
@@ -31,7 +31,7 @@ class Mark:
         there_now, price = exchange.seams.price(Seam.MARK_PUBLISH, self.number, exchange.now, there, price if there else 0)
         if there_now:
             grade = grade_of(True, price)
-            if grade == Grade.VALID and price * self.multiplier > units.VALUE_MAX:
+            if grade == Grade.VALID and price > self.price_max:
                 grade = Grade.INVALID
         else:
             grade, price = Grade.TOO_FEW_SOURCES if there else index.grade, self.published.price

@@ -225,9 +225,7 @@ class Orders:
             return Reason.BAD_TIF  # whether the makers of a spot market can deliver shows only as they are met
         if order.qty != 0 if close_only else not 1 <= order.qty <= units.QTY_MAX:
             return Reason.BAD_QTY
-        if (price != 0) if tif == Tif.MARKET else not 1 <= price <= units.PRICE_MAX:
-            return Reason.BAD_PRICE
-        if price * self.multiplier[market] > units.VALUE_MAX:
+        if (price != 0) if tif == Tif.MARKET else not 1 <= price <= self.price_max[market]:
             return Reason.BAD_PRICE
         if price % row.tick_size:
             return Reason.OFF_TICK
@@ -261,8 +259,8 @@ class Orders:
         if limits.qty_max is not None and order.qty > limits.qty_max:
             return Reason.QTY_LIMIT
         if limits.notional_max is not None:
-            value = self.value[market] if order.tif == Tif.MARKET else order.price * self.multiplier[market]
-            if order.qty * value > rules.whole(limits.notional_max, self.venue.decimals(row.settles_in)):
+            value = self.value[market] if order.tif == Tif.MARKET else self.value_at(market, order.price)
+            if order.qty * abs(value) > rules.whole(limits.notional_max, self.venue.decimals(row.settles_in)):
                 return Reason.NOTIONAL_LIMIT
         raised = max(0, self._reach(account, market, side) + order.qty) - max(0, self._reach(account, market, side))
         if limits.position_max is not None and raised:
@@ -299,8 +297,8 @@ class Orders:
             return Reason.NONE
         if exceeded:
             return Reason.EXCEEDS_BRACKETS
-        value = self.value[market] if at_mark else order.price * self.multiplier[market]
-        fee = units.div_ceil(order.qty * value * self.venue.markets[market].fees.taker_ppm, units.PPM)
+        value = self.value[market] if at_mark else self.value_at(market, order.price)
+        fee = units.div_ceil(order.qty * abs(value) * self.venue.markets[market].fees.taker_ppm, units.PPM)
         needs = self.requirements(account) - need + need_with
         return Reason.NONE if self.spare_equity(account) >= needs + fee else Reason.INSUFFICIENT_MARGIN
 
@@ -471,11 +469,11 @@ class Orders:
     def _fill(self, taker: Account, maker: Order, order_id: int, side: int, lots: int, stage: Stage) -> int:
         """Post one fill at the maker's price; return its notional."""
         market, fees = maker.market, self.venue.markets[maker.market].fees
-        cash = lots * maker.price * self.multiplier[market]
+        cash = lots * self.value_at(market, maker.price)
         buyer, seller = (taker.number, maker.account) if side == Side.BUY else (maker.account, taker.number)
         spot, quote = self.spot[market], self.paid_in[market]
-        fee = 0 if stage or not self.clears else units.div_ceil(cash * fees.taker_ppm, units.PPM)
-        maker_fee = units.div_ceil(cash * fees.maker_ppm, units.PPM) if self.clears else 0
+        fee = 0 if stage or not self.clears else units.div_ceil(abs(cash) * fees.taker_ppm, units.PPM)
+        maker_fee = units.div_ceil(abs(cash) * fees.maker_ppm, units.PPM) if self.clears else 0
         if self.clears:
             if spot:
                 self.ledger.swap(buyer, seller, spot.base, lots * spot.units, quote, cash)
@@ -504,7 +502,7 @@ class Orders:
         self._reduce(maker, lots)
         self.trim(taker, market)
         self.trim(self.ledger.accounts[maker.account], market)
-        return cash
+        return abs(cash)
 
     def traded(self, market: int, price: int) -> None:
         """Keep the last price; what reads it, or reads the book on update, is due."""
