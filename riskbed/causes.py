@@ -97,7 +97,7 @@ def _delivered(outcomes: np.ndarray, asset: int, venue: Venue) -> Iterator[tuple
             if asset == venue.number("assets", market.base):
                 yield row, seller, buyer, int(o["qty"]) * venue.lot_units(market)
             else:
-                yield row, buyer, seller, int(o["qty"]) * int(o["price"]) * venue.multiplier(market)
+                yield row, buyer, seller, int(o["qty"]) * venue.value(market, int(o["price"]))
                 payer, payee = (int(Chart.FEES), taker) if back else (taker, int(Chart.FEES))
                 yield row, payer, payee, money_join(int(o["money_lo"]), int(o["money_hi"]))
 
@@ -273,7 +273,7 @@ class _Judged:
 
     def __init__(self, venue: Venue, history: History, prices: _Prices, lots: list[list[int]]) -> None:
         self.history, self.lots = history, lots
-        self.multiplier = [venue.multiplier(row) for row in venue.markets]
+        self.venue = venue
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.marks = [column.tolist() for column in prices.marks]
@@ -285,13 +285,13 @@ class _Judged:
         """Return the trigger's verdict on trigger i with the true collateral price, at true or at published marks."""
         maintenance = 0
         for market, lots in enumerate(self.lots):
-            n, multiplier = lots[i], self.multiplier[market]
+            n, row_of = lots[i], self.venue.markets[market]
             if n:
-                published = self.marks[market][i] * multiplier
+                published = self.venue.value(row_of, self.marks[market][i])
                 true = (self.lowest if n > 0 else self.highest)[market][i]
-                value = true * multiplier if true_marks else published
+                value = self.venue.value(row_of, true) if true_marks else published
                 equity += n * (value - published)
-                maintenance += self.brackets[market].maintenance(abs(n) * value)
+                maintenance += self.brackets[market].maintenance(abs(n * value))
         for haircut in self.haircuts:
             balance = self.history.balance(account, haircut.asset, row)
             if balance:

@@ -267,7 +267,7 @@ def account_state(venue: Venue, state: State, account: int) -> answer.State | No
         if number != account or not lots:
             continue
         row, (grade, last_valid) = venue.markets[market], (marks[market][1], marks[market][5])
-        notional = lots * last_valid * venue.multiplier(row)
+        notional = lots * venue.value(row, last_valid)
         equity += notional
         maintenance += Brackets(venue, row).maintenance(abs(notional))
         mark = units.int_to_decimal(last_valid, row.price_decimals)

@@ -68,7 +68,7 @@ class Scale:
 
 def own_prices(venue: Venue, state: dict[str, list[tuple[int, ...]]]) -> Prices:
     """Return a run's own last valid marks and collateral prices."""
-    values = {m: last * venue.multiplier(venue.markets[m]) for m, _, _, _, _, last, *_ in state["marks"]}
+    values = {m: venue.value(venue.markets[m], last) for m, _, _, _, _, last, *_ in state["marks"]}
     places = {
         venue.number("assets", row.asset): venue.indices[venue.number("indices", row.index)].price_decimals
         for row in venue.collateral

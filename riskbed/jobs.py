@@ -83,12 +83,12 @@ def run_job(twin: str, job: Job) -> Ran:
     outcomes = exchange.outcomes()
     until = outcomes[outcomes["time_ns"] <= job.horizon_ns]
     state = exchange.state() if job.keep or job.truth else None
-    multipliers = [job.venue.multiplier(row) for row in job.venue.markets]
+    markets, value = job.venue.markets, job.venue.value
     return Ran(
         name=job.name,
         digest=exchange.digest(),
         count=len(outcomes),
-        forced=forced_lots(outcomes, multipliers, job.horizon_ns),
+        forced=forced_lots(outcomes, lambda market, price: value(markets[market], price), job.horizon_ns),
         flows=flow_sums(outcomes, job.horizon_ns),
         outcomes=outcomes if job.keep else None,
         state=state if job.keep else None,
@@ -159,7 +159,7 @@ def equities(
 
 def last_values(venue: Venue, state: dict[str, list[tuple[int, ...]]]) -> dict[int, int]:
     """Return market -> money per lot at the last valid mark of a final state; 0 where there was none."""
-    return {market: last_valid * venue.multiplier(venue.markets[market]) for market, _, _, _, _, last_valid, *_ in state["marks"]}
+    return {market: venue.value(venue.markets[market], last_valid) for market, _, _, _, _, last_valid, *_ in state["marks"]}
 
 
 def hidden_shortfall(job: Job, events: np.ndarray, state: dict[str, list[tuple[int, ...]]]) -> int:

@@ -22,7 +22,7 @@ is the plain one: organic, premature, late, erroneous, missed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -122,13 +122,13 @@ def _fees(outcomes: np.ndarray, rows: np.ndarray, lots: np.ndarray, horizon_ns: 
 _WHOLE = (OutcomeKind.TAKEOVER, OutcomeKind.ADL)  # their money is the cash to the account that is closed
 
 
-def forced_lots(outcomes: np.ndarray, multipliers: Sequence[int], horizon_ns: int | None = None) -> Forced:
+def forced_lots(outcomes: np.ndarray, worth: Callable[[int, int], int], horizon_ns: int | None = None) -> Forced:
     """Return what was closed by force up to and with the horizon: fills of the book stage, takeovers, deleveragings.
 
     Of a deleveraging that is the account in liquidation; its counterparties are no rows here. Nor are fills that were busted up
     to and with the horizon.
 
-    multipliers: money per lot and price unit of each market (Venue.multiplier).
+    worth: money per lot of a market, by its number, at a price (Venue.value).
     """
     assert outcomes.dtype == OUTCOME, "these are not outcomes"
     kind = outcomes["kind"]
@@ -154,8 +154,8 @@ def forced_lots(outcomes: np.ndarray, multipliers: Sequence[int], horizon_ns: in
     cash, value = [], []
     columns = (takeover, market, lots, side, o["price"], o["money_lo"], o["money_hi"], mark)
     for taken, m, n, s, price, lo, hi, at in zip(*(column.tolist() for column in columns), strict=False):
-        value.append(at * multipliers[m])
-        cash.append(money_join(lo, hi) if taken else (1 if s == Side.BUY else -1) * n * price * multipliers[m])
+        value.append(worth(m, at))
+        cash.append(money_join(lo, hi) if taken else (1 if s == Side.BUY else -1) * n * worth(m, price))
     return Forced(
         row=rows,
         time_ns=o["time_ns"].astype(np.int64),

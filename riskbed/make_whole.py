@@ -107,7 +107,7 @@ def conversions(outcomes: np.ndarray, venue: Venue, horizon_ns: int | None = Non
         o = outcomes[row]
         if o["kind"] == OutcomeKind.FILL:
             market, lots = venue.markets[int(o["market"])], int(o["qty"])
-            quantity, paid = lots * venue.lot_units(market), lots * int(o["price"]) * venue.multiplier(market)
+            quantity, paid = lots * venue.lot_units(market), lots * venue.value(market, int(o["price"]))
             asset = venue.number("assets", market.base)
             found.append(Conversion(row, int(o["time_ns"]), int(o["account"]), asset, quantity, paid, to_book=True))
         elif o["kind"] == OutcomeKind.CONVERT:
@@ -210,7 +210,7 @@ def make_whole(
                 continue
             account, market, lots = int(forced.account[i]), int(forced.market[i]), int(forced.lots[i])
             sign = 1 if forced.side[i] == Side.BUY else -1
-            worth = sign * lots * anchor.markets[market] * venue.multiplier(venue.markets[market])
+            worth = sign * lots * venue.value(venue.markets[market], anchor.markets[market])
             due.setdefault(account, [])
             if base != "collateral":
                 due[account].append((worth - forced.cash[i]) * n // lots)

@@ -105,7 +105,6 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
     if venue.clearing == "none":
         return
     numeraire = venue.number("assets", venue.numeraire)
-    multipliers = [venue.multiplier(row) for row in venue.markets]
     quotes = [venue.number("assets", row.settles_in) for row in venue.markets]
     spot = [(i, row) for i, row in enumerate(venue.markets) if row.payoff == "spot"]
     delivered = {i: (venue.number("assets", row.base), venue.lot_units(row)) for i, row in spot}
@@ -119,7 +118,7 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
         if kind in (OutcomeKind.FILL, OutcomeKind.BUSTED):
             taken = 1 if (side == Side.BUY) == (kind == OutcomeKind.FILL) else -1  # what is busted goes the other way
             fee = money if kind == OutcomeKind.FILL else -money
-            cash = -taken * qty * price * multipliers[market]
+            cash = -taken * qty * venue.value(venue.markets[market], price)
             yield Move(row, account, "TRADE", quotes[market], cash)
             yield Move(row, other, "TRADE", quotes[market], -cash)
             if market in delivered:
@@ -165,8 +164,7 @@ def _measured(outcomes: np.ndarray, rows: np.ndarray, venue: Venue, measure: str
         return lots
     markets = outcomes["market"][rows]
     marks = marks_at(outcomes, rows, markets).tolist()
-    multipliers = [venue.multiplier(row) for row in venue.markets]
-    return [n * mark * multipliers[m] for n, mark, m in zip(lots, marks, markets.tolist(), strict=True)]
+    return [n * venue.value(venue.markets[m], mark) for n, mark, m in zip(lots, marks, markets.tolist(), strict=True)]
 
 
 def _unnamed(found: dict[int, Sums], state: State) -> None:

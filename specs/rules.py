@@ -841,6 +841,8 @@ class Venue(Row):
 
     def multiplier(self, market: Market) -> int:
         """Return money units per lot and price unit, not inverse: lot.size x 10^(decimals - price_decimals - lot.decimals)."""
+        if market.payoff == "inverse":
+            raise ValueError(f"{market.name} is inverse: its value is no multiple of the price")
         if market.payoff == "quanto":
             return market.lot.size * whole(market.quanto, self.decimals(market.settles_in)) // 10**market.price_decimals
         return market.lot.size * 10 ** (self.decimals(market.settles_in) - market.price_decimals - market.lot.decimals)

@@ -367,7 +367,7 @@ def ran(twin, venue: rules.Venue, rows: str):  # noqa: F811
 
 
 def forced_of(exchange, venue: rules.Venue, horizon_ns: int | None = HORIZON_NS) -> Forced:
-    return forced_lots(exchange.outcomes(), [venue.multiplier(row) for row in venue.markets], horizon_ns)
+    return forced_lots(exchange.outcomes(), lambda market, price: venue.value(venue.markets[market], price), horizon_ns)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,10 @@ from specs.tape import OUTCOME, Flow, Grade, Leg, OutcomeKind, Side, Stage, mone
 from specs.units import NS
 
 MULTIPLIERS = [10, 1]  # money per lot and price unit, by market
+
+
+def worth(market: int, price: int) -> int:
+    return price * MULTIPLIERS[market]
 ERRONEOUS, PREMATURE, LATE, MISSED = Label.ERRONEOUS, Label.PREMATURE, Label.LATE, Label.MISSED
 ORGANIC, IN_BAND, IN_BAND_MISSED = Label.ORGANIC, Label.IN_BAND, Label.IN_BAND_MISSED
 
@@ -42,7 +46,7 @@ def closed(time: int, lots: int, account: int = 20, market: int = 0, price: int 
 
 def run(*rows: tuple) -> Forced:
     """Return forced lots of (seconds, lots[, account[, market]]) rows, marks 100 and 1000."""
-    return forced_lots(outcomes([mark(0, 100), mark(0, 1000, 1), *(closed(*row) for row in rows)]), MULTIPLIERS)
+    return forced_lots(outcomes([mark(0, 100), mark(0, 1000, 1), *(closed(*row) for row in rows)]), worth)
 
 
 CASES = [
@@ -118,8 +122,8 @@ def test_notional_is_lots_at_the_mark_of_the_forced_close() -> None:
     stale = mark(11, 1, grade=Grade.STALE)
     broken = outcomes([mark(0, 100), mark(10, 90), closed(10, 3, price=80), stale, closed(12, 2, price=80), mark(13, 1)])
     true = outcomes([mark(0, 100), closed(10, 1, price=99), mark(20, 50), closed(21, 9, price=1)])
-    true_run = forced_lots(true, MULTIPLIERS)
-    labels = label(forced_lots(broken, MULTIPLIERS), true_run, true_run, eps_ns=NS, horizon_ns=100 * NS)
+    true_run = forced_lots(true, worth)
+    labels = label(forced_lots(broken, worth), true_run, true_run, eps_ns=NS, horizon_ns=100 * NS)
     # 1 organic and 4 premature at 90 x 10; 5 missed at 50 x 10. A mark that is not valid says nothing
     assert labels.totals()[ORGANIC][:2] == (1, 900)
     assert labels.totals()[PREMATURE][:2] == (4, 3_600)
@@ -130,7 +134,7 @@ def test_notional_is_lots_at_the_mark_of_the_forced_close() -> None:
 
 def test_money_beyond_64_bits_is_exact() -> None:
     price, lots = 10**15, 10**12
-    forced = forced_lots(outcomes([mark(0, price), closed(1, lots, price=price - 1)]), MULTIPLIERS)
+    forced = forced_lots(outcomes([mark(0, price), closed(1, lots, price=price - 1)]), worth)
     assert forced.value == [10**16] and forced.cash == [lots * (price - 1) * 10]
     labels = label(forced, run(), run(), eps_ns=0, horizon_ns=100 * NS)
     assert labels.notional == [10**28]
@@ -164,14 +168,14 @@ def test_forced_lots_are_fills_of_the_book_stage_and_takeovers() -> None:
             "ref_id": 9,
         },
     ]
-    forced = forced_lots(outcomes(rows), MULTIPLIERS)
+    forced = forced_lots(outcomes(rows), worth)
     assert forced.row.tolist() == [2, 3, 5, 6]
     assert forced.lots.tolist() == [3, 1, 6, 2]
     assert forced.side.tolist() == [Side.BUY, Side.BUY, Side.SELL, Side.SELL]  # of the position that was closed
     assert forced.cash == [2_970, 980, -6_500, -2_020]
     assert forced.fee == [8, 3, 0, 0]  # 11 x 3/4 down, the rest with the last fill of the slice
     assert forced.key[0] == (20 << 32) | Leg.NET
-    assert forced_lots(outcomes(rows), MULTIPLIERS, horizon_ns=2 * NS).lots.tolist() == [3, 1]
+    assert forced_lots(outcomes(rows), worth, horizon_ns=2 * NS).lots.tolist() == [3, 1]
 
 
 def test_the_merge_agrees_with_counting_lot_by_lot() -> None:

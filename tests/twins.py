@@ -158,7 +158,8 @@ def _event(venue: rules.Venue, text: str) -> bytes:
         return int(name) if name.isdigit() else venue.number(table, name)
 
     def money(asset: str, amount: str) -> dict[str, int]:
-        return {"asset": number("assets", asset), "amount": units.decimal_to_int(amount, 4)}
+        known = asset if asset in {row.name for row in venue.assets} else venue.numeraire
+        return {"asset": number("assets", asset), "amount": units.decimal_to_int(amount, venue.decimals(known))}
 
     waits = _WAITS.get(verb)
     if waits:
@@ -236,7 +237,7 @@ def _event(venue: rules.Venue, text: str) -> bytes:
         fields |= {"kind": EventKind.TRANSFER, "account": int(words[0]), "qty": int(words[1])} | money(words[2], words[3])
     elif verb == "mode":
         fields |= {"kind": EventKind.MODE, "account": int(words[0]), "qty": int(words[1])}
-        fields |= {"market": number("markets", words[2]), "amount": units.decimal_to_int(words[3], 4)}
+        fields |= {"market": number("markets", words[2]), "amount": money(venue.numeraire, words[3])["amount"]}
     elif verb == "autoadd":
         fields |= {"kind": EventKind.AUTO_ADD, "account": int(words[0]), "qty": {"off": 0, "on": 1}[words[1]]}
     elif verb == "state":
@@ -266,7 +267,7 @@ def _id(order_id: int) -> str:
 
 def say(venue: rules.Venue, o: Outcome) -> str:
     """Return an outcome in words."""
-    price, money, kind = _short(o.price, 2), _short(o.money, 4), OutcomeKind(o.kind)
+    price, money, kind = _short(o.price, 2), _short(o.money, venue.decimals(venue.numeraire)), OutcomeKind(o.kind)
     side = {Side.BUY: "buy", Side.SELL: "sell"}.get(o.side, "")
     at = f" in round {o.round}" if o.round else ""
     market = venue.markets[o.market].name if o.market < len(venue.markets) and len(venue.markets) > 1 else ""
