@@ -395,6 +395,22 @@ def guards(
         show_guards(done)
 
 
+venue_app = typer.Typer(help="Read a rule book without running it: judge it, show it, tell it from another.")
+app.add_typer(venue_app, name="venue", no_args_is_help=True)
+_VENUE = typer.Argument(metavar="FILE|NAME", help="A packaged rule book (see `riskbed venue list`) or the path of a YAML file.")
+
+
+@venue_app.command("check")
+def venue_check(venue: Annotated[str, _VENUE], json: Json = False) -> None:
+    """Judge a rule book: is the venue solvent by construction? Exit 1 if a check fails; every finding says file:line:column."""
+    from riskbed.venue import book, check
+
+    answer = check.judge(book.of(venue))
+    print(answer.model_dump_json(indent=2)) if json else check.show(answer)
+    if not answer.passed:
+        raise typer.Exit(1)
+
+
 class _Progress:
     """A bar on stderr while runs go on; silent where stderr is no terminal."""
 
