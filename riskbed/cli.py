@@ -411,6 +411,39 @@ def venue_check(venue: Annotated[str, _VENUE], json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@venue_app.command("diff")
+def venue_diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A packaged rule book or the path of a YAML file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    json: Json = False,
+) -> None:
+    """Say what differs between two rule books, row by row and by names, and whether margin is stricter. Exit 1 if a rule does."""
+    from riskbed.venue import book, diff
+
+    answer = diff.compare(book.of(a), book.of(b))
+    print(answer.model_dump_json(indent=2)) if json else diff.show(answer)
+    if not answer.equal:
+        raise typer.Exit(1)
+
+
+@venue_app.command("show")
+def venue_show(venue: Annotated[str, _VENUE], json: Json = False) -> None:
+    """Show a rule book as it is in force: every value with its unit and line, what is a default, what is assumed and why."""
+    from riskbed.venue import book, show
+
+    answer = show.resolve(book.of(venue))
+    print(answer.model_dump_json(indent=2)) if json else show.show(answer)
+
+
+@venue_app.command("list")
+def venue_list(json: Json = False) -> None:
+    """List the packaged rule books: title, from when they hold, how many rows are assumed."""
+    from riskbed.venue import show
+
+    answer = show.listed()
+    print(answer.model_dump_json(indent=2)) if json else show.show_list(answer)
+
+
 class _Progress:
     """A bar on stderr while runs go on; silent where stderr is no terminal."""
 

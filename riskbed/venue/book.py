@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
+from riskbed.venue.finding import exact
 from specs import load, rules
 
 Path = tuple  # of keys (str) and list positions (int), as in the validated rule book
@@ -24,21 +26,31 @@ class Book(NamedTuple):
         """Return whether the file says this row itself, rather than leaving it to its default."""
         return not self.document.walk(path)[1]
 
-    def dotted(self, path: Path) -> str:
+    def words(self, path: Path) -> tuple[str, ...]:
         """Return a path as a person reads it, rows by their names: also the part of it that is a default."""
         there, rest = self.document.walk(path)
-        words = [self._word(there[: i + 1]) for i in range(len(there))]
-        return ".".join((*words, *map(str, rest)))
+        return (*(self._word(there[: i + 1]) for i in range(len(there))), *map(str, rest))
+
+    def dotted(self, path: Path) -> str:
+        """Return a path by names as one word."""
+        return ".".join(self.words(path))
 
     def _word(self, path: Path) -> str:
-        """Return the last step of a path: a row by its name, a bracket by its floor, a stage by its kind."""
-        row = self.document.value(path)
-        if isinstance(path[-1], int) and isinstance(row, dict):
+        """Return the last step of a path: a row of a table by its name, a bracket by its floor, a stage by its kind.
+
+        Parts of a recipe have their position: one source may stand in it twice.
+        """
+        row, step = self.document.value(path), path[-1]
+        if isinstance(step, int) and isinstance(row, dict):
             if path[-2] == "brackets":
-                return f"above-{self.document.value((*path[:-1], path[-1] - 1))['notional_max'] if path[-1] else 0}"
-            labels = [row.get(key) for key in ("name", "asset", "market", "kind") if key != "kind" or path[-2] == "stages"]
-            return next((label for label in labels if isinstance(label, str)), str(path[-1]))
-        return str(path[-1])
+                return f"above-{exact(Fraction(self.document.value((*path[:-1], step - 1))['notional_max']) if step else 0)}"
+            if path[-2] == "stages":
+                return row["kind"]
+            if path[0] == "quoters":
+                return f"{row['market']}-{row['account']}"
+            if len(path) == 2:
+                return row.get("name") or row.get("asset") or str(step)
+        return str(step)
 
     def perpetuals(self) -> Iterator[tuple[Path, rules.Market]]:
         """Yield what is margined: path and row of every market with brackets, none where nothing is cleared."""
