@@ -152,6 +152,13 @@ CASES = {  # name: ((old, new) ..., rule, severity, text of the line that it poi
         "sources_min: 3",
         "needs all 3 sources it reads",
     ),
+    "one source twice": (
+        [('{kind: source, name: "c:BTC"}', A)],
+        "quorum",
+        "warns",
+        "    recipe:",
+        "source a:BTC stands 2 times in index BTC: it counts 2 times for sources_min 2 and is one",
+    ),
     "a product needs both": (
         [(ALL, f"{{kind: product, of: [{A}, {A}]}}")],
         "quorum",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -23,6 +24,7 @@ def quorum(book: Book) -> Iterator[Found]:
     """No index stands on one source: it needs several and reads more."""
     for number, priced in _indices(book).items():
         index = book.venue.indices[number]
+        yield from _counted_twice(number, index)
         read, least = rules.sources_read(index.recipe), fewest(index.recipe)
         need, what = max(index.sources_min, least), f"index {index.name}, {' and '.join(priced)},"
         path = ("indices", number, "sources_min")
@@ -47,6 +49,21 @@ def quorum(book: Book) -> Iterator[Found]:
         elif need == read:
             yield note(
                 path, f"{what} needs all {read} sources it reads: one that is silent stops it", f"sources_min: at most {read - 1}"
+            )
+
+
+def _counted_twice(number: int, index: rules.Index) -> Iterator[Found]:
+    """A source that stands twice in a recipe counts twice for sources_min, as the engine counts, and is one source."""
+    leaves_of = {"source": "name", "book": "market", "index": "name", "redemption": "ratio"}
+    nodes = [node for node in rules.walk(index.recipe) if node.kind in leaves_of]
+    counts = Counter((node.kind, getattr(node, leaves_of[node.kind])) for node in nodes)
+    for (kind, name), count in counts.items():
+        if count > 1:
+            yield warns(
+                ("indices", number, "recipe"),
+                f"{kind} {name} stands {count} times in index {index.name}: it counts {count} times for sources_min "
+                f"{index.sources_min} and is one",
+                "another source, or a sources_min that does not lean on it",
             )
 
 

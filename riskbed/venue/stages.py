@@ -46,7 +46,8 @@ def conversion(book: Book) -> Iterator[Found]:
 def ends(book: Book) -> Iterator[Found]:
     """Lots and debts of a liquidation come to an end.
 
-    Someone must take what the book does not; and collateral must be sold before the fund pays or a debt is written off.
+    Someone must take what the book does not; and collateral must be sold before the fund pays or a debt is written off. What a
+    grade or a state defers is left out: it goes on when price or market is back.
     """
     stages = _stages(book)
     if not stages:
