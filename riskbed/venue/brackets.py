@@ -98,25 +98,36 @@ def initial_margin(book: Book) -> Iterator[Found]:
 
 
 def room_to_open(book: Book) -> Iterator[Found]:
-    """Initial margin less the taker fee > maintenance: opening does not liquidate."""
+    """Initial margin less one interval of funding > maintenance: who just opened may stay.
+
+    The taker fee is no part of it: the gate asks for it beside the initial margin. Where there is no room at all the engine asks
+    for one unit of money more than maintenance, and the first price against the position liquidates it.
+    """
     equal = book.venue.liquidation.trigger == "maintenance_ge_equity"
     for path, market in book.perpetuals():
-        taker, rows = Fraction(market.fees.taker_ppm, units.PPM), pieces(market.brackets)
+        rows, funding = pieces(market.brackets), _funding(market)
+        less = f" less one interval of funding at its cap, {ppm(funding)}," if funding else ""
         for words, field, leverage in (
             ("the caps of the brackets", "brackets", units.LEVERAGE_MAX),
             (f"the default leverage {market.leverage_default}", "leverage_default", market.leverage_default),
         ):
 
             def line(piece: Piece, leverage: int = leverage) -> tuple[Fraction, Fraction]:
-                return piece.rate + taker - Fraction(1, min(leverage, piece.leverage)), -piece.amount
+                return piece.rate + funding - Fraction(1, min(leverage, piece.leverage)), -piece.amount
 
             for span in where(rows, line, equal):
                 yield warns(
                     (*path, field),
-                    f"at {words} initial margin less a taker fee of {ppm(taker)} is no more than maintenance, for notionals "
-                    f"{span.words(rows[-1].cap)}: such a position is liquidated by its own fee",
-                    "a lower leverage_max there, a lower maintenance rate or a lower fee",
+                    f"at {words} initial margin{less} is no more than maintenance, for notionals {span.words(rows[-1].cap)}: "
+                    + ("funding alone" if funding else "the first tick against it")
+                    + " liquidates such a position",
+                    "a lower leverage_max there, a lower maintenance rate" + (" or a lower cap_ppb" if funding else ""),
                 )
+
+
+def _funding(market: rules.Market) -> Fraction:
+    """Return the most that one interval of funding can take of a notional."""
+    return Fraction(market.funding.cap_ppb, units.PPB) if market.funding else Fraction(0)
 
 
 def continuity(book: Book) -> Iterator[Found]:
@@ -141,7 +152,7 @@ def one_move(book: Book) -> Iterator[Found]:
     """
     for path, market in book.perpetuals():
         rows = pieces(market.brackets)
-        funding = Fraction(market.funding.cap_ppb, units.PPB) if market.funding else Fraction(0)
+        funding = _funding(market)
         taker, fee = (Fraction(rate, units.PPM) for rate in (market.fees.taker_ppm, market.fees.liquidation_ppm))
         need = funding + taker + fee
         parts = f"funding {ppm(funding)} + taker {ppm(taker)} + liquidation {ppm(fee)}"
