@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbed.result import Part
-from riskbed.vectors import pre_trade, scripts
+from riskbed.vectors import positions, pre_trade, scripts
 from riskbed.vectors.vector import Unmodelled, Vector, matches, read
 from specs.errors import SpecError
 from specs.schema import text_of
@@ -17,6 +17,10 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "matching_script": scripts.run,
     "stop_script": scripts.run,
     "pre_trade_script": pre_trade.run,
+    "unrealised_pnl": positions.run_pnl,
+    "initial_margin": positions.run_initial,
+    "maintenance_margin": positions.run_maintenance,
+    "margin_tier_deduction": positions.run_deduction,
 }
 TWINS = ("model", "engine")
 
