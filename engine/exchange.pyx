@@ -38,6 +38,7 @@ from engine.margin cimport margin_has_requirements, margin_requirement
 from engine.mark cimport mark_publish
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
 from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_disconnect, orders_mass_cancel, orders_new
+from engine.queries cimport query_liquidation_price
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
     CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
@@ -620,6 +621,28 @@ cdef class Exchange:
         tables["fills"] = bust_rows(s)
         tables["stages"] = [(int(stage), s.stages_visited[<int>int(stage)]) for stage in Stage if stage]
         return tables
+
+    # ---- queries: their definitions stand in specs/model/queries.py
+
+    def liquidation_price(self, account, market):
+        """Return the mark price of the market at which the account's trigger becomes true, all else as it is; or None.
+
+        The first one from the present mark on in the direction of loss, in price units from 1 to price_max; the mark itself
+        where it is triggered already. None: no such price, or no position there. ValueError: unknown account or market.
+        """
+        cdef uint32_t who = self._user(account)
+        return query_liquidation_price(self.s, who, self._market(market)) or None
+
+    cdef uint32_t _user(self, account) except 0:
+        self._idle()
+        if not 0 <= account < self.s.accounts_high or not is_user(self.s, account):
+            raise ValueError(f"account {account} is not open, or not a user's")
+        return account
+
+    cdef int _market(self, market) except -1:
+        if not 0 <= market < self.s.markets:
+            raise ValueError(f"market {market} is unknown: there are {self.s.markets}")
+        return market
 
     cdef list _ring(self, int64_t start, int32_t count, int32_t head, int64_t room):
         """Return a ring's samples, oldest first."""

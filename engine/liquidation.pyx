@@ -226,14 +226,14 @@ cdef money_t _share(State* s, uint32_t account, money_t need, money_t maintenanc
     return muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
 
 
-cdef money_t _lowest(const MarketRule* rule, money_t value) noexcept nogil:
+cdef money_t price_lowest(const MarketRule* rule, money_t value) noexcept nogil:
     """The lowest price whose value per lot is at least so much."""
     if rule.multiplier:
         return money_max(0, money_min(PRICE_MAX, div_ceil(value, rule.multiplier)))
     return money_min(PRICE_MAX, div_ceil(rule.face, -value)) if value < 0 else PRICE_MAX
 
 
-cdef money_t _highest(const MarketRule* rule, money_t value) noexcept nogil:
+cdef money_t price_highest(const MarketRule* rule, money_t value) noexcept nogil:
     """The highest price whose value per lot is at most so much; 0: there is none."""
     if rule.multiplier:
         return money_max(0, money_min(PRICE_MAX, div_floor(value, rule.multiplier)))
@@ -250,9 +250,9 @@ cdef int64_t _limit(State* s, uint32_t account, int market, const StageRule* rul
     if rule.bound_is_bankruptcy:
         share = _share(s, account, need, maintenance)
         if held > 0:
-            limit = div_ceil(_lowest(&s.market_rules[market], div_ceil(money_scale(value, qty) - share, qty)), tick) * tick
+            limit = div_ceil(price_lowest(&s.market_rules[market], div_ceil(money_scale(value, qty) - share, qty)), tick) * tick
         else:
-            limit = div_floor(_highest(&s.market_rules[market], div_floor(money_scale(value, qty) + share, qty)), tick) * tick
+            limit = div_floor(price_highest(&s.market_rules[market], div_floor(money_scale(value, qty) + share, qty)), tick) * tick
     elif held > 0:
         limit = div_ceil(money_mul(mark, PPM - rule.bound_ppm), money_mul(PPM, tick)) * tick
     else:

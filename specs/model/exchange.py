@@ -35,6 +35,7 @@ from specs.model.ledger import Account, Ledger
 from specs.model.margin import Brackets, Haircut, Margins, Spot
 from specs.model.mark import Mark
 from specs.model.orders import Orders
+from specs.model.queries import Queries
 from specs.model.quoter import Quoter
 from specs.model.seams import Seams
 from specs.model.states import States
@@ -81,7 +82,7 @@ def venue_digest(venue: rules.Venue) -> bytes:
     return hashlib.blake2b(venue.model_dump_json().encode(), digest_size=16).digest()
 
 
-class Exchange(Orders, Stops, Auctions, Margins, States):
+class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
     """A venue that runs a tape. Same input, same bytes: no clock, no random number, no float, no file."""
 
     def __init__(self, venue: rules.Venue, start_ns: int, seams=()) -> None:

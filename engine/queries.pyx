@@ -1,0 +1,117 @@
+"""Queries: what an exchange answers between events; nothing changes. The same definitions as specs/model/queries.py.
+
+They ask no schedule of faults: what they tell is the rule book's.
+
+Liquidation price, in closed form. A lot has a worth w = |value(price)|, the notional is N = |qty| w, and equity is that of all the
+rest of the account + s N: s is 1 for a linear long and an inverse short, whose losses make N smaller, else -1. Let B = equity -
+maintenance of all the rest (less 1 where equity at maintenance triggers). In a bracket of rate r and amount A
+
+    triggered  <=>  ceil(N r) - A > B + s N  <=>  N (r - s) > A + B        (what stands on the right before is an integer)
+
+so with s = 1 it is triggered while N (1 - r) < D = -(A + B), with s = -1 while N (1 + r) > A + B. Maintenance is not below 0, and
+a table that a rule book admits never asks for less. Brackets are taken from that of the mark on in the direction of loss.
+"""
+from libc.stdint cimport int64_t, uint32_t
+
+from engine.liquidation cimport price_highest, price_lowest
+from engine.margin cimport margin_evaluate, margin_maintenance, margin_position, margin_value
+from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
+from engine.state cimport Bracket, Evaluation, MarketRule, State
+from engine.trigger cimport triggered
+
+cdef enum:
+    PPM = 1000000
+
+
+cdef bint _triggered_at(State* s, uint32_t account, const Evaluation* rest, int market, int64_t qty, int64_t price) noexcept nogil:
+    """Would the account be triggered at a price of the market? `rest`: what it is without its position there."""
+    cdef money_t cash = money_scale(margin_value(&s.market_rules[market], price), qty)
+    cdef Evaluation e = rest[0]
+    e.equity += cash
+    e.maintenance += margin_maintenance(s, market, money_abs(cash))
+    return triggered(s, account, &e)
+
+
+cdef money_t _down_to(const Bracket* row, money_t rest, int64_t lots, money_t high) noexcept nogil:
+    """s = 1: the largest worth up to `high` at which the bracket triggers; 0 or less: none."""
+    cdef money_t short_of = -(row.amount + rest)
+    if short_of <= 0:
+        return 0
+    if row.rate_ppm >= PPM or short_of > money_scale(high, lots):  # N (1 - r) < D at all N of the bracket
+        return high
+    return money_min(high, (div_ceil(money_scale(short_of, PPM), PPM - row.rate_ppm) - 1) // lots)
+
+
+cdef money_t _up_to(const Bracket* row, money_t rest, int64_t lots, money_t low, money_t high) noexcept nogil:
+    """s = -1: the least worth from `low` on at which the bracket triggers; above `high`: none up to there."""
+    cdef money_t spare = row.amount + rest
+    if spare < 0:
+        return low
+    if spare > 2 * money_scale(high, lots):  # r <= 1
+        return high + 1
+    return money_max(low, div_ceil(div_floor(money_scale(spare, PPM), PPM + row.rate_ppm) + 1, lots))
+
+
+cdef int64_t query_liquidation_price(State* s, uint32_t account, int market) noexcept nogil:
+    cdef uint32_t armed = s.armed
+    cdef int64_t price
+    s.armed = 0
+    price = _liquidation_price(s, account, market)
+    s.armed = armed
+    return price
+
+
+cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept nogil:
+    """The mark nearest to the present one, in the direction of loss, at which the account is triggered; 0: none."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef const Bracket* rows = &s.brackets[rule.brackets_from]
+    cdef int64_t qty = s.positions[<size_t>account * s.markets + market].qty
+    cdef int64_t lots = qty if qty > 0 else -qty
+    cdef int last = rule.brackets_count - 1
+    cdef bint rises = (qty > 0) != (rule.multiplier != 0)  # a loss makes the notional larger
+    cdef money_t now = money_abs(s.marks[market].value)
+    cdef money_t most = money_abs(margin_value(rule, rule.price_max if rule.multiplier else 1))
+    cdef Evaluation e
+    cdef money_t rest, low, high, worth, reach
+    cdef int64_t price
+    cdef int i, k
+    if not qty:
+        return 0
+    e = margin_evaluate(s, account)
+    e.equity -= money_scale(s.marks[market].value, qty)
+    e.maintenance -= margin_position(s, account, market)
+    rest = e.equity - e.maintenance - s.trigger_at_equal
+    for k in range(rule.brackets_count):
+        i = k if rises else last - k
+        low = rows[i - 1].notional_max // lots + 1 if i else 0
+        high = rows[i].notional_max // lots if i < last else most
+        low = money_max(low, now) if rises else low
+        high = money_min(high, most if rises else now)
+        if low > high:
+            continue
+        reach = _up_to(&rows[i], rest, lots, low, high) if rises else _down_to(&rows[i], rest, lots, high)
+        if not low <= reach <= high:
+            continue
+        price = _price_of(s, market, qty > 0, reach)
+        worth = money_abs(margin_value(rule, price))
+        if 1 <= price <= rule.price_max and (reach <= worth <= high if rises else low <= worth <= reach):
+            _verify(s, account, &e, market, qty, price)
+            return price
+    return 0
+
+
+cdef int64_t _price_of(State* s, int market, bint long, money_t worth) noexcept nogil:
+    """The first price from the mark on, in the direction of loss, at which a lot's worth has come so far."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef int64_t mark = s.marks[market].published.last_valid
+    cdef money_t value = worth if rule.multiplier else -worth
+    if long:
+        return <int64_t>money_min(mark, price_highest(rule, value))
+    return <int64_t>money_max(mark, price_lowest(rule, value))
+
+
+cdef void _verify(State* s, uint32_t account, const Evaluation* rest, int market, int64_t qty, int64_t price) noexcept nogil:
+    must(_triggered_at(s, account, rest, market, qty, price), "an account is triggered at its liquidation price")
+    if price != s.marks[market].published.last_valid:
+        price += 1 if qty > 0 else -1
+        must(not _triggered_at(s, account, rest, market, qty, price), "an account is not triggered short of its liquidation price")
