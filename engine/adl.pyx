@@ -118,7 +118,7 @@ cdef int _candidates(State* s, uint32_t account, int market, int64_t lots, money
         if s.accounts[other].status != STATUS_NORMAL:
             continue
         c = &s.candidates[count]
-        c.account, c.score, c.capacity = other, _score(s, other, market), _capacity(s, other, market, lots, share)
+        c.account, c.score, c.capacity = other, adl_score(s, other, market), _capacity(s, other, market, lots, share)
         count += 1
     if count > 1:
         qsort(s.candidates, count, sizeof(Candidate), _by_account if PLANTED(s.planted, 11) else _by_score)
@@ -150,7 +150,7 @@ cdef int64_t _capacity(State* s, uint32_t other, int market, int64_t lots, money
     return <int64_t>muldiv_floor(equity, lots, -share)
 
 
-cdef int64_t _score(State* s, uint32_t account, int market) noexcept nogil:
+cdef int64_t adl_score(State* s, uint32_t account, int market) noexcept nogil:
     """floor(floor(10^9 x unrealised profit / max(1, wallet)) x maintenance / equity), at most SCORE_MAX_PPB.
 
     A loss scores 0, so does an account without equity; a margin ratio counts as at most 1.

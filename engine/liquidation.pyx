@@ -240,19 +240,26 @@ cdef money_t price_highest(const MarketRule* rule, money_t value) noexcept nogil
     return money_min(PRICE_MAX, div_ceil(rule.face, -value - 1) - 1) if value < -1 else PRICE_MAX
 
 
+cdef int64_t bankruptcy_limit(State* s, uint32_t account, int market, money_t need, money_t maintenance) noexcept nogil:
+    """The price on tick at which closing the position uses up its share of the margin, no more; 0 of a long: no price does."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef int64_t held = s.positions[<size_t>account * s.markets + market].qty
+    cdef money_t value = s.marks[market].value
+    cdef money_t share = _share(s, account, need, maintenance)
+    if held > 0:
+        value = price_lowest(rule, div_ceil(money_scale(value, held) - share, held))
+        return <int64_t>(div_ceil(value, rule.tick_size) * rule.tick_size)
+    value = price_highest(rule, div_floor(money_scale(value, -held) + share, -held))
+    return <int64_t>(div_floor(value, rule.tick_size) * rule.tick_size)
+
+
 cdef int64_t _limit(State* s, uint32_t account, int market, const StageRule* rule, int64_t held, money_t need, money_t maintenance) noexcept nogil:
     """The worst price of the slice on tick, inside the bound; 0 if no price is."""
     cdef int64_t tick = s.market_rules[market].tick_size
     cdef int64_t mark = s.marks[market].published.last_valid
-    cdef money_t value = s.marks[market].value
-    cdef money_t share, limit
-    cdef int64_t qty = held if held > 0 else -held
+    cdef money_t limit
     if rule.bound_is_bankruptcy:
-        share = _share(s, account, need, maintenance)
-        if held > 0:
-            limit = div_ceil(price_lowest(&s.market_rules[market], div_ceil(money_scale(value, qty) - share, qty)), tick) * tick
-        else:
-            limit = div_floor(price_highest(&s.market_rules[market], div_floor(money_scale(value, qty) + share, qty)), tick) * tick
+        limit = bankruptcy_limit(s, account, market, need, maintenance)
     elif held > 0:
         limit = div_ceil(money_mul(mark, PPM - rule.bound_ppm), money_mul(PPM, tick)) * tick
     else:

@@ -99,7 +99,12 @@ def queue(exchange, account: Account, market: int, lots: int, share: int) -> lis
         for other in opposite(exchange, account, market)
         if other.owner != account.owner and other.status == Status.NORMAL
     ]
-    return sorted(candidates, key=lambda c: (-c.score, c.account.number))
+    return sorted(candidates, key=place)
+
+
+def place(candidate: Candidate) -> tuple[int, int]:
+    """Return what the queue is sorted by: score, highest first; of equals the lower id."""
+    return -candidate.score, candidate.account.number
 
 
 def capacity(exchange, other: Account, market: int, lots: int, share: int) -> int:

@@ -171,15 +171,24 @@ def _share(exchange, account: Account, need: int, maintenance: int) -> int:
     return units.muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
 
 
+def bankruptcy_limit(exchange, account: Account, market: int, need: int, maintenance: int) -> int:
+    """Return the price on tick at which closing the position uses up its share of the margin, no more: a long's rounded up.
+
+    need: its maintenance, of `maintenance` in all. 0 of a long: no price does; a short's is at most PRICE_MAX.
+    """
+    qty, value, row = account.qty[market], exchange.value[market], exchange.venue.markets[market]
+    share = _share(exchange, account, need, maintenance)
+    if qty > 0:
+        limit = exchange.venue.price_for(row, units.div_ceil(qty * value - share, qty), True)
+        return units.div_ceil(limit, row.tick_size) * row.tick_size
+    return exchange.venue.price_for(row, units.div_floor(-qty * value + share, -qty), False) // row.tick_size * row.tick_size
+
+
 def _limit(exchange, account: Account, market: int, bound, need: int, maintenance: int) -> int | None:
     """Return the worst price of the slice on tick, inside the bound; None if no price is."""
-    qty, value, tick = account.qty[market], exchange.value[market], exchange.venue.markets[market].tick_size
+    qty, tick = account.qty[market], exchange.venue.markets[market].tick_size
     if bound.kind == "bankruptcy":
-        share, row = _share(exchange, account, need, maintenance), exchange.venue.markets[market]
-        if qty > 0:
-            limit = units.div_ceil(exchange.venue.price_for(row, units.div_ceil(qty * value - share, qty), True), tick) * tick
-        else:
-            limit = exchange.venue.price_for(row, units.div_floor(-qty * value + share, -qty), False) // tick * tick
+        limit = bankruptcy_limit(exchange, account, market, need, maintenance)
     else:
         mark = exchange.marks[market].published.last_valid
         if qty > 0:
