@@ -38,7 +38,7 @@ from engine.margin cimport margin_has_requirements, margin_requirement
 from engine.mark cimport mark_publish
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
 from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_disconnect, orders_mass_cancel, orders_new
-from engine.queries cimport query_liquidation_price
+from engine.queries cimport query_adl_rank, query_bankruptcy_price, query_liquidation_price, query_withdrawable
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
     CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
@@ -632,6 +632,34 @@ cdef class Exchange:
         """
         cdef uint32_t who = self._user(account)
         return query_liquidation_price(self.s, who, self._market(market)) or None
+
+    def bankruptcy_price(self, account, market):
+        """Return the price on tick at which closing the position at once uses up the margin behind it; or None.
+
+        What bounds a liquidation slice at the prices in force. ValueError: unknown account or market.
+        """
+        cdef uint32_t who = self._user(account)
+        return query_bankruptcy_price(self.s, who, self._market(market)) or None
+
+    def adl_rank(self, account, market):
+        """Return the place in the deleveraging queue of its side, 1 being closed first, and how many stand in it; or None.
+
+        None: no position there, or in liquidation itself. ValueError: unknown account or market.
+        """
+        cdef uint32_t who = self._user(account)
+        cdef int of = 0
+        rank = query_adl_rank(self.s, who, self._market(market), &of)
+        return (rank, of) if rank else None
+
+    def withdrawable(self, account, asset):
+        """Return the largest amount of an asset that a WITHDRAW event would be accepted for now; 0 if none is.
+
+        ValueError: unknown account or asset.
+        """
+        cdef uint32_t who = self._user(account)
+        if not 0 <= asset < self.s.assets:
+            raise ValueError(f"asset {asset} is unknown: there are {self.s.assets}")
+        return query_withdrawable(self.s, who, asset)
 
     cdef uint32_t _user(self, account) except 0:
         self._idle()

@@ -13,9 +13,14 @@ a table that a rule book admits never asks for less. Brackets are taken from tha
 """
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.liquidation cimport price_highest, price_lowest
-from engine.margin cimport margin_evaluate, margin_maintenance, margin_position, margin_value
-from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
+from engine.accounts cimport accounts_may_give
+from engine.adl cimport adl_score
+from engine.liquidation cimport bankruptcy_limit, price_highest, price_lowest
+from engine.margin cimport (
+    margin_evaluate, margin_free, margin_maintenance, margin_position, margin_requirements, margin_spare_equity, margin_value,
+)
+from engine.money cimport MONEY_IN_MAX, div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
+from engine.records cimport PLANTED, STATUS_NORMAL, USERS_FROM, WHY_NONE
 from engine.state cimport Bracket, Evaluation, MarketRule, State
 from engine.trigger cimport triggered
 
@@ -115,3 +120,63 @@ cdef void _verify(State* s, uint32_t account, const Evaluation* rest, int market
     if price != s.marks[market].published.last_valid:
         price += 1 if qty > 0 else -1
         must(not _triggered_at(s, account, rest, market, qty, price), "an account is not triggered short of its liquidation price")
+
+
+cdef int64_t query_bankruptcy_price(State* s, uint32_t account, int market) noexcept nogil:
+    """What bounds a liquidation slice at the prices in force; of a short none from the last tick on."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef int64_t qty = s.positions[<size_t>account * s.markets + market].qty
+    cdef int64_t price
+    if not qty:
+        return 0
+    price = bankruptcy_limit(s, account, market, margin_position(s, account, market), margin_evaluate(s, account).maintenance)
+    return price if qty > 0 or price <= rule.price_max - rule.tick_size else 0
+
+
+cdef int query_adl_rank(State* s, uint32_t account, int market, int* of) noexcept nogil:
+    """One more than how many of its side have a higher score, or as much and a lower id. Nobody in liquidation is counted."""
+    cdef bint long = s.positions[<size_t>account * s.markets + market].qty > 0
+    cdef uint32_t armed = s.armed
+    cdef int64_t own, score, qty
+    cdef int rank = 1
+    cdef uint32_t other
+    of[0] = 0
+    if not s.positions[<size_t>account * s.markets + market].qty or s.accounts[account].status != STATUS_NORMAL:
+        return 0
+    s.armed = 0
+    own = adl_score(s, account, market)
+    for other in range(USERS_FROM, s.accounts_high):
+        qty = s.positions[<size_t>other * s.markets + market].qty
+        if not qty or (qty > 0) != long or s.accounts[other].status != STATUS_NORMAL:
+            continue
+        of[0] += 1
+        score = adl_score(s, other, market)
+        rank += score > own or score == own and (other > account if PLANTED(s.planted, 29) else other < account)
+    s.armed = armed
+    return rank
+
+
+cdef money_t query_withdrawable(State* s, uint32_t account, int asset) noexcept nogil:
+    """The largest amount that the gate of a withdrawal lets through; the gate is monotone in the amount.
+
+    Of the settlement asset in closed form; of collateral, whose value is rounded twice, by bisection.
+    """
+    cdef money_t most = money_min(margin_free(s, account, asset), MONEY_IN_MAX)
+    cdef money_t accepted, middle
+    if most <= 0 or accounts_may_give(s, account, asset, 1):
+        return 0
+    if not accounts_may_give(s, account, asset, most):
+        return most
+    if asset == s.numeraire:
+        accepted = margin_spare_equity(s, account, asset, 0) - margin_requirements(s, account)
+        must(not accounts_may_give(s, account, asset, accepted), "the gate lets through what is spare")
+        must(accounts_may_give(s, account, asset, accepted + 1) != WHY_NONE, "the gate lets through no more than is spare")
+        return accepted
+    accepted = 1
+    while most - accepted > 1:
+        middle = accepted + (most - accepted) // 2
+        if accounts_may_give(s, account, asset, middle):
+            most = middle
+        else:
+            accepted = middle
+    return accepted

@@ -17,9 +17,15 @@ from fuzz.strategies import pack
 from specs import rules
 from specs.model import trigger
 from specs.model.exchange import Exchange as Model
-from specs.tape import EventKind, Seam, SeamKind, Side, Status, Tif, money_split
+from specs.scene import Book, Scene, outcomes_of
+from specs.tape import EventKind, OutcomeKind, Seam, SeamKind, Side, Status, Tif, money_split
+from tests.test_adl import QUEUE
+from tests.test_adl import venue as adl_venue
+from tests.test_bounds import START as EDGE_START
+from tests.test_bounds import events as edge_events
+from tests.test_bounds import venue as edge_venue
 from tests.test_model_tables import FUNDED, TRADED, TWO_MARKETS
-from tests.twins import START_NS, play, seam_row, small_venue, stages, twin  # noqa: F401
+from tests.twins import START_NS, play, seam_row, small_venue, stages, tape, twin  # noqa: F401
 
 CARRIED = {"stages": stages("book", "takeover")}  # an account in liquidation stays in it
 GREATER = {"trigger": "maintenance_gt_equity", "stages": stages()}
@@ -149,6 +155,121 @@ def test_who_is_unknown_is_named(twin, account, market, said):
         exchange.liquidation_price(account, market)
 
 
+# ---- bankruptcy price
+
+
+@pytest.mark.parametrize(
+    ("venue", "rows", "long", "short"),
+    [
+        ({}, TRADED, 92_50, 107_50),  # 120 / 16 = 7.5 a lot, wherever the mark is:
+        ({"liquidation": CARRIED}, TRADED + "2    source coin 94                  | ...", 92_50, 107_50),
+        ({"liquidation": CARRIED}, TRADED + "2    source coin 90                  | ...", 90_00, 107_50),  # a debt of 40 is not shared
+        ({}, TRADED + "2    deposit 16 USD 10                | ...", 91_90, 107_50),  # 10 USD bring 9.80: 129.8 / 16 = 8.1125, 91.8875 up to a tick
+        ({}, traded(30, long="1880", short="1880"), 33_35, 166_65),  # 2,000 / 30 = 66.66..: 33.33.. up, 166.66.. down to a tick of 0.05
+        ({}, traded(30, long="2880", short="10000000000000000"), None, None),  # 3,000: nothing is left at 0; a short's is above the largest price
+        ({}, traded(30, long="2878", short="2878"), 10, 199_90),  # 2,998 / 30 = 99.93..
+    ],
+)
+def test_the_bankruptcy_price_of_either_side(twin, venue, rows, long, short):
+    exchange = play(twin, small_venue(**venue), rows)
+    assert (exchange.bankruptcy_price(16, 0), exchange.bankruptcy_price(17, 0)) == (long, short)
+
+
+def test_several_positions_share_the_margin_by_maintenance(twin):
+    """16 has 120 for 25 and 2.5 of maintenance: 120 x 25 / 27.5 = 109.0910 up, 10.9091 a lot; 120 x 2.5 / 27.5 = 10.9091 up, 0.109091 a lot."""
+    exchange = play(twin, small_venue(markets=TWO_MARKETS), TWO)
+    assert (exchange.bankruptcy_price(16, 0), exchange.bankruptcy_price(16, 1)) == (89_10, 1_10)
+
+
+def test_a_liquidation_trades_down_to_it_and_no_further(twin):
+    """The price asked for at 100 bounds the slice at 94: a bid there is hit, one a tick below is not."""
+    venue = small_venue(liquidation={"stages": stages("takeover")})
+    exchange = play(twin, venue, TRADED)
+    assert exchange.bankruptcy_price(16, 0) == 92_50
+    play(
+        twin,
+        venue,
+        TRADED
+        + """
+    1    account 18                     | OPENED 18
+    1    deposit 18 USDT 1000           | DEPOSIT 1000 USDT OUTSIDE to 18
+    1    buy 18 COINUSDT 1 @92.5 #5     | ACCEPTED 18 buy 1 @92.5 #5
+    1    buy 18 COINUSDT 20 @92.45 #6   | ACCEPTED 18 buy 20 @92.45 #6
+    2    source coin 94                 | INDEX COIN 94 of 1; MARK COINUSDT 94; LIQUIDATION 16 24; FILL BOOK 16 sell 1 @92.5 from 18 #5 in round 1; CARRIED 16 22.5 in round 1; CARRIED 16 22.5 in round 2
+    """,
+    )
+
+
+# ---- place in the queue of auto-deleveraging
+
+
+def test_the_rank_is_the_place_in_the_queue(twin):
+    """At 96 the shorts gained 32 each, maintenance 19.2. 17: 0.16 x 19.2 / 232, 18: 0.32 x 19.2 / 132, so 18 goes first, as it does
+    at 94. The longs lose and score 0: the lower id goes first.
+    """
+    exchange = play(twin, adl_venue(), QUEUE + "2    source coin 96                 | INDEX COIN 96 of 1; MARK COINUSDT 96")
+    assert {n: exchange.adl_rank(n, 0) for n in (16, 17, 18, 19)} == {16: (1, 2), 17: (2, 2), 18: (1, 2), 19: (2, 2)}
+    play(
+        twin,
+        adl_venue(),
+        QUEUE
+        + """
+    2    source coin 96                 | INDEX COIN 96 of 1; MARK COINUSDT 96
+    3    source coin 94                 | INDEX COIN 94 of 1; MARK COINUSDT 94; LIQUIDATION 16 15.0001; ADL 16 long 8 @94 by 18 cash 739.9999 in round 1; ADL 16 long 2 @94 by 17 cash 185 in round 1; RESTORED 16 0 FLAT in round 1
+    """,
+    )
+
+
+def test_who_is_in_liquidation_or_flat_has_no_rank(twin):
+    exchange = play(twin, small_venue(liquidation=CARRIED), TRADED + "2    source coin 94                  | ...")
+    assert exchange.adl_rank(16, 0) is None and exchange.adl_rank(17, 0) == (1, 1)
+    assert play(twin, small_venue(), FUNDED).adl_rank(16, 0) is None
+
+
+@pytest.mark.checked
+def test_a_planted_bug_is_found_by_the_other_twin():
+    """29: of equals the higher id goes first."""
+    venue, rows = adl_venue(), QUEUE + "2    source coin 96                 | INDEX COIN 96 of 1; MARK COINUSDT 96"
+    broken = Engine(venue, START_NS, (), 29)
+    broken.run(tape(venue, rows))
+    assert broken.adl_rank(16, 0) == (2, 2) != play(Model, venue, rows).adl_rank(16, 0)
+
+
+# ---- what can be withdrawn
+
+
+@pytest.mark.parametrize(
+    ("rows", "usdt", "usd"),
+    [
+        ("", 40_0000, 0),  # 120 less 1,600 / 20
+        ("2    source coin 102                  | ...", 70_4000, 0),  # 152 less 81.6
+        ("2    source coin 110                  | ...", 120_0000, 0),  # 280 less 88, but profit that is open is no wallet
+        ("2    source coin 94.9                 | ...", 0, 0),  # 38.4 is above maintenance, below initial margin
+        ("2    source coin 94                   | ...", 0, 0),  # in liquidation
+        ("2    deposit 16 USD 10                | ...", 49_0000, 10_0000),  # 10 USD count 9; 40 are spare without them
+        # at 97 the equity is 72 + 9 and 77.6 are needed: 3.4 are spare, 5.6 / 0.9 = 6.2223 up must stay
+        ("2    deposit 16 USD 10                | ...\n3    source coin 97                  | ...", 3_4000, 3_7777),
+    ],
+)
+def test_what_can_be_withdrawn_is_accepted_and_no_more(twin, rows, usdt, usd):
+    venue = small_venue(liquidation=CARRIED)
+    exchange = play(twin, venue, TRADED + rows)
+    assert (exchange.withdrawable(16, 0), exchange.withdrawable(16, 1)) == (usdt, usd)
+
+
+def test_of_an_unknown_asset_nothing_is_told(twin):
+    exchange = play(twin, small_venue(), FUNDED)
+    with pytest.raises(ValueError, match="asset 2 is unknown: there are 2"):
+        exchange.withdrawable(16, 2)
+    for asked in (exchange.bankruptcy_price, exchange.adl_rank):
+        with pytest.raises(ValueError, match="account 99 is not open"):
+            asked(99, 0)
+        with pytest.raises(ValueError, match="market 1 is unknown"):
+            asked(16, 1)
+    with pytest.raises(ValueError, match="account 99 is not open"):
+        exchange.withdrawable(99, 0)
+
+
 # ---- against a search
 
 
@@ -166,8 +287,8 @@ def drawn_brackets(draw: Random) -> list[dict]:
     return rows
 
 
-def drawn_venue(draw: Random) -> rules.Venue:
-    """Return three perpetuals with prices and money in whole units, and one collateral in cents."""
+def drawn_venue(draw: Random, *rows: dict) -> rules.Venue:
+    """Return three perpetuals with prices and money in whole units, one collateral in cents, and the stages of `rows`."""
     names = [*"ABC", "COLL"]
     return rules.Venue.model_validate(
         {
@@ -197,7 +318,7 @@ def drawn_venue(draw: Random) -> rules.Venue:
             "collateral": [{"asset": "COLL", "index": "COLL", "weight_ppm": draw.randint(0, 10) * 95_000, "convert_buffer_ppm": 0}],
             "liquidation": {
                 "trigger": draw.choice(("maintenance_ge_equity", "maintenance_gt_equity")),
-                "stages": [{"kind": "write_off"}],
+                "stages": [*rows, {"kind": "write_off"}],
             },
         }
     )
@@ -293,3 +414,109 @@ def test_an_exchange_liquidates_there_and_not_one_price_before(twin):
             assert not liquidated(exchange, venue, number, market, price + (1 if qty > 0 else -1)), (case, number, market)
             judged += 1
     assert judged >= 50, judged
+
+
+BOOK = {"kind": "book", "bound": {"kind": "bankruptcy"}}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_other_answers_are_those_of_plain_reckoning(seed):
+    """Both twins: the bound of a slice as the laws reckon it; every amount up to one more than what is free, at the gate."""
+    reached = Counter()
+    for case in range(12):
+        draw = Random(seed * 1_000 + case)
+        venue, events = drawn_venue(draw, BOOK), drawn_tape(draw)
+        model, engine = (which(venue, START_NS) for which in (Model, Engine))
+        for event in events:
+            model.apply(event)
+            engine.apply(event)
+        state = model.state()
+        assert engine.state() == state
+        scene, status = Scene(Book(venue), state), {row[0]: row[4] for row in state["accounts"]}
+        for number, market, _, qty, _ in state["positions"]:
+            price = engine.bankruptcy_price(number, market)
+            assert model.bankruptcy_price(number, market) == price
+            limit = scene.slice_limit(number, market, Side.SELL if qty > 0 else Side.BUY)
+            assert limit == price or price is None and limit == 1, (seed, case, number, market)
+            reached["bankrupt" if price else "never"] += 1
+            assert engine.adl_rank(number, market) == model.adl_rank(number, market)
+        for market in range(MARKETS):
+            for sign in (1, -1):
+                side = [n for n, m, _, qty, _ in state["positions"] if m == market and sign * qty > 0 and not status[n]]
+                assert sorted(engine.adl_rank(n, market) for n in side) == [(i + 1, len(side)) for i in range(len(side))]
+        for account in model.ledger.accounts.values():
+            for asset in range(2) if account.number in ACCOUNTS else ():
+                found = engine.withdrawable(account.number, asset)
+                assert model.withdrawable(account.number, asset) == found
+                amounts = range(1, max(0, model.free(account, asset)) + 2)
+                accepted = [amount for amount in amounts if not model.may_give(account, asset, amount)]
+                assert accepted == list(range(1, found + 1)), (seed, case, account.number, asset)
+                reached["some" if 0 < found < len(amounts) - 1 else "all" if found else "nothing"] += 1
+        assert model.state() == engine.state() == state
+    assert min(reached[name] for name in ("bankrupt", "some", "all", "nothing")) >= 5, reached
+
+
+def test_a_withdrawal_of_it_is_accepted_and_of_one_more_is_not(twin):
+    judged = 0
+    for case in range(30):
+        draw = Random(case)
+        venue, events = drawn_venue(draw), drawn_tape(draw)
+        exchange = twin(venue, START_NS)
+        for event in events:
+            exchange.apply(event)
+        for number in ACCOUNTS:
+            for asset in range(2):
+                most = exchange.withdrawable(number, asset)
+                for amount in {most, most + 1} - {0}:
+                    fork = twin.restore(venue, exchange.snapshot())
+                    said = outcomes_of(
+                        fork.apply(pack(time_ns=START_NS, kind=EventKind.WITHDRAW, account=number, asset=asset, amount_lo=amount))
+                    )
+                    assert (said[0].kind == OutcomeKind.REJECT) == (amount > most), (case, number, asset, amount)
+                    judged += 1
+    assert judged > 200
+
+
+def ask_everything(exchange) -> list:
+    """Return every answer there is."""
+    opened = [row[0] for row in exchange.state()["accounts"]]
+    pairs = [(number, market) for number in opened for market in range(MARKETS)]
+    answers = [ask(*pair) for ask in (exchange.liquidation_price, exchange.bankruptcy_price, exchange.adl_rank) for pair in pairs]
+    return answers + [exchange.withdrawable(number, asset) for number in opened for asset in range(2)]
+
+
+def test_queries_change_nothing(twin):
+    """A run that is asked everything after every event has the outcomes, the state and the seams' counts of one that is not."""
+    seams = [
+        seam_row(Seam.ADL_RANK, 17, -1, 100, SeamKind.HOLD),
+        seam_row(Seam.LIQUIDATION_TRIGGER, 16, -1, 100, SeamKind.FORCE_FALSE),
+    ]
+    for case in range(15):
+        draw = Random(case)
+        venue, events = drawn_venue(draw, BOOK, {"kind": "adl"}), drawn_tape(draw)
+        asked, quiet, other = twin(venue, START_NS, seams), twin(venue, START_NS, seams), Model(venue, START_NS, seams)
+        for event in events:
+            assert asked.apply(event) == quiet.apply(event) == other.apply(event)
+            before = asked.snapshot()
+            answers = ask_everything(asked)
+            assert asked.snapshot() == before and answers == ask_everything(asked) == ask_everything(other)
+        assert asked.state() == quiet.state() and asked.digest() == quiet.digest() and asked.visits() == quiet.visits()
+
+
+def test_the_largest_numbers_stay_exact():
+    """10^9 lots worth 10^15 each on 10^23: a loss of the whole 10^24 is more than the long has, but no price below 1 is left to ask;
+    10^23 - 10^24 (p - 1) <= 5 x 10^22 p at p >= 1.1 / 1.05. With leverage 20 and 10^5 lots at 10^18 each, at the largest price, the long's
+    10^23 + 10^20 (p - 1,000) > 5 x 10^18 p is all its life; the short is at the end of the prices.
+    """
+    for price, qty, long, short in ((1, 10**9, None, 2), (1_000, 10**5, 0, None)):
+        for which in (Model, Engine):
+            exchange = which(edge_venue(), EDGE_START)
+            deposit = {"kind": EventKind.DEPOSIT, "amount": 10**23}
+            opening = [{"kind": EventKind.SOURCE, "price": price}]
+            opening += [{"kind": EventKind.ACCOUNT, "account": n, "ref_id": n} for n in (16, 17)]
+            opening += [deposit | {"account": n} for n in (16, 17)]
+            trade = {"kind": EventKind.ORDER, "price": price, "qty": qty, "tif": Tif.GTC}
+            opening += [trade | {"account": 16, "ref_id": 1, "side": Side.BUY}, trade | {"account": 17, "ref_id": 2, "side": Side.SELL}]
+            exchange.run(edge_events(*opening))
+            assert [row[3] for row in exchange.state()["positions"]] == [qty, -qty]
+            assert (exchange.liquidation_price(16, 0), exchange.liquidation_price(17, 0)) == (long or None, short)

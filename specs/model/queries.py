@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from specs.model import trigger
+from specs import units
+from specs.model import adl, liquidation, trigger
 from specs.model.ledger import Account
 from specs.model.seams import Seams
+from specs.tape import USERS_FROM, Status
 
 
 class Queries:
@@ -76,6 +78,55 @@ class Queries:
             return trigger.triggered(self, who, self.evaluate(who))
         finally:
             self.value[market] = value
+
+    def bankruptcy_price(self, account: int, market: int) -> int | None:
+        """Return the price on tick at which closing the position at once uses up the margin behind it; or None.
+
+        It is the bound of a liquidation slice at the prices in force: where a lot is worth value(mark) - share / qty to a long,
+        rounded up to a tick, + and down of a short. The share: equity with collateral at what the treasury pays, by maintenance
+        where there are several positions. Nothing is shared of a debt: the price is then the mark. None: no price of the
+        market uses it up, the last tick of a short counted to those beyond; or it holds no position there.
+        """
+        who = self._asked(account, market)
+        if not who.qty[market]:
+            return None
+        need, maintenance = self.maintenance(who, market), self.evaluate(who).maintenance
+        price = liquidation.bankruptcy_limit(self, who, market, need, maintenance)
+        beyond = who.qty[market] < 0 and price > self.price_max[market] - self.venue.markets[market].tick_size
+        return None if beyond else price or None
+
+    def adl_rank(self, account: int, market: int) -> tuple[int, int] | None:
+        """Return the place in the deleveraging queue of its side, 1 being closed first, and how many stand in it; or None.
+
+        The queue of everybody on that side: the one in front of a liquidated stranger. None: it holds no position there, or it
+        is in liquidation itself, which nobody in the queue is.
+        """
+        who = self._asked(account, market)
+        if not who.qty[market] or who.status != Status.NORMAL:
+            return None
+        users = [other for number, other in self.ledger.accounts.items() if number >= USERS_FROM]
+        side = [other for other in users if other.qty[market] * who.qty[market] > 0 and other.status == Status.NORMAL]
+        with self._unfaulted():
+            queue = sorted((adl.Candidate(other, adl.score(self, other, market), 0) for other in side), key=adl.place)
+        return 1 + [candidate.account for candidate in queue].index(who), len(queue)
+
+    def withdrawable(self, account: int, asset: int) -> int:
+        """Return the largest amount of an asset that a WITHDRAW event would be accepted for now; 0 if none is.
+
+        Found by bisection. The gate is monotone: what it asks of status, grades and states does not depend on the amount, nor
+        do requirements; what is free and equity never grow with it, for a collateral's value never falls as its balance grows.
+        """
+        who = self._user(account)
+        if not 0 <= asset < len(self.venue.assets):
+            raise ValueError(f"asset {asset} is unknown: there are {len(self.venue.assets)}")
+        accepted, refused = 0, min(max(self.free(who, asset), 0), units.MONEY_IN_MAX) + 1
+        while refused - accepted > 1:
+            middle = (accepted + refused) // 2
+            if self.may_give(who, asset, middle):
+                refused = middle
+            else:
+                accepted = middle
+        return accepted
 
     # ---- who asks, and what for
 
