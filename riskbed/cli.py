@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from riskbed.conform.answer import Conformance
     from riskbed.guards import Guards
     from riskbed.pair_result import PairResult
+    from riskbed.positions import Positions
     from riskbed.replay import Replay
     from riskbed.result import Result
 
 PairRun = Enum("PairRun", {name: name for name in ("none", "A", "B", "A+B")}, type=str)  # specs.pair.RUNS, not imported here
+Run = Enum("Run", {name: name for name in ("broken", "true_lower", "true_upper")}, type=str)  # riskbed.runs.RUNS
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 PLAIN_WIDTH = 160  # columns of a table that no terminal bounds
 
@@ -202,6 +204,38 @@ def replay(
     failed = not both and venue is None and any(fact.verdict == "fails" for fact in done.answer.facts)
     if done.answer.laws.broken or failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def positions(
+    incident: Annotated[
+        str | None, typer.Argument(help="A packaged incident (see `riskbed incidents`) or the path of a YAML file.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="As 2025-10-10T21:15:00Z; the tape's end if not given.")] = None,
+    account: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only this account's.")] = None,
+    top: Annotated[int, typer.Option(min=1, metavar="K", help="So many positions at most.")] = 20,
+    run: Annotated[Run, typer.Option(help="Which run of the replay.")] = Run.broken,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the synthetic accounts; the incident's if not given.")] = None,
+    accounts: Annotated[int | None, typer.Option(min=2, help="How many synthetic accounts; the incident's if not given.")] = None,
+    variant: Annotated[str, typer.Option(help="Which reading of the one-minute bars: close or low.")] = "close",
+    tape: Annotated[Path | None, typer.Option(help="Your own tape (Parquet).")] = None,
+    venue: Annotated[Path | None, typer.Option(help="Your own rule book (YAML).")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Your own fault plan (YAML), for the broken run.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Run an incident, or your own tape, up to a time and list the positions nearest to liquidation."""
+    from riskbed import positions as listing
+    from riskbed.replay import Options
+
+    inputs = Options(incident=incident, seed=seed, accounts=accounts, variant=variant, tape=tape, venue=venue, plan=plan)
+    with _Progress() as progress:
+        answer = listing.positions(listing.Options(inputs, run.value, at, account, top), progress)
+    if json:
+        print(answer.model_dump_json(indent=2))
+    else:
+        from riskbed.tables import show_positions
+
+        show_positions(answer)
 
 
 @app.command()
@@ -666,7 +700,7 @@ def _show_facts(console: Console, answer: Result) -> None:
         _headed(console, "Expected facts, computed here from the incident's figures", table)
 
 
-def _show_notes(console: Console, answer: Result | Guards) -> None:
+def _show_notes(console: Console, answer: Result | Guards | Positions) -> None:
     synthetic = [f"{row.name} ({row.provenance})" for row in answer.series if row.provenance != "recorded"]
     for title, lines in (
         ("Not recorded", synthetic),

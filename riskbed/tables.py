@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from riskbed.compare import Compared
     from riskbed.comparison import Comparison, Divergence
     from riskbed.guards import Done, Guards
+    from riskbed.positions import Positions
 
 ACCOUNTS_SHOWN = 20
 TOTALS = {
@@ -189,3 +190,25 @@ def _show_shape(console: Console, answer: Guards, name: str) -> None:
         cells += [rounded(move.shortfall), "-" if move.added_bp is None else f"{move.added_bp:.2f}"]
         table.add_row(guard.title, *cells, rounded(move.treasury_loss), rounded(move.hidden_shortfall))
     _headed(console, f"{shape.title}, to {shape.horizon}; spared, late and delays: of the move's own", table)
+
+
+# ---- positions
+
+
+def show_positions(answer: Positions) -> None:
+    """Print the positions nearest to liquidation; what is not known last."""
+    console = _console()
+    console.print(f"{answer.title}: positions at {answer.at}", style="bold", markup=False)
+    about = [f"rule book {answer.venue}", f"run {answer.run}", f"{answer.events:,} events to {answer.time}"]
+    console.print(", ".join(about), style="dim", markup=False)
+    table = _table(
+        "account", "market", "qty", "entry", "mark", f"equity {answer.numeraire}", "maintenance", "liquidation price",
+        "distance %", "bankruptcy price", "ADL rank", "status", text=2,
+    )  # fmt: skip
+    for row in answer.rows:
+        rank = "-" if row.adl_rank is None else f"{row.adl_rank:,} of {row.adl_of:,}"
+        prices = [row.liquidation_price or "never", row.distance_percent or "-", row.bankruptcy_price or "none"]
+        money = [rounded(row.equity, 2), rounded(row.maintenance, 2)]
+        table.add_row(str(row.account), row.market, f"{row.qty:,}", row.entry, row.mark, *money, *prices, rank, row.status)
+    _headed(console, f"Nearest to liquidation: {len(answer.rows):,} of {answer.of:,} positions", table)
+    _show_notes(console, answer)
