@@ -12,8 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from fuzz import twin
+from riskbed.vectors import liquidation_price
 from riskbed.vectors import run as running
-from riskbed.vectors.vector import Unmodelled, Vector, matches, plain
+from riskbed.vectors.vector import Unmodelled, Vector, matches, plain, read
 from specs.errors import SpecError
 
 MATCH = {
@@ -152,6 +153,7 @@ def test_the_schema_is_current():
 
 
 PASSED = {
+    "liquidation_price": 7,  # of Binance, linear
     "initial_margin": 5,  # a rate that grows, and 0.06 %, which no leverage gives, are not modelled
     "margin_tier_deduction": 4,  # the fifth has a rate of 1/6, and rates are whole ppm
     "maintenance_margin": 6,  # rates that grow with the position, and tiers at the whole notional, are not modelled
@@ -252,3 +254,116 @@ def test_every_vector_stands_in_one_list(shared):
     assert len(ids) == len(set(ids)) == sum(sum(count.values()) for count in answer.kinds.values())
     refused = [row.reason for row in answer.unmodelled if row.reason.startswith("refused feature")]
     assert len(refused) == 4
+
+
+# ---- liquidation_price
+
+
+def liquidation_price_by_formula(given: dict) -> Fraction:
+    """Return (W - MMo + Uo + A - q E) / (n m - q): the kind's formula for binance, linear, in exact fractions."""
+    of = lambda row, *keys: [Fraction(row.get(key, "0")) for key in keys]  # noqa: E731
+    wallet, qty, entry, rate, amount = of(
+        given, "wallet_balance", "position_qty", "entry_price", "maintenance_rate", "maintenance_amount"
+    )
+    top = wallet + amount - qty * entry
+    for row in given.get("other_positions", []):
+        held, paid, mark, other_rate, other_amount = of(
+            row, "position_qty", "entry_price", "mark_price", "maintenance_rate", "maintenance_amount"
+        )
+        top += held * (mark - paid) - (abs(held) * mark * other_rate - other_amount)
+    return top / (abs(qty) * rate - qty)
+
+
+def figures_changed(given: dict) -> list[tuple[str, dict]]:
+    """Return the given with each figure in turn 1 % larger, and 2 % smaller, and where."""
+    found = []
+    for factor in (Fraction(101, 100), Fraction(98, 100)):
+        change = lambda text: plain(Fraction(text) * factor)  # noqa: B023, E731
+        for key, value in given.items():
+            if key == "other_positions":
+                for i, row in enumerate(value):
+                    for name in row.keys() - {"market"}:
+                        rows = [*value[:i], row | {name: change(row[name])}, *value[i + 1 :]]
+                        found.append((f"{key} {i} {name} x {float(factor)}", given | {key: rows}))
+            elif key not in ("payoff", "margin_mode"):
+                found.append((f"{key} x {float(factor)}", given | {key: change(value)}))
+    return found
+
+
+@pytest.mark.needs_shared("vectors/liquidation_price.yaml")
+def test_every_input_of_a_liquidation_price_counts(shared):
+    """Each figure of each vector that passes, changed: both twins give what the formula gives for it, and it is another price."""
+    passed = set(running.run(shared / "vectors", "liquidation_price").passed)
+    judged = 0
+    for vector, _ in read(shared / "vectors" / "liquidation_price.yaml"):
+        if vector.id not in passed:
+            continue
+        before = liquidation_price_by_formula(vector.given)
+        for what, given in figures_changed(vector.given):
+            want = liquidation_price_by_formula(given)
+            assert abs(want - before) > Fraction(1, 10**5), (vector.id, what)
+            for which in running.TWINS:
+                found = liquidation_price.run(vector.model_copy(update={"given": given}), twin.twin_class(which))
+                assert abs(Fraction(found["liquidation_price"]) - want) < Fraction(1, 10**6), (vector.id, what, which)
+                judged += 1
+    assert judged == 2 * 2 * (5 * 5 + 2 * 10)  # twins, factors; five figures each, two vectors with five of another position
+
+
+AT_ENTRY = "an account that is triggered at the entry price already"
+POSITION = {
+    "payoff": "linear",
+    "margin_mode": "cross",
+    "position_qty": "2",
+    "entry_price": "100",
+    "wallet_balance": "30",
+    "maintenance_rate": "0.05",
+    "maintenance_amount": "1",
+}
+OTHER = {"market": "B", "position_qty": "-1", "entry_price": "10", "mark_price": "12", "maintenance_rate": "0.1"}
+
+
+def position(**changes) -> dict:
+    """Return a vector of one position: 30 + 1 + 2 p - 200 = 0.1 p at p = 169 / 1.9, or with fields changed, None: left out."""
+    given = {key: value for key, value in (POSITION | changes).items() if value is not None}
+    head = {"id": "asked", "kind": "liquidation_price", "rules": "binance", "core": True, "status": "derived"}
+    expect = {"liquidation_price": "88.947368421"}
+    return head | {"given": given, "expect": expect, "tolerance": "0.000001", "source": "made here"}
+
+
+def test_a_position_is_asked_for_its_liquidation_price(tmp_path):
+    """With the other: 30 - 2 + 1 + 2 p - 200 = 0.1 p + 1.2 at p = 172.2 / 1.9; it has lost 2 and needs 1.2."""
+    assert running.run(write(tmp_path, position())).passed == ["asked"]
+    beside = position(other_positions=[OTHER])
+    beside["expect"] = {
+        "liquidation_price": "90.631578947",
+        "other_maintenance_margin": "1.2",
+        "other_unrealised_pnl": "-2",
+    }
+    beside["tolerance"] = {"liquidation_price": "0.000001"}
+    assert running.run(write(tmp_path, beside)).passed == ["asked"]
+    wrong = running.run(write(tmp_path, position() | {"expect": {"liquidation_price": "88.9474"}}))
+    assert [row.twin for row in wrong.failed] == ["model", "engine"]
+
+
+@pytest.mark.parametrize(
+    "vector, reason",
+    [
+        (position() | {"rules": "okx"}, "the liquidation price of okx, linear: only binance, linear"),
+        (position(payoff="inverse"), "the liquidation price of binance, inverse: only binance, linear"),
+        (position(extra_margin="1", tick_size="1"), "given extra_margin, tick_size"),
+        (position(other_positions=[OTHER | {"colour": "red"}]), "given colour"),
+        (position(margin_mode="isolated", other_positions=[OTHER]), "other positions beside an isolated one"),
+        (position(maintenance_rate="0.0000005"), "a maintenance rate of 0.0000005: rates are ppm, above 0 and below 1"),
+        (position(maintenance_amount="-1"), "a negative maintenance amount"),
+        (position(entry_price="100.0000000000000001"), "more decimals than the 15 of money, or too large a price for them"),
+        (position(wallet_balance="5"), "the position cannot be opened: INSUFFICIENT_MARGIN"),
+        (position(wallet_balance="0"), "the position cannot be opened: BAD_AMOUNT"),
+        (position(wallet_balance="15", other_positions=[OTHER | {"mark_price": "20"}]), AT_ENTRY),
+        (position(wallet_balance="500"), "no price triggers it"),
+        (position(maintenance_amount="9"), "a maintenance amount of a bracket that the notional is not in"),
+        (position() | {"expect": {"initial_margin": "1"}}, "results of kind initial_margin"),
+    ],
+)
+def test_what_is_no_position_of_ours_is_named(tmp_path, vector, reason):
+    answer = running.run(write(tmp_path, vector))
+    assert [(row.id, row.reason) for row in answer.unmodelled] == [("asked", reason)] and not answer.passed + answer.failed

@@ -1,7 +1,9 @@
 """`riskbed vectors`: what venues and engines print of a rule, given -> expect, run on both twins.
 
-vector.py     a file of vectors, its rows, and how a result is compared with what is expected
-scripts.py    orders in turn: matching_script, stop_script
-pre_trade.py  orders against free funds: pre_trade_script
-run.py        which kind is run by what; the answer, its table
+vector.py             a file of vectors, its rows, and how a result is compared with what is expected
+scripts.py            orders in turn: matching_script, stop_script
+pre_trade.py          orders against free funds: pre_trade_script
+positions.py          one position at a mark: unrealised_pnl, initial_margin, maintenance_margin, margin_tier_deduction
+liquidation_price.py  positions and a wallet: liquidation_price
+run.py                which kind is run by what; the answer, its table
 """

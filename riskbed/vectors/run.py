@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbed.result import Part
-from riskbed.vectors import positions, pre_trade, scripts
+from riskbed.vectors import liquidation_price, positions, pre_trade, scripts
 from riskbed.vectors.vector import Unmodelled, Vector, matches, read
 from specs.errors import SpecError
 from specs.schema import text_of
@@ -21,6 +21,7 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "initial_margin": positions.run_initial,
     "maintenance_margin": positions.run_maintenance,
     "margin_tier_deduction": positions.run_deduction,
+    "liquidation_price": liquidation_price.run,
 }
 TWINS = ("model", "engine")
 
