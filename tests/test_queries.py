@@ -503,20 +503,27 @@ def test_queries_change_nothing(twin):
         assert asked.state() == quiet.state() and asked.digest() == quiet.digest() and asked.visits() == quiet.visits()
 
 
-def test_the_largest_numbers_stay_exact():
-    """10^9 lots worth 10^15 each on 10^23: a loss of the whole 10^24 is more than the long has, but no price below 1 is left to ask;
-    10^23 - 10^24 (p - 1) <= 5 x 10^22 p at p >= 1.1 / 1.05. With leverage 20 and 10^5 lots at 10^18 each, at the largest price, the long's
-    10^23 + 10^20 (p - 1,000) > 5 x 10^18 p is all its life; the short is at the end of the prices.
-    """
-    for price, qty, long, short in ((1, 10**9, None, 2), (1_000, 10**5, 0, None)):
-        for which in (Model, Engine):
-            exchange = which(edge_venue(), EDGE_START)
-            deposit = {"kind": EventKind.DEPOSIT, "amount": 10**23}
-            opening = [{"kind": EventKind.SOURCE, "price": price}]
-            opening += [{"kind": EventKind.ACCOUNT, "account": n, "ref_id": n} for n in (16, 17)]
-            opening += [deposit | {"account": n} for n in (16, 17)]
-            trade = {"kind": EventKind.ORDER, "price": price, "qty": qty, "tif": Tif.GTC}
-            opening += [trade | {"account": 16, "ref_id": 1, "side": Side.BUY}, trade | {"account": 17, "ref_id": 2, "side": Side.SELL}]
-            exchange.run(edge_events(*opening))
-            assert [row[3] for row in exchange.state()["positions"]] == [qty, -qty]
-            assert (exchange.liquidation_price(16, 0), exchange.liquidation_price(17, 0)) == (long or None, short)
+@pytest.mark.parametrize(
+    ("price", "qty", "long", "short"),
+    [
+        (1, 10**9, None, 2),  # 10^23 - 10^24 (p - 1) <= 5 x 10^22 p at p >= 1.047..; a long at 1 has no price below it
+        (1_000, 10**6, 947, None),  # 10^23 + 10^21 (p - 1,000) <= 5 x 10^19 p at p <= 947.3..; no price is above 1,000
+        (1_000, 10**5, None, None),  # nothing is lost at 0
+    ],
+)
+def test_the_largest_numbers_stay_exact(price, qty, long, short):
+    """A lot is worth 10^15 a price unit, so 1,000 is the largest price; each of the two has 10^23. Maintenance is 5 %."""
+    answers = []
+    for which in (Model, Engine):
+        exchange = which(edge_venue(), EDGE_START)
+        rows = [{"kind": EventKind.SOURCE, "price": price}]
+        rows += [{"kind": EventKind.ACCOUNT, "account": n, "ref_id": n} for n in (16, 17)]
+        rows += [{"kind": EventKind.DEPOSIT, "account": n, "amount": 10**23} for n in (16, 17)]
+        trade = {"kind": EventKind.ORDER, "price": price, "qty": qty, "tif": Tif.GTC}
+        rows += [trade | {"account": n, "ref_id": n, "side": side} for n, side in ((16, Side.BUY), (17, Side.SELL))]
+        exchange.run(edge_events(*rows))
+        assert [row[3] for row in exchange.state()["positions"]] == [qty, -qty]
+        assert (exchange.liquidation_price(16, 0), exchange.liquidation_price(17, 0)) == (long, short)
+        asked = (exchange.bankruptcy_price, exchange.adl_rank, exchange.withdrawable)
+        answers.append([ask(number, 0) for ask in asked for number in (16, 17)])
+    assert answers[0] == answers[1]
