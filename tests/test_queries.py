@@ -14,7 +14,7 @@ import pytest
 
 from engine.exchange import Exchange as Engine
 from fuzz.strategies import pack
-from specs import rules
+from specs import rules, units
 from specs.model import trigger
 from specs.model.exchange import Exchange as Model
 from specs.scene import Book, Scene, outcomes_of
@@ -24,6 +24,7 @@ from tests.test_adl import venue as adl_venue
 from tests.test_bounds import START as EDGE_START
 from tests.test_bounds import events as edge_events
 from tests.test_bounds import venue as edge_venue
+from tests.test_contracts import coin_venue
 from tests.test_model_tables import FUNDED, TRADED, TWO_MARKETS
 from tests.twins import START_NS, play, seam_row, small_venue, stages, tape, twin  # noqa: F401
 
@@ -274,6 +275,7 @@ def test_of_an_unknown_asset_nothing_is_told(twin):
 
 
 ACCOUNTS, MARKETS, SCANNED = range(16, 20), 3, 400
+COIN_SCALE = 10**5  # a lot of an inverse market at 500 is worth 20 of these
 
 
 def drawn_brackets(draw: Random) -> list[dict]:
@@ -324,12 +326,27 @@ def drawn_venue(draw: Random, *rows: dict) -> rules.Venue:
     )
 
 
-def drawn_tape(draw: Random) -> list[bytes]:
+def drawn_coin_venue(draw: Random) -> rules.Venue:
+    """Return three inverse perpetuals, 10^9 units of money over the price a lot: so prices end at 1,000."""
+    whole = lambda amount: units.int_to_decimal(amount * COIN_SCALE, 12)  # noqa: E731
+    rows = [drawn_brackets(draw) for _ in range(MARKETS)]
+    for row in (row for brackets in rows for row in brackets):
+        row |= {"notional_max": whole(row["notional_max"]), "amount": whole(row["amount"])}
+    book = drawn_venue(draw).model_dump(by_alias=True, exclude_defaults=True)
+    book["assets"][0] |= {"decimals": 12}
+    for market, brackets in zip(book["markets"], rows):
+        market |= {"payoff": "inverse", "lot": {"size": 1, "decimals": 3}, "brackets": brackets}
+        market |= {"leverage_default": brackets[0]["leverage_max"]}
+    return rules.Venue.model_validate(book | {"collateral": []})
+
+
+def drawn_tape(draw: Random, lowest: int = 5, highest: int = 60, scale: int = 1) -> list[bytes]:
     """Return events that leave a few accounts with positions near, and beyond, their trigger."""
-    rows = [{"kind": EventKind.SOURCE, "source": i, "price": draw.randint(5, 60)} for i in range(MARKETS + 1)]
+    priced = lambda: draw.randint(lowest, highest)  # noqa: E731
+    rows = [{"kind": EventKind.SOURCE, "source": i, "price": priced()} for i in range(MARKETS + 1)]
     for account in ACCOUNTS:
         rows.append({"kind": EventKind.ACCOUNT, "account": account, "ref_id": account})
-        rows.append({"kind": EventKind.DEPOSIT, "account": account, "asset": 0, "amount": draw.randint(1, 600)})
+        rows.append({"kind": EventKind.DEPOSIT, "account": account, "asset": 0, "amount": draw.randint(1, 600) * scale})
         if draw.random() < 0.5:
             rows.append({"kind": EventKind.DEPOSIT, "account": account, "asset": 1, "amount": draw.randint(1, 1_000)})
     prices = [row["price"] for row in rows[:MARKETS]]
@@ -337,7 +354,7 @@ def drawn_tape(draw: Random) -> list[bytes]:
         market = draw.randrange(MARKETS)
         order = {"kind": EventKind.ORDER, "market": market, "price": prices[market], "qty": draw.randint(1, 12), "tif": Tif.GTC}
         rows.append(order | {"account": draw.choice(ACCOUNTS), "ref_id": i + 1, "side": draw.choice((Side.BUY, Side.SELL))})
-    rows += [{"kind": EventKind.SOURCE, "source": i, "price": draw.randint(5, 60)} for i in range(MARKETS) if draw.random() < 0.5]
+    rows += [{"kind": EventKind.SOURCE, "source": i, "price": priced()} for i in range(MARKETS) if draw.random() < 0.5]
     packed = []
     for row in rows:
         lo, hi = money_split(row.pop("amount", 0))
@@ -345,14 +362,14 @@ def drawn_tape(draw: Random) -> list[bytes]:
     return packed
 
 
-def search(exchange: Model, number: int, market: int) -> int | None:
-    """Return the first price at which the model's trigger holds, all prices tried in turn from the mark to 1, or up to SCANNED."""
-    account, value = exchange.ledger.accounts[number], exchange.value[market]
+def search(exchange: Model, number: int, market: int, scanned: int = SCANNED) -> int | None:
+    """Return the first price at which the model's trigger holds, all prices tried in turn from the mark to 1, or up to `scanned`."""
+    account, value, mark = exchange.ledger.accounts[number], exchange.value[market], exchange.marks[market].published.last_valid
     if not account.qty[market]:
         return None
     try:
-        for price in range(value, 0, -1) if account.qty[market] > 0 else range(value, SCANNED + 1):
-            exchange.value[market] = price
+        for price in range(mark, 0, -1) if account.qty[market] > 0 else range(mark, scanned + 1):
+            exchange.value[market] = exchange.value_at(market, price)
             if trigger.triggered(exchange, account, exchange.evaluate(account)):
                 return price
         return None
@@ -394,6 +411,51 @@ def test_it_is_the_first_price_of_a_search(seed):
                     reached["never" if found is None else "far"] += 1
         assert model.state() == engine.state() == before
     assert min(reached[name] for name in ("at the mark", "another bracket", "same bracket", "never")) >= 5, reached
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_inverse_contracts_it_is_the_first_price_of_a_search_too(seed):
+    """All prices there are, 1 to 1,000: a long loses as its notional grows, several prices share one worth of a lot."""
+    reached = Counter()
+    for case in range(15):
+        draw = Random(seed * 1_000 + case)
+        venue, events = drawn_coin_venue(draw), drawn_tape(draw, 50, 600, COIN_SCALE)
+        model, engine = (which(venue, START_NS) for which in (Model, Engine))
+        assert model.price_max == [1_000] * MARKETS
+        for event in events:
+            assert model.apply(event) == engine.apply(event)
+        for number, market, _, qty, _ in model.state()["positions"]:
+            want = search(model, number, market, 1_000)
+            assert model.liquidation_price(number, market) == engine.liquidation_price(number, market) == want, (seed, case, number)
+            price = engine.bankruptcy_price(number, market)
+            assert model.bankruptcy_price(number, market) == price
+            at = "never" if want is None else "at the mark" if want == model.marks[market].published.last_valid else "away"
+            reached["long" if qty > 0 else "short", at] += 1
+    assert min(reached["long", "away"], reached["short", "away"], reached["long", "at the mark"]) >= 5, reached
+
+
+@pytest.mark.parametrize(
+    ("deposit", "long", "short"),
+    [
+        # 10 lots of 100 USD at 50,000 are 0.02 BTC: 0.001 + 0.02 - 1,000 / p <= 1 % of 1,000 / p at p <= 1,010 / 0.021 = 48,095.2;
+        # 0.001 - 0.02 + 1,000 / p <= 10 / p at p >= 990 / 0.019 = 52,105.3
+        ("0.001", 48_095_23, 52_105_27),
+        ("0.01", 33_666_66, 99_000_01),  # 1,010 / 0.03 = 33,666.6..; 990 / 0.01 = 99,000, where rounding leaves the short 8 units: a cent more
+        ("0.03", 20_200_00, None),  # 1,010 / 0.05; a short of the coin that it holds is never liquidated
+    ],
+)
+def test_an_inverse_contract_by_hand(twin, deposit, long, short):
+    rows = f"""
+    0    source coin 50000               | ...
+    0    account 16                      | ...
+    0    account 17                      | ...
+    0    raw kind=4 account=16 amount_lo={units.decimal_to_int(deposit, 12)} | ...
+    0    raw kind=4 account=17 amount_lo={units.decimal_to_int(deposit, 12)} | ...
+    1    buy 16 BTCUSD 10 @50000 #1      | ...
+    1    sell 17 BTCUSD 10 @50000 #2     | ...
+    """.replace("kind=4", f"kind={int(EventKind.DEPOSIT)}").replace("    0    raw", f"    0    raw time_ns={START_NS}")
+    exchange = play(twin, coin_venue(), rows)
+    assert (exchange.liquidation_price(16, 0), exchange.liquidation_price(17, 0)) == (long, short)
 
 
 def test_an_exchange_liquidates_there_and_not_one_price_before(twin):
