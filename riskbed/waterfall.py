@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +28,7 @@ import numpy as np
 from riskbed.bust import undone
 from riskbed.sums import LOTS, State, moves
 from specs import units
-from specs.rules import Venue
+from specs.rules import Market, Venue
 from specs.tape import Flow, Grade, OutcomeKind, Side, Stage
 
 
@@ -143,22 +145,25 @@ class Prices:
         }
         self.decimals = max([cash, *places.values()])
         self.money = 10 ** (self.decimals - cash)
-        self.unit: dict[int, int] = {}  # worth of one at a price of 1
+        self.worth: dict[int, Callable[[int], int]] = {}  # of one at a price
         self._rows: dict[int, list[int]] = {}
         self._worth: dict[int, list[int]] = {self.numeraire: [self.money]}
         valid = outcomes["grade"] == Grade.VALID
         for asset, down in places.items():
             said = valid & (outcomes["kind"] == OutcomeKind.COLLATERAL) & (outcomes["asset"] == asset)
-            self._take(outcomes, said, asset, 10 ** (self.decimals - down))
+            self._take(outcomes, said, asset, partial(mul, 10 ** (self.decimals - down)))
         for market, row in enumerate(venue.markets):
             said = valid & (outcomes["kind"] == OutcomeKind.MARK) & (outcomes["market"] == market)
-            self._take(outcomes, said, -1 - market, venue.multiplier(row) * self.money)
+            self._take(outcomes, said, -1 - market, partial(self._lot, venue, row))
 
-    def _take(self, outcomes: np.ndarray, said: np.ndarray, thing: int, each: int) -> None:
+    def _lot(self, venue: Venue, row: Market, price: int) -> int:
+        return venue.value(row, price) * self.money
+
+    def _take(self, outcomes: np.ndarray, said: np.ndarray, thing: int, worth: Callable[[int], int]) -> None:
         rows = np.flatnonzero(said)
-        self.unit[thing] = each
+        self.worth[thing] = worth
         self._rows[thing] = rows.tolist()
-        self._worth[thing] = [price * each for price in outcomes["price"][rows].tolist()] or [0]
+        self._worth[thing] = [worth(price) for price in outcomes["price"][rows].tolist()] or [0]
 
     def at(self, thing: int, row: int) -> int:
         """Return the worth of one unit just before an outcome."""
@@ -273,7 +278,7 @@ def _equity(venue: Venue, state: State, accounts: Collection[int], prices: Price
     """Return the accounts' equity in a final state, at its own last valid marks and prices."""
     worth = {prices.numeraire: prices.money}
     for asset, _, _, _, _, last_valid in state["collateral"]:
-        worth[asset] = last_valid * prices.unit[asset]
-    marks = {row[0]: row[5] * prices.unit[-1 - row[0]] for row in state["marks"]}
+        worth[asset] = prices.worth[asset](last_valid)
+    marks = {row[0]: prices.worth[-1 - row[0]](row[5]) for row in state["marks"]}
     total = sum(money * worth.get(asset, 0) for number, asset, money in state["balances"] if number in accounts)
     return total + sum(lots * marks[market] for number, market, _, lots, _ in state["positions"] if number in accounts)

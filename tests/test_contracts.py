@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from fuzz.strategies import sample, small_sample
 from fuzz.twin import Lockstep
+from riskbed.waterfall import Cause, Period, waterfall
 from specs import rules, units
 from specs.errors import TwinsDiffer
 from specs.model.exchange import Exchange as Model
@@ -150,6 +151,27 @@ def test_funding_of_an_inverse_market_is_paid_on_the_size_of_the_value(twin):
     )
     balances = {row[0]: row[2] for row in exchange.state()["balances"]}
     assert (balances[16] - 3 * 10**12, balances[17] + 10**12) == (-2 * 10**8, 2 * 10**8)
+
+
+def test_a_waterfall_of_an_inverse_market_sums_to_what_is_left(twin):
+    """waterfall() itself asserts that the causes sum to the equity in the final state: here 0, of 0.11 BTC."""
+    venue = coin_venue()
+    table = """
+    0    source coin 50000                   |
+    0    account 16                          |
+    0    account 17                          |
+    0    deposit 16 BTC 0.11                 |
+    0    deposit 17 BTC 9                    |
+    1    sell 17 BTCUSD 1000 @50000 #1       |
+    1    buy 16 BTCUSD 1000 @50000 #2        |
+    2    buy 17 BTCUSD 400 @47393.50 #3      |
+    3    source coin 47500                   |
+    """
+    exchange = twin(venue, START_NS)
+    exchange.run(tape(venue, table))
+    found = waterfall(exchange.outcomes(), venue, exchange.state())
+    assert (found.accounts, found.episodes, found.end) == (1, 1, 0)
+    assert found.rows[Period.INSIDE][Cause.TAKEOVER] < 0
 
 
 # ---- lockstep, laws, and what equals what
