@@ -153,7 +153,7 @@ def test_the_schema_is_current():
 
 
 PASSED = {
-    "liquidation_price": 7,  # of Binance, linear
+    "liquidation_price": 9,  # of Binance, Drift and Injective, linear
     "initial_margin": 5,  # a rate that grows, and 0.06 %, which no leverage gives, are not modelled
     "margin_tier_deduction": 4,  # the fifth has a rate of 1/6, and rates are whole ppm
     "maintenance_margin": 6,  # rates that grow with the position, and tiers at the whole notional, are not modelled
@@ -306,7 +306,7 @@ def test_every_input_of_a_liquidation_price_counts(shared):
                 found = liquidation_price.run(vector.model_copy(update={"given": given}), twin.twin_class(which))
                 assert abs(Fraction(found["liquidation_price"]) - want) < Fraction(1, 10**6), (vector.id, what, which)
                 judged += 1
-    assert judged == 2 * 2 * (5 * 5 + 2 * 10)  # twins, factors; five figures each, two vectors with five of another position
+    assert judged == 2 * 2 * (5 * 5 + 2 * 10 + 2 * 4)  # twins, factors; five figures, some beside another, or no amount
 
 
 AT_ENTRY = "an account that is triggered at the entry price already"
@@ -348,8 +348,8 @@ def test_a_position_is_asked_for_its_liquidation_price(tmp_path):
 @pytest.mark.parametrize(
     "vector, reason",
     [
-        (position() | {"rules": "okx"}, "the liquidation price of okx, linear: only binance, linear"),
-        (position(payoff="inverse"), "the liquidation price of binance, inverse: only binance, linear"),
+        (position() | {"rules": "okx"}, "the liquidation price of okx, linear: only binance, drift, injective, linear"),
+        (position(payoff="inverse"), "the liquidation price of binance, inverse: only binance, drift, injective, linear"),
         (position(extra_margin="1", tick_size="1"), "given extra_margin, tick_size"),
         (position(other_positions=[OTHER | {"colour": "red"}]), "given colour"),
         (position(margin_mode="isolated", other_positions=[OTHER]), "other positions beside an isolated one"),

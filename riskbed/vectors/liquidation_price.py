@@ -1,4 +1,4 @@
-"""At which price a position is liquidated: kind liquidation_price, rules binance, linear.
+"""At which price a position is liquidated: kind liquidation_price, rules binance, drift and injective, linear.
 
 One account holds the position, bought or sold at its entry price, and the other positions, each at its own; its wallet is its
 deposit. Then the other marks move to theirs, and the exchange is asked. Nothing is ever taken over: what is asked is the trigger.
@@ -27,6 +27,7 @@ CLIENT, STRANGER = USERS_FROM, USERS_FROM + 1
 OTHER = {"market", "position_qty", "entry_price", "mark_price", "maintenance_rate", "maintenance_amount"}
 KEYS = {"payoff", "margin_mode", "wallet_balance", "other_positions"} | OTHER - {"market", "mark_price"}
 PRICE_ROOM = 1_000
+RULES = ("binance", "drift", "injective")  # equity meets the requirement of the notional at that price, no fee in it
 NOTIONAL_MAX = 10**14  # whole units: nobody's cap
 
 
@@ -180,6 +181,7 @@ class Asked:
         others = [row for row in state["positions"] if row[0] == CLIENT and row[1] != 0]
         found = {
             "liquidation_price": plain(Fraction(price, 10**self.prices)),
+            "bankruptcy_price": plain(Fraction(self.exchange.bankruptcy_price(CLIENT, 0) or 0, 10**self.prices)),
             "other_maintenance_margin": self._money(sum(scene.maintenance(CLIENT, market) for _, market, *_ in others)),
             "other_unrealised_pnl": self._money(sum(qty * scene.value(market) - entry for _, market, _, qty, entry in others)),
         }
@@ -207,6 +209,6 @@ def _whole(value: Fraction, what: str) -> int:
 def run(vector: Vector, exchange_of: Callable) -> dict[str, Any]:
     """Return the results of a liquidation_price on a twin. Raises Unmodelled."""
     payoff = vector.given["payoff"]
-    if (vector.rules, payoff) != ("binance", "linear"):
-        raise Unmodelled(f"the liquidation price of {vector.rules}, {payoff}: only binance, linear")
+    if vector.rules not in RULES or payoff != "linear":
+        raise Unmodelled(f"the liquidation price of {vector.rules}, {payoff}: only {', '.join(RULES)}, linear")
     return Asked(vector, exchange_of).results(vector.expect)
