@@ -273,7 +273,7 @@ class _Judged:
 
     def __init__(self, venue: Venue, history: History, prices: _Prices, lots: list[list[int]]) -> None:
         self.history, self.lots = history, lots
-        self.venue = venue
+        self.worth = [venue.worth(row) for row in venue.markets]
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.marks = [column.tolist() for column in prices.marks]
@@ -285,11 +285,11 @@ class _Judged:
         """Return the trigger's verdict on trigger i with the true collateral price, at true or at published marks."""
         maintenance = 0
         for market, lots in enumerate(self.lots):
-            n, row_of = lots[i], self.venue.markets[market]
+            n, worth = lots[i], self.worth[market]
             if n:
-                published = self.venue.value(row_of, self.marks[market][i])
+                published = worth(self.marks[market][i])
                 true = (self.lowest if n > 0 else self.highest)[market][i]
-                value = self.venue.value(row_of, true) if true_marks else published
+                value = worth(true) if true_marks else published
                 equity += n * (value - published)
                 maintenance += self.brackets[market].maintenance(abs(n * value))
         for haircut in self.haircuts:

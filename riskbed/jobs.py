@@ -83,12 +83,12 @@ def run_job(twin: str, job: Job) -> Ran:
     outcomes = exchange.outcomes()
     until = outcomes[outcomes["time_ns"] <= job.horizon_ns]
     state = exchange.state() if job.keep or job.truth else None
-    markets, value = job.venue.markets, job.venue.value
+    worth = [job.venue.worth(row) for row in job.venue.markets]
     return Ran(
         name=job.name,
         digest=exchange.digest(),
         count=len(outcomes),
-        forced=forced_lots(outcomes, lambda market, price: value(markets[market], price), job.horizon_ns),
+        forced=forced_lots(outcomes, lambda market, price: worth[market](price), job.horizon_ns),
         flows=flow_sums(outcomes, job.horizon_ns),
         outcomes=outcomes if job.keep else None,
         state=state if job.keep else None,

@@ -235,9 +235,9 @@ def close_sums(venue: Venue, ran: Ran) -> dict[str, int]:
     closing = (outcomes["stage"] != Stage.NONE) & (outcomes["qty"] > 0) & (outcomes["kind"] != OutcomeKind.CANCELLED)
     closing &= standing(outcomes)
     found = {stage: 0 for stage in Stage}
-    rows = outcomes[closing]
+    rows, worth = outcomes[closing], [venue.worth(row) for row in venue.markets]
     for stage, market, n, price in zip(*(rows[name].tolist() for name in ("stage", "market", "qty", "price")), strict=True):
-        found[stage] += n * abs(venue.value(venue.markets[market], price))
+        found[stage] += n * abs(worth[market](price))
     return {stage.name.lower(): money for stage, money in found.items() if money}
 
 

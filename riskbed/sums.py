@@ -105,6 +105,7 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
     if venue.clearing == "none":
         return
     numeraire = venue.number("assets", venue.numeraire)
+    worth = [venue.worth(row) for row in venue.markets]
     quotes = [venue.number("assets", row.settles_in) for row in venue.markets]
     spot = [(i, row) for i, row in enumerate(venue.markets) if row.payoff == "spot"]
     delivered = {i: (venue.number("assets", row.base), venue.lot_units(row)) for i, row in spot}
@@ -118,7 +119,7 @@ def moves(outcomes: np.ndarray, venue: Venue) -> Iterator[Move]:
         if kind in (OutcomeKind.FILL, OutcomeKind.BUSTED):
             taken = 1 if (side == Side.BUY) == (kind == OutcomeKind.FILL) else -1  # what is busted goes the other way
             fee = money if kind == OutcomeKind.FILL else -money
-            cash = -taken * qty * venue.value(venue.markets[market], price)
+            cash = -taken * qty * worth[market](price)
             yield Move(row, account, "TRADE", quotes[market], cash)
             yield Move(row, other, "TRADE", quotes[market], -cash)
             if market in delivered:
@@ -164,7 +165,8 @@ def _measured(outcomes: np.ndarray, rows: np.ndarray, venue: Venue, measure: str
         return lots
     markets = outcomes["market"][rows]
     marks = marks_at(outcomes, rows, markets).tolist()
-    return [n * venue.value(venue.markets[m], mark) for n, mark, m in zip(lots, marks, markets.tolist(), strict=True)]
+    worth = [venue.worth(row) for row in venue.markets]
+    return [n * worth[m](mark) for n, mark, m in zip(lots, marks, markets.tolist(), strict=True)]
 
 
 def _unnamed(found: dict[int, Sums], state: State) -> None:

@@ -28,7 +28,7 @@ import numpy as np
 from riskbed.bust import undone
 from riskbed.sums import LOTS, State, moves
 from specs import units
-from specs.rules import Market, Venue
+from specs.rules import Venue
 from specs.tape import Flow, Grade, OutcomeKind, Side, Stage
 
 
@@ -154,10 +154,7 @@ class Prices:
             self._take(outcomes, said, asset, partial(mul, 10 ** (self.decimals - down)))
         for market, row in enumerate(venue.markets):
             said = valid & (outcomes["kind"] == OutcomeKind.MARK) & (outcomes["market"] == market)
-            self._take(outcomes, said, -1 - market, partial(self._lot, venue, row))
-
-    def _lot(self, venue: Venue, row: Market, price: int) -> int:
-        return venue.value(row, price) * self.money
+            self._take(outcomes, said, -1 - market, partial(_scaled, venue.worth(row), self.money))
 
     def _take(self, outcomes: np.ndarray, said: np.ndarray, thing: int, worth: Callable[[int], int]) -> None:
         rows = np.flatnonzero(said)
@@ -171,6 +168,10 @@ class Prices:
         if worth is None:
             return 0
         return worth[max(bisect_left(self._rows[thing], row) - 1, 0)] if len(worth) > 1 else worth[0]
+
+
+def _scaled(worth: Callable[[int], int], by: int, price: int) -> int:
+    return worth(price) * by
 
 
 class _Account:

@@ -7,6 +7,9 @@ SpecError with file:line:column.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from operator import mul
 from typing import Annotated, Literal, Union
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
@@ -813,11 +816,16 @@ class Venue(Row):
         """Return the decimals of an asset's money."""
         return self.assets[self.number("assets", asset)].decimals
 
-    def value(self, market: Market, price: int) -> int:
-        """Return money per lot at a price in price units, rounded toward -inf: the one payoff that the ledger sees; 0 at 0."""
+    def worth(self, market: Market) -> Callable[[int], int]:
+        """Return the one payoff that the ledger sees: from a price to money per lot, rounded toward -inf; 0 at 0."""
         if market.payoff == "inverse":
-            return -units.div_ceil(self.face(market), price) if price else 0
-        return price * self.multiplier(market)
+            face = self.face(market)
+            return lambda price: -units.div_ceil(face, price) if price else 0
+        return partial(mul, self.multiplier(market))
+
+    def value(self, market: Market, price: int) -> int:
+        """Return money per lot at a price. Who asks often keeps `worth`."""
+        return self.worth(market)(price)
 
     def price_for(self, market: Market, value: int, up: bool) -> int:
         """Return the lowest price whose value per lot is at least `value`, or the highest at most; 0: none. Up to PRICE_MAX."""

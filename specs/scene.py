@@ -67,6 +67,7 @@ class Book:
         self.markets = range(len(venue.markets))
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.price_max = [venue.price_max(row) for row in venue.markets]
+        self.worth = [venue.worth(row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
         self.spot = {market: Spot(venue, row) for market, row in enumerate(venue.markets) if row.spot}
@@ -76,7 +77,7 @@ class Book:
 
     def value_at(self, market: int, price: int) -> int:
         """Return money per lot at a price."""
-        return self.venue.value(self.venue.markets[market], price)
+        return self.worth[market](price)
 
     def whole(self, value: int | str) -> int:
         """Return money of the numeraire from whole units."""

@@ -267,8 +267,7 @@ def test_a_value_that_is_rounded_the_other_way_is_found(monkeypatch):
     """,
     )
     Lockstep(venue, START_NS).run(events, laws=True)
-    value = rules.Venue.value
-    monkeypatch.setattr(Model, "value_at", lambda self, market, price: value(venue, venue.markets[market], price) + bool(price))
+    monkeypatch.setattr(Model, "value_at", lambda self, market, price: self.worth[market](price) + bool(price))
     with pytest.raises(TwinsDiffer):
         Lockstep(venue, START_NS).run(events)
 

@@ -99,6 +99,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         self.marks = [Mark(i, row, venue) for i, row in enumerate(venue.markets)]
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.price_max = [venue.price_max(row) for row in venue.markets]
+        self.worth = [venue.worth(row) for row in venue.markets]
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
         self.spot = [Spot(venue, row) if row.spot else None for row in venue.markets]
         self.spots = [(market, spot) for market, spot in enumerate(self.spot) if spot]

@@ -135,7 +135,7 @@ class Margins:
 
     def value_at(self, market: int, price: int) -> int:
         """Return money per lot at a price."""
-        return self.venue.value(self.venue.markets[market], price)
+        return self.worth[market](price)
 
     def _open(self, account: Account, market: int) -> tuple[int, int, int, int]:
         """Return lots and value at their prices of the account's open orders in a market: those to buy, then those to sell."""
