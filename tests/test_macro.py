@@ -403,7 +403,7 @@ def test_the_three_causes_by_hand():
         exchange.run(tape(venue, CASE.format(usd=usd)))
         runs.append((exchange.outcomes(), exchange.state()))
     (broken, state), (true, _) = runs
-    forced, other = (forced_lots(outcomes, [venue.multiplier(venue.markets[0])]) for outcomes in (broken, true))
+    forced, other = (forced_lots(outcomes, lambda _, price: venue.value(venue.markets[0], price)) for outcomes in (broken, true))
     first = [(int(a), int(n)) for a, n, t in zip(forced.account, forced.lots, forced.time_ns) if t < START_NS + 7 * units.NS]
     assert first[0] == (16, 3) and 16 in dict(first[1:])
     assert not any(a == 16 and t < START_NS + 7 * units.NS for a, t in zip(other.account, other.time_ns))

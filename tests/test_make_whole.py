@@ -118,11 +118,18 @@ BROKEN = [
 TRUE = [mark(0, 1_000_000), sold(20, 22, 10, 1_000_000, 3), sold(41, 20, 20, 1_000_000, 1)]
 
 
+def worth(market: int, price: int) -> int:
+    return price * MULTIPLIER
+
+
+NONE = forced_lots(outcomes([]), worth)
+
+
 @pytest.fixture(scope="module")
 def paid() -> dict:
     rows = outcomes(BROKEN)
-    forced = forced_lots(rows, lambda market, price: price * MULTIPLIER)
-    true = forced_lots(outcomes(TRUE), lambda market, price: price * MULTIPLIER)
+    forced = forced_lots(rows, worth)
+    true = forced_lots(outcomes(TRUE), worth)
     labels = label(forced, true, true, eps_ns=NS, horizon_ns=76 * NS)
     assert {k.name: v[0] for k, v in labels.totals().items() if v[0]} == {"ORGANIC": 30, "ERRONEOUS": 90}
     return {
@@ -174,17 +181,17 @@ def test_a_summary_in_whole_units(paid: dict) -> None:
 def test_nobody_is_owed_less_than_nothing() -> None:
     """A position closed above the instant's price, and a conversion above it: the account gained, and keeps the gain."""
     rows = outcomes([mark(0, 1_000_000), deposit(20, 1, 100), sold(40, 20, 1, 1_130_000, 1), *converted(40, 20, 100, 20_000)])
-    forced = forced_lots(rows, lambda market, price: price * MULTIPLIER)
-    labels = label(forced, forced_lots(rows[:0], [MULTIPLIER]), forced_lots(rows[:0], [MULTIPLIER]), eps_ns=0, horizon_ns=76 * NS)
+    forced = forced_lots(rows, worth)
+    labels = label(forced, NONE, NONE, eps_ns=0, horizon_ns=76 * NS)
     assert [p.money for p in make_whole(rows, forced, labels, VENUE, ANCHOR, WINDOW, [1])] == [{20: 0}] * 24
 
 
 @pytest.mark.parametrize(("time", "eligible"), [(35, False), (36, True), (76, True), (77, False)])
 def test_both_ends_of_the_window_belong_to_it(time: int, eligible: bool) -> None:
     rows = outcomes([mark(0, 1_000_000), deposit(20, 1, 100), sold(time, 20, 1, 1_000_000, 1)])
-    forced = forced_lots(rows, lambda market, price: price * MULTIPLIER)
+    forced = forced_lots(rows, worth)
     labels = label(
-        forced, forced_lots(rows[:0], [MULTIPLIER]), forced_lots(rows[:0], [MULTIPLIER]), eps_ns=0, horizon_ns=100 * NS
+        forced, NONE, NONE, eps_ns=0, horizon_ns=100 * NS
     )
     readings = make_whole(rows, forced, labels, VENUE, ANCHOR, WINDOW, [1])
     assert {bool(p.money) for p in readings if p.eligibility == "window"} == {eligible}
