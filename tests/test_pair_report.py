@@ -472,6 +472,7 @@ def test_every_run_leaves_its_outcomes(done: pairing.Done, capsys: pytest.Captur
     assert "Outcomes: outcomes-RUN.parquet of each run: none, A, B, A+B" in capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.long
 def test_laws_and_twins_are_told_in_text_json_and_on_the_page(
     small, done: pairing.Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
