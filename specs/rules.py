@@ -777,6 +777,10 @@ def quorum(sources_min: int, recipe: Row) -> None:
         raise At(("sources_min",), f"the recipe reads {read} sources: {sources_min} are never usable", f"at most {read}")
 
 
+def _of_face(face: int, price: int) -> int:
+    return -units.div_ceil(face, price) if price else 0  # no lambda: a snapshot of the model keeps it
+
+
 class Venue(Row):
     """A whole rule book.
 
@@ -819,8 +823,7 @@ class Venue(Row):
     def worth(self, market: Market) -> Callable[[int], int]:
         """Return the one payoff that the ledger sees: from a price to money per lot, rounded toward -inf; 0 at 0."""
         if market.payoff == "inverse":
-            face = self.face(market)
-            return lambda price: -units.div_ceil(face, price) if price else 0
+            return partial(_of_face, self.face(market))
         return partial(mul, self.multiplier(market))
 
     def value(self, market: Market, price: int) -> int:
@@ -883,6 +886,8 @@ class Venue(Row):
 
     def _quanto(self, i: int, market: Market) -> None:
         at = ("markets", i, "quanto")
+        if market.lot.decimals:
+            raise At(("markets", i, "lot", "decimals"), "a lot of a quanto market is a count", "decimals: 0")
         self._whole(market.quanto, self.decimals(market.settles_in), at)
         if whole(market.quanto, self.decimals(market.settles_in)) % 10**market.price_decimals or self.multiplier(market) < 1:
             raise At(at, "value per lot is not a whole number of money units", "fewer price decimals, or more asset decimals")

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from fuzz.strategies import sample, small_sample
 from fuzz.twin import Lockstep
+from riskbed.vectors.vector import plain
 from riskbed.waterfall import Cause, Period, waterfall
 from specs import rules, units
 from specs.errors import TwinsDiffer
@@ -191,7 +192,7 @@ def bent(venue: rules.Venue, payoffs: list[str]) -> rules.Venue | None:
         if payoff == "inverse":
             row |= {"payoff": "inverse", "lot": {"size": int(size * 10_000), "decimals": 0}}
         elif payoff == "quanto":
-            row |= {"payoff": "quanto", "lot": {"size": 1, "decimals": 0}, "quanto": str(float(size))}
+            row |= {"payoff": "quanto", "lot": {"size": 1, "decimals": 0}, "quanto": plain(size)}
     try:
         return rules.Venue.model_validate(book)
     except ValidationError as error:
@@ -227,6 +228,27 @@ def test_contracts_in_lockstep_under_the_laws(payoffs):
         run += 1
     assert run >= 40
     assert {OutcomeKind.FILL, OutcomeKind.LIQUIDATION, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT} <= seen
+
+
+def test_a_snapshot_keeps_an_inverse_market(twin):
+    venue = coin_venue()
+    table = """
+    0    source coin 50000                   |
+    0    account 16                          |
+    0    account 17                          |
+    0    deposit 16 BTC 0.11                 |
+    0    deposit 17 BTC 9                    |
+    1    sell 17 BTCUSD 1000 @50000 #1       |
+    1    buy 16 BTCUSD 1000 @50000 #2        |
+    3    source coin 47500                   |
+    """
+    events = tape(venue, table)
+    whole, first = twin(venue, START_NS), twin(venue, START_NS)
+    whole.run(events)
+    first.run(events[:-1])
+    again = twin.restore(venue, first.snapshot())
+    again.run(events[-1:])
+    assert again.digest() == whole.digest() and again.state() == whole.state()
 
 
 def test_a_quanto_market_is_a_linear_one_in_another_currency(twin):
@@ -283,6 +305,7 @@ def test_a_value_that_is_rounded_the_other_way_is_found(monkeypatch):
         ({"market": {"payoff": "quanto"}}, "it says what a lot is worth"),
         ({"market": {"quanto": 1}}, "it says what a lot is worth"),
         ({"market": {"payoff": "quanto", "quanto": "0.00000000001", "price_decimals": 2}}, "not a whole number of money units"),
+        ({"market": {"payoff": "quanto", "quanto": 1, "lot": {"decimals": 1}}}, "a lot of a quanto market is a count"),
         ({"market": {"base": "BTC"}}, "a perpetual has no base asset"),
     ],
 )
