@@ -14,6 +14,7 @@ from typing import Any
 from fuzz.strategies import pack
 from riskbed.vectors.scripts import START_NS
 from riskbed.vectors.vector import Unmodelled, Vector, decimals, number, plain
+from riskbed.venue.pieces import recomputed
 from specs import rules, units
 from specs.scene import outcomes_of
 from specs.tape import USERS_FROM, EventKind, OutcomeKind, Side, Tif
@@ -51,15 +52,16 @@ class Position:
 
     def _venue(self, payoff: str, brackets: list[tuple[Fraction, Fraction]]) -> rules.Venue:
         rows: list[dict] = []
-        for (floor, rate), above in zip(brackets, [*brackets[1:], None]):
-            ppm, amount = rate * units.PPM, rules_amount(brackets, floor)
+        for (_, rate), above in zip(brackets, [*brackets[1:], None]):
+            ppm = rate * units.PPM
             if ppm.denominator != 1:
                 raise Unmodelled(f"a rate of {plain(rate)}: rates are whole ppm")
             most = 10 ** (23 - self.money_decimals - 1) if above is None else above[0]
             cap = min(units.LEVERAGE_MAX, int(1 / rate)) if rate else units.LEVERAGE_MAX
             leverage = self.leverage or max(1, cap)
-            row = {"notional_max": plain(Fraction(most)), "leverage_max": leverage, "maintenance_ppm": int(ppm)}
-            rows.append(row | ({"amount": plain(amount)} if amount else {}))
+            rows.append({"notional_max": plain(Fraction(most)), "leverage_max": leverage, "maintenance_ppm": int(ppm)})
+        for row, amount in zip(rows, recomputed([rules.Bracket.model_validate(row) for row in rows]), strict=True):
+            row["amount"] = plain(amount)
         index = lambda name, places: {  # noqa: E731
             "name": name,
             "price_decimals": places,
@@ -143,7 +145,6 @@ class Position:
                 high = middle
         return Fraction(high * self.shields, 10**self.money_decimals)
 
-
     def initial(self, exchange_of: Callable, price: str, orders: list[tuple[int, str]]) -> tuple[Fraction, Any]:
         """Return (the least equity, in whole units, at which the last of some orders is accepted, the exchange then).
 
@@ -171,16 +172,6 @@ class Position:
         if accepted is None:
             raise Unmodelled("the exchange has no room for orders of this size")
         return Fraction(high * self.shields, 10**self.money_decimals), accepted
-
-
-def rules_amount(brackets: list[tuple[Fraction, Fraction]], floor: Fraction) -> Fraction:
-    """Return the maintenance amount of the bracket above a floor: what makes the table continuous."""
-    amount, before = Fraction(0), brackets[0][1]
-    for at, rate in brackets:
-        amount, before = amount + at * (rate - before), rate
-        if at == floor:
-            return amount
-    raise ValueError("no bracket begins there")
 
 
 def _brackets(given: dict[str, Any]) -> list[tuple[Fraction, Fraction]]:
