@@ -158,7 +158,9 @@ PASSED = {
     "margin_tier_deduction": 4,  # the fifth has a rate of 1/6, and rates are whole ppm
     "maintenance_margin": 6,  # rates that grow with the position, and tiers at the whole notional, are not modelled
     "matching_script": 10,
+    "position_script": 3,
     "pre_trade_script": 2,
+    "realised_pnl": 2,
     "stop_script": 3,
     "unrealised_pnl": 6,
 }
@@ -367,3 +369,143 @@ def test_a_position_is_asked_for_its_liquidation_price(tmp_path):
 def test_what_is_no_position_of_ours_is_named(tmp_path, vector, reason):
     answer = running.run(write(tmp_path, vector))
     assert [(row.id, row.reason) for row in answer.unmodelled] == [("asked", reason)] and not answer.passed + answer.failed
+
+
+# ---- position_script, realised_pnl
+
+
+def position_script_by_formula(given: dict) -> list[dict[str, Fraction]]:
+    """Return the state after each event: average cost; reducing realises, keeps the price and cuts the margin in proportion."""
+    of = lambda row, key: Fraction(row.get(key, "0"))  # noqa: E731
+    held, entry, margin, realised = of(given, "position_qty"), of(given, "entry_price"), of(given, "margin"), Fraction(0)
+    found = []
+    for row in given["events"]:
+        price, lots = of(row, "price"), of(row, "qty") * (1 if row.get("side") == "buy" else -1)
+        if row["op"] == "fill":
+            realised -= abs(lots) * price * Fraction(given["fee_rate"])
+        if held * lots < 0:
+            closed = min(abs(held), abs(lots))
+            realised += closed * (price - entry) * (1 if held > 0 else -1)
+            margin *= 1 - closed / abs(held)
+            entry = price if abs(lots) > abs(held) else entry
+        elif lots:
+            entry = (entry * abs(held) + price * abs(lots)) / abs(held + lots)
+        held += lots
+        left = entry if held else Fraction(0)
+        found.append({"position_qty": held, "entry_price": left, "realised_pnl": realised, "margin": margin})
+        found[-1]["unrealised_pnl"] = held * (price - entry)
+    return found
+
+
+def realised_pnl_by_formula(given: dict) -> dict[str, Fraction]:
+    of = lambda key: Fraction(given.get(key, "0"))  # noqa: E731
+    qty, entry, out = of("position_qty"), of("entry_price"), of("exit_price")
+    inverse = given["payoff"] == "inverse"
+    worth, realised = (abs(qty) / entry, qty / entry - qty / out) if inverse else (abs(qty) * entry, qty * (out - entry))
+    found = {"realised_pnl": realised, "net_pnl": realised - of("funding_paid") - 2 * of("fee_rate") * worth}
+    if "leverage" in given:
+        found["initial_margin"] = worth / of("leverage")
+        found["return_rate"] = found["net_pnl"] / found["initial_margin"]
+    return found
+
+
+def asked_of_both(vector: Vector, given: dict, expect: dict) -> list[dict]:
+    case = vector.model_copy(update={"given": given, "expect": expect})
+    return [running.KINDS[vector.kind](case, twin.twin_class(which)) for which in running.TWINS]
+
+
+SCRIPT_KEYS = ("position_qty", "entry_price", "realised_pnl", "unrealised_pnl", "margin")
+
+
+def judge_script(vector: Vector, given: dict) -> None:
+    want = position_script_by_formula(given)
+    rows = [{"after": str(i)} | dict.fromkeys(SCRIPT_KEYS, "0") for i in range(1, len(want) + 1)]
+    for found in asked_of_both(vector, given, {"checkpoints": rows}):
+        for row, figures in zip(found["checkpoints"], want, strict=True):
+            for key, figure in figures.items():
+                assert abs(Fraction(row[key]) - figure) < Fraction(1, 10**9), (given, row["after"], key, figure)
+
+
+def figures_of(value, path=()):
+    """Yield a copy of `given` for each of its figures, that one changed twice: larger, and smaller."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from (value | {key: other} for other in figures_of(part, (*path, key)))
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            yield from ([*value[:i], other, *value[i + 1 :]] for other in figures_of(part, path))
+    elif path[-1] in ("side",):
+        yield {"buy": "sell", "sell": "buy"}[value]
+    elif path[-1] not in ("payoff", "op"):
+        yield from (plain(Fraction(value) * factor) for factor in (Fraction(5, 4), Fraction(1, 2)) if Fraction(value))
+
+
+@pytest.mark.needs_shared("vectors/position_script.yaml")
+def test_every_input_of_a_position_script_counts(shared):
+    """Fees are whole ppm: a rate that is not is refused by name. A mark that moves, a side that turns: every checkpoint."""
+    asked = 0
+    for vector, _ in read(shared / "vectors" / "position_script.yaml"):
+        for given in [vector.given, *figures_of(vector.given)]:
+            judge_script(vector, given)
+            asked += 1
+    assert asked > 50
+
+
+@pytest.mark.needs_shared("vectors/realised_pnl.yaml")
+def test_every_input_of_a_realised_profit_counts(shared):
+    asked = 0
+    for vector, _ in read(shared / "vectors" / "realised_pnl.yaml"):
+        for given in [vector.given, *figures_of(vector.given), *({**x, "payoff": "linear"} for x in figures_of(vector.given))]:
+            if "leverage" in given and Fraction(given["leverage"]).denominator != 1:
+                continue
+            if (Fraction(given.get("fee_rate", "0")) * 10**6).denominator != 1:
+                continue
+            want = realised_pnl_by_formula(given)
+            for found in asked_of_both(vector, given, dict.fromkeys(want, "0")):
+                assert found.keys() == want.keys()
+                for key, figure in want.items():
+                    assert abs(Fraction(found[key]) - figure) < Fraction(1, 10**8), (given, key, found[key], float(figure))
+            asked += 1
+    assert asked > 20
+
+
+def fills_vector(kind: str, **given) -> Vector:
+    head = {"id": "made", "kind": kind, "rules": "mine", "core": True, "status": "derived", "tolerance": "0", "source": "made"}
+    return Vector(**head, given=given, expect={"checkpoints": [{"after": "1"}]})
+
+
+FILL = {"op": "fill", "side": "buy", "qty": "2", "price": "10"}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_position_flips_and_its_margin_goes_with_it(turn):
+    """Held 3 for 12 with a margin of 9: sell 1 at 15, 4 at 11 through zero, buy back; and the mirror of it."""
+    side = lambda buys: "buy" if buys == (turn > 0) else "sell"  # noqa: E731
+    events = [
+        FILL | {"side": side(False), "qty": "1", "price": "15"},
+        FILL | {"side": side(False), "qty": "4", "price": "11"},
+        {"op": "mark", "price": "13"},
+        FILL | {"side": side(True), "qty": "2.5", "price": "7"},
+    ]
+    given = {"fee_rate": "0.001", "position_qty": str(3 * turn), "entry_price": "12", "margin": "9", "events": events}
+    judge_script(fills_vector("position_script", **given), given)
+
+
+@pytest.mark.parametrize(
+    "kind, given, reason",
+    [
+        ("position_script", {"fee_rate": "0", "events": [{"op": "dance", "price": "1"}]}, "op 'dance'"),
+        ("position_script", {"fee_rate": "0", "events": [FILL | {"colour": "red"}]}, "fill with colour"),
+        ("position_script", {"fee_rate": "0.0000001", "events": [FILL]}, "a fee rate of 0.0000001"),
+        ("position_script", {"fee_rate": "0", "tick": "1", "events": [FILL]}, "given tick"),
+        ("realised_pnl", {"payoff": "spot", "position_qty": "1", "entry_price": "2", "exit_price": "3"}, "payoff 'spot'"),
+        (
+            "realised_pnl",
+            {"payoff": "linear", "position_qty": "1", "entry_price": "2", "exit_price": "3", "leverage": "2.5"},
+            "a leverage of 2.5",
+        ),
+    ],
+)
+def test_what_no_fill_can_say_is_named(kind, given, reason):
+    with pytest.raises(Unmodelled, match=reason):
+        asked_of_both(fills_vector(kind, **given), given, {"checkpoints": [{"after": "1"}]})

@@ -4,6 +4,7 @@ vector.py             a file of vectors, its rows, and how a result is compared 
 scripts.py            orders in turn: matching_script, stop_script
 pre_trade.py          orders against free funds: pre_trade_script
 positions.py          one position at a mark: unrealised_pnl, initial_margin, maintenance_margin, margin_tier_deduction
+fills.py              fills and marks in turn: position_script, realised_pnl
 liquidation_price.py  positions and a wallet: liquidation_price
 run.py                which kind is run by what; the answer, its table
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbed.result import Part
-from riskbed.vectors import liquidation_price, positions, pre_trade, scripts
+from riskbed.vectors import fills, liquidation_price, positions, pre_trade, scripts
 from riskbed.vectors.vector import Unmodelled, Vector, matches, read
 from specs.errors import SpecError
 from specs.schema import text_of
@@ -17,6 +17,8 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "matching_script": scripts.run,
     "stop_script": scripts.run,
     "pre_trade_script": pre_trade.run,
+    "position_script": fills.run_script,
+    "realised_pnl": fills.run_realised,
     "unrealised_pnl": positions.run_pnl,
     "initial_margin": positions.run_initial,
     "maintenance_margin": positions.run_maintenance,
