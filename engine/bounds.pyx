@@ -6,7 +6,8 @@ maintenance M, positions of notional N_i and collateral counted at C_j then has
     equity      >= E - r (sum N_i + sum C_j) - rounding
     maintenance <= M + r sum N_i rate(2 N_i) + rounding        (maintenance is convex: its slope up to 2 N is at most rate(2 N))
 
-so for r <= 1 it is safe while r < (E - M - rounding) / (sum N_i (1 + rate(2 N_i)) + sum C_j): its bound. Accounts stand in
+so for r <= 1 it is safe while r < (E - M - rounding) / (sum N_i (1 + rate(2 N_i)) + sum C_j): its bound. Where there are
+margin calls M and the rates count times the highest ratio of a level, and who is on a level has no bound. Accounts stand in
 buckets of 64 ppm by bound; a change of prices looks at the buckets up to the move, and at the watched: those whose balance,
 position or status changed since. When as many accounts were looked at as there are, new bounds are made at today's prices.
 
@@ -17,7 +18,7 @@ from libc.stdlib cimport qsort
 from libc.string cimport memset
 
 from engine.margin cimport margin_bracket, margin_collateral_value, margin_evaluate
-from engine.money cimport div_ceil, money_abs, money_mul, money_scale, money_t, muldiv_floor, must
+from engine.money cimport div_ceil, money_abs, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor, must
 from engine.records cimport SEAM_LIQUIDATION_TRIGGER, STATUS_NORMAL, USERS_FROM
 from engine.state cimport BOUND_BUCKETS, Evaluation, Position, State
 
@@ -134,11 +135,11 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     cdef Evaluation e = margin_evaluate(s, account)
     cdef const Position* p = &s.positions[<size_t>account * s.markets]
     cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
-    cdef money_t slack = e.equity - e.maintenance - 4 * (s.markets + s.collaterals) - 1
+    cdef money_t slack = e.equity - muldiv_ceil(e.maintenance + 4 * (s.markets + s.collaterals) + 1, s.call.over, s.call.under)
     cdef money_t exposed = 0
     cdef money_t notional, bound
     cdef int i
-    if s.accounts[account].status != STATUS_NORMAL:
+    if s.accounts[account].status != STATUS_NORMAL or s.accounts[account].level:
         return 0
     if not e.open and balances[s.numeraire] >= 0:
         return BOUND_BUCKETS - 1  # flat and without a debt: no price hurts it
@@ -149,7 +150,8 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
             return 0  # an inverse position's value is not linear in the price: looked at whenever a price changes
         if p[i].qty:
             notional = money_abs(money_scale(s.marks[i].value, p[i].qty))
-            exposed += notional + div_ceil(money_scale(notional, margin_bracket(s, i, 2 * notional).rate_ppm), PPM)
+            notional += muldiv_ceil(div_ceil(money_scale(notional, margin_bracket(s, i, 2 * notional).rate_ppm), PPM), s.call.over, s.call.under)
+            exposed += notional
     for i in range(s.collaterals):
         exposed += money_abs(margin_collateral_value(s, i, balances[s.collateral_rules[i].asset]))
     if slack >= exposed:

@@ -88,7 +88,8 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 venue.lot_units(market) if market.spot else 0,
                 traded_by[number],
                 len(brackets),
-                len(market.brackets),
+                len(venue.requirements(market)),
+                *_minimum(market, decimals),
                 median,
                 market.mark.basis_samples if median else 0,
                 median and market.mark.republish_on_fill,
@@ -96,15 +97,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 *_trading(venue, market),
             )
         )
-        for row in market.brackets:
-            brackets.append(
-                (
-                    rules.whole(row.notional_max, decimals),
-                    row.leverage_max,
-                    row.maintenance_ppm,
-                    rules.whole(row.amount, decimals),
-                )
-            )
+        brackets += venue.requirements(market)
     collateral = []
     for row in venue.collateral:
         index = venue.number("indices", row.index)
@@ -153,6 +146,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "nodes": nodes,
         "samples": samples,
         "collateral": collateral,
+        "levels": [rules.ratio(row.at_most) for row in venue.liquidation.levels],
         "stages": [_stage(row, places) for row in venue.liquidation.stages],
         "quoters": [
             (
@@ -172,6 +166,12 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "fund_capital": _fits(rules.whole(venue.fund.capital, places), 0, units.MONEY_IN_MAX * units.PPM, "fund capital"),
         "seams": tape.seam_rows(seams),
     }
+
+
+def _minimum(market: rules.Market, decimals: int) -> tuple[int, int, int]:
+    """Return the least maintenance, and what closing costs beside it: ppm and fixed."""
+    fixed = rules.whole(market.closing.fixed, decimals) if market.closing else 0
+    return rules.whole(market.maintenance_min, decimals), market.closing_ppm, fixed
 
 
 def _weighted_walk(node, weight: int = 0):
@@ -254,7 +254,7 @@ def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
 
 
 def _stage(row, places: int) -> tuple[int, ...]:
-    """Return (kind, bound is bankruptcy, its ppm, restore, capped, notional cap, whether the fund counts, its limit, to book)."""
+    """Return (kind, bound is bankruptcy, its ppm, restore, capped, notional cap, fund counts, its limit, to book, enter)."""
     kind, bound = int(tape.Stage[row.kind.upper()]), getattr(row, "bound", None)
     cap = getattr(row, "notional_max", None)
     limit = getattr(row, "fund_min", getattr(row, "fund_max", None))
@@ -268,4 +268,12 @@ def _stage(row, places: int) -> tuple[int, ...]:
         limit is not None,
         rules.whole(limit, places) if limit is not None else 0,
         getattr(row, "to", "") == "book",
+        *_enter(getattr(row, "enter", None)),
     )
+
+
+def _enter(row: rules.Enter | None) -> tuple[int, int, int, int]:
+    """Return the ratio below which a stage is entered, then the one that is the least; 0/1: none."""
+    if row is None:
+        return 0, 1, 0, 1
+    return (*(rules.ratio(row.below) if row.below else (0, 1)), *(rules.ratio(row.at_least) if row.at_least else (0, 1)))

@@ -557,7 +557,7 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages states funding premiums fills waiting"
+            "quoters seams touched due stages states funding premiums fills waiting levels"
         ).split()}
         tables["clock"].append((s.now, s.events, s.engine_orders, s.fills))
         for a in range(s.accounts_high):
@@ -567,6 +567,8 @@ cdef class Exchange:
             user = a >= USERS_FROM
             if user:
                 tables["accounts"].append((a, account.owner, account.has_parent, account.parent, account.status, account.auto_add))
+                if account.level:
+                    tables["levels"].append((a, account.level))
             for i in range(s.assets):
                 if s.balances[<size_t>a * s.assets + i]:
                     tables["balances"].append((a, i, s.balances[<size_t>a * s.assets + i]))

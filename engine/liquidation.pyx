@@ -13,19 +13,19 @@ from engine.fund cimport fund_measure, fund_pay
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
     conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
-    margin_maintenance, margin_permit, margin_position, margin_state_permit,
+    margin_maintenance, margin_minimum, margin_permit, margin_position, margin_state_permit,
 )
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil
 from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
 from engine.records cimport (
     ACT_CONVERT, ACT_LIQUIDATE, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
-    FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_RESTORED, OUT_SUSPENDED,
+    FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_MARGIN_LEVEL, OUT_RESTORED, OUT_SUSPENDED,
     OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
-    WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, Outcome,
+    WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM, Outcome,
 )
 from engine.seams cimport seam_decision
-from engine.trigger cimport triggered
+from engine.trigger cimport enters, margin_level, triggered
 from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, Ticket, emit, watch
 
 cdef enum:
@@ -41,6 +41,7 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
     cdef uint32_t account
     cdef Evaluation e
     cdef bint verdict
+    cdef money_t least
     for i in range(count):
         account = s.scan[i]
         e = margin_evaluate(s, account)
@@ -48,6 +49,7 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
         if verdict and accounts_auto_add(s, account, &e):
             e = margin_evaluate(s, account)
             verdict = triggered(s, account, &e)
+        _call(s, account, &e)
         if not verdict:
             if s.accounts[account].status != STATUS_NORMAL:
                 s.accounts[account].status = STATUS_NORMAL
@@ -67,8 +69,21 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
         if s.accounts[account].status != STATUS_LIQUIDATING:
             s.accounts[account].status = STATUS_LIQUIDATING
             watch(s, account)
-            _say(s, OUT_LIQUIDATION, account, s.picks[i].equity, WHY_MAINTENANCE)
+            least = margin_minimum(s, account)
+            _say(s, OUT_LIQUIDATION, account, s.picks[i].equity, WHY_MINIMUM if least and s.picks[i].equity < least else WHY_MAINTENANCE)
     return picked
+
+
+cdef inline void _call(State* s, uint32_t account, const Evaluation* e) noexcept nogil:
+    """Say that the account has come to another level of margin calls."""
+    cdef int level = margin_level(s, e)
+    if level == s.accounts[account].level:
+        return
+    o = emit(s, OUT_MARGIN_LEVEL)
+    o.account, o.qty, o.other_id = account, level, s.accounts[account].level
+    o.money_lo, o.money_hi = money_lo(e.equity), money_hi(e.equity)
+    s.accounts[account].level = level
+    watch(s, account)
 
 
 cdef void _say(State* s, int kind, uint32_t account, money_t money, int why) noexcept nogil:
@@ -131,15 +146,9 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
         rule = &s.stage_rules[i]
         e = margin_evaluate(s, account)
         short_of = not e.open and balance[0] < 0
-        if rule.kind == STAGE_BOOK and e.open and triggered(s, account, &e):
-            _enter(s, STAGE_BOOK)
-            _book(s, account, rule, &e)
-        elif rule.kind == STAGE_TAKEOVER and e.open and triggered(s, account, &e):
-            _enter(s, STAGE_TAKEOVER)
-            _takeover(s, account, rule)
-        elif rule.kind == STAGE_ADL and e.open and triggered(s, account, &e):
-            _enter(s, STAGE_ADL)
-            adl_run(s, account, rule)
+        if rule.kind == STAGE_BOOK or rule.kind == STAGE_TAKEOVER or rule.kind == STAGE_ADL:
+            if e.open and triggered(s, account, &e) and enters(s, &e, rule):
+                _close(s, account, rule, &e)
         elif rule.kind == STAGE_CONVERT and short_of and not PLANTED(s.planted, 10):
             _enter(s, STAGE_CONVERT)
             _convert(s, account, rule)
@@ -155,6 +164,17 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
     e = margin_evaluate(s, account)
     if triggered(s, account, &e):
         _say(s, OUT_CARRIED, account, e.equity, 0)
+
+
+cdef void _close(State* s, uint32_t account, const StageRule* rule, const Evaluation* e) noexcept nogil:
+    """Enter a stage that closes lots."""
+    _enter(s, rule.kind)
+    if rule.kind == STAGE_BOOK:
+        _book(s, account, rule, e)
+    elif rule.kind == STAGE_TAKEOVER:
+        _takeover(s, account, rule)
+    else:
+        adl_run(s, account, rule)
 
 
 cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluation* e) noexcept nogil:

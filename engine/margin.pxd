@@ -9,6 +9,7 @@ cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexc
 cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil
 cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil
 cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil  # maintenance of the position held
+cdef money_t margin_minimum(State* s, uint32_t account) noexcept nogil  # the least its positions ask for; 0: no minimum
 cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil
 cdef void margin_needs(
     State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, money_t* need, money_t* need_with, bint* exceeded

@@ -36,6 +36,20 @@ cdef money_t margin_position(State* s, uint32_t account, int market) noexcept no
     return margin_maintenance(s, market, money_abs(money_scale(s.marks[market].value, qty))) if qty else 0
 
 
+cdef money_t margin_minimum(State* s, uint32_t account) noexcept nogil:
+    """The least that the account's positions ask for, and what closing those costs, rounded up."""
+    cdef const MarketRule* rule
+    cdef money_t total = 0
+    cdef int64_t qty
+    cdef int i
+    for i in range(s.markets):
+        rule, qty = &s.market_rules[i], s.positions[<size_t>account * s.markets + i].qty
+        if qty and rule.least:
+            total += rule.least + rule.closing_fixed
+            total += div_ceil(money_scale(money_abs(money_scale(s.marks[i].value, qty)), rule.closing_ppm), PPM)
+    return total
+
+
 cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil:
     """Initial margin of position and open orders on the worse side; nothing in a spot market."""
     if s.market_rules[market].spot:
@@ -95,7 +109,7 @@ cdef inline money_t _side_need(
     row = _bracket(s, rule, notional)
     leverage = leverage if leverage < row.leverage_max else row.leverage_max
     exceeded[0] = notional > row.notional_max
-    if leverage * row.rate_ppm * 2 <= PPM and notional >= 4 * leverage:  # maintenance is at most half of it, and 2 units less
+    if leverage * row.rate_ppm * 2 <= PPM and notional >= 4 * leverage and row.amount >= 0:  # maintenance: at most half, and 2 less
         return div_ceil(notional, leverage) + loss
     return money_max(div_ceil(notional, leverage), _maintenance(row, notional) + s.trigger_at_equal) + loss
 

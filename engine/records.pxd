@@ -184,6 +184,7 @@ cpdef enum OutcomeKind:
     OUT_REFRESHED = 28
     OUT_BUSTED = 29
     OUT_UNCROSSED = 30
+    OUT_MARGIN_LEVEL = 33
 
 
 cpdef enum Reason:
@@ -263,6 +264,7 @@ cpdef enum Reason:
     WHY_TRIGGER_PROTECTED = 84
     WHY_LIMIT_UP_DOWN = 85
     WHY_PAUSE_ENDED = 86
+    WHY_MINIMUM = 94
 
 
 cpdef enum Grade:

@@ -74,6 +74,9 @@ cdef struct MarketRule:
     bint spot
     int32_t brackets_from
     int32_t brackets_count
+    money_t least  # maintenance of a position, settlement asset; 0: no minimum
+    int64_t closing_ppm  # what closing costs beside a minimum, of the notional
+    money_t closing_fixed
     int64_t funding_every_ns  # 0: no funding
     int64_t interest_ppb
     int64_t damp_ppb
@@ -138,6 +141,10 @@ cdef struct CollateralRule:
     int32_t index
     int32_t market  # spot market in which it is sold; -1: none
 
+cdef struct Ratio:
+    int64_t over
+    int64_t under
+
 cdef struct StageRule:
     money_t notional_max
     money_t fund_limit  # takeover: the least, adl: the most that the fund may have
@@ -148,6 +155,8 @@ cdef struct StageRule:
     bint capped
     bint to_book
     bint fund_counts
+    Ratio below  # entered while equity / maintenance is below it; 0: whatever it is
+    Ratio at_least  # and at least this
 
 cdef struct QuoterRule:
     int64_t half_spread_ppm
@@ -187,6 +196,7 @@ cdef struct Account:
     uint8_t status
     uint8_t touched
     uint8_t auto_add  # of a sub-account: its parent adds margin before it is liquidated
+    uint8_t level  # of margin calls: how many it is at or below
     uint8_t watched  # in State.watched: looked at whenever a price changes
 
 cdef struct Position:
@@ -362,6 +372,8 @@ cdef struct State:
     Node* nodes
     CollateralRule* collateral_rules
     StageRule* stage_rules
+    Ratio levels[8]  # of margin calls, the highest first
+    Ratio call  # the highest of them, at least 1: above it no price that stays does anything to an account
     QuoterRule* quoter_rules
     SeamRow* seam_rows
     uint8_t permits[4][16]  # [grade][action]
@@ -375,6 +387,7 @@ cdef struct State:
     int32_t brackets_count
     int32_t collaterals
     int32_t stages
+    int32_t levels_count
     int32_t quoters
     int32_t seams
     int32_t numeraire

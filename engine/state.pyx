@@ -50,7 +50,7 @@ cdef int _rules(State* s, table) except -1:
         r = &s.market_rules[i]
         (r.tick_size, r.multiplier, r.face, r.price_max, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
          r.quote, r.spot, r.base, r.lot_units, r.heard_by,
-         r.brackets_from, r.brackets_count, r.mark_median, r.basis_samples, r.republish_on_fill,
+         r.brackets_from, r.brackets_count, r.least, r.closing_ppm, r.closing_fixed, r.mark_median, r.basis_samples, r.republish_on_fill,
          r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb,
          r.bound_in_ticks, r.bound_ticks, r.trigger_protect_ppm, r.self_trade, r.self_trade_by_owner,
          r.band_kind, r.band_anchor, r.band_up_ppm, r.band_down_ppm, r.band_policy, r.band_liquidation,
@@ -94,8 +94,15 @@ cdef int _rules(State* s, table) except -1:
     s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
     for i, row in enumerate(table["stages"]):
         t = &s.stage_rules[i]
-        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row
+        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book,
+         t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row
         s.converts = s.converts or t.kind == STAGE_CONVERT
+    s.levels_count = len(table["levels"])
+    for i, row in enumerate(table["levels"]):
+        s.levels[i].over, s.levels[i].under = row
+    s.call.over = s.call.under = 1
+    if s.levels_count and s.levels[0].over > s.levels[0].under:
+        s.call = s.levels[0]
     s.quoters = len(table["quoters"])
     s.quoter_rules = <QuoterRule*>_take(s, s.quoters, sizeof(QuoterRule))
     for i, row in enumerate(table["quoters"]):

@@ -274,17 +274,30 @@ def _whatever_it_leaves(surplus):
     return list(surplus)
 
 
+def _level_deaf_at_its_ratio(exchange, e):
+    """50: a margin call is not told while equity is exactly at the ratio of its level."""
+    at = [row.at_most for row in exchange.venue.liquidation.levels]
+    return sum(trigger.compare(e, text) < 0 for text in at) if e.open else 0
+
+
+def _enters_whatever_is_below(e, row):
+    """51: a stage is entered although equity / maintenance is not below its ratio."""
+    return _enters(e, row.model_copy(update={"below": None}) if row and row.at_least else None)
+
+
 def _no_limits(exchange, market):
     """27: takers do not know of the limits up and down."""
 
 
-_triggered, _queue, _settle = trigger.triggered, adl.queue, Funding.settle
+_triggered, _enters, _queue, _settle = trigger.triggered, trigger.enters, adl.queue, Funding.settle
 _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     7: [(trigger, "triggered", _trigger_at_twice_maintenance)],
     9: [(fund, "pay", _pay_all)],
     10: [(liquidation, "_convert", _convert_nothing), (liquidation, "_converted", _always_converted)],
     11: [(adl, "queue", _queue_by_account)],
     27: [(bands, "limits", _no_limits)],
+    50: [(trigger, "level", _level_deaf_at_its_ratio)],
+    51: [(trigger, "enters", _enters_whatever_is_below)],
     28: [(auction, "_leaving_least", _whatever_it_leaves)],
 }
 

@@ -228,6 +228,24 @@ _BOUNDS: list[dict] = [{}] * 20 + [  # most markets have neither a band nor limi
 ]
 
 
+_REQUIREMENTS: list[dict] = [{}] * 9 + [  # beside the brackets
+    {"maintenance_min": "7.5"},
+    {"closing": {"impact_ppm": 3_000}},
+    {"maintenance_min": 60, "closing": {"impact_ppm": 700, "fixed": "0.3"}},
+]
+_LEVELS: list[list[dict]] = [
+    [],
+    [{"name": "call", "at_most": "1.5"}, {"name": "last", "at_most": "11/10"}],
+    [],
+    [{"name": "call", "at_most": "3"}, {"name": "half", "at_most": "0.5"}],
+]
+_ENTERS: list[dict] = [{}] * 9 + [
+    {"enter": {"below": "2/3"}},
+    {"enter": {"at_least": "0.3"}},
+    {"enter": {"below": "1", "at_least": "1/3"}},
+]
+
+
 def _trading(choices: Choices) -> dict:
     """Return the rows of a market that say how orders trade."""
     return {
@@ -258,6 +276,7 @@ def _market(choices: Choices, name: str, index: str) -> dict:
         "lot": {"decimals": pick(choices, (1, 0, 1))},
         "fees": pick(choices, _FEES),
         "leverage_default": pick(choices, (20, 20, 20, 20, 5)),
+        **pick(choices, _REQUIREMENTS),
         **_trading(choices),
         "limits": pick(choices, _LIMITS),
         "brackets": pick(choices, (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS)),
@@ -291,8 +310,8 @@ def _stages(choices: Choices, spot: bool) -> list[dict]:
     )
     rows = [
         {"kind": "cancel"},
-        {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))},
-        {"kind": "takeover"} | takeover,
+        {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))} | pick(choices, _ENTERS),
+        {"kind": "takeover"} | takeover | pick(choices, _ENTERS),
         {"kind": "adl"} | pick(choices, ({}, {"fund_max": 15}, {})) if deleverages else {},
         {"kind": "convert"} | (pick(choices, ({"to": "book"}, {}, {"to": "book", "bound_ppm": 50_000})) if spot else {}),
         {"kind": "fund"},
@@ -370,6 +389,7 @@ def make_venue(choices: Choices) -> rules.Venue:
         "liquidation": {
             "trigger": pick(choices, ("maintenance_ge_equity", "maintenance_gt_equity")),
             "order": pick(choices, ("ratio", "deficit", "account")),
+            "levels": pick(choices, _LEVELS),
             "stages": _stages(choices, spot),
         },
         "fund": {"capital": pick(choices, (20, 0, 1_000_000)), "measure": pick(choices, ("cash", "net"))},

@@ -155,6 +155,7 @@ _MONEY = {
     "RESTORED": "equity",
     "CARRIED": "equity",
     "SUSPENDED": "equity",
+    "MARGIN_LEVEL": "equity",
     "TAKEOVER": "cash",
     "ADL": "cash",
     "CONVERT": "sold",

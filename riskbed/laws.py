@@ -29,6 +29,7 @@ FORCED = (
     OutcomeKind.RESTORED,
     OutcomeKind.CARRIED,
     OutcomeKind.SUSPENDED,
+    OutcomeKind.MARGIN_LEVEL,
     OutcomeKind.FUND_SHORT,
     OutcomeKind.BOUND,
 )

@@ -8,6 +8,7 @@ SpecError with file:line:column.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from operator import mul
 from typing import Annotated, Literal, Union
@@ -43,6 +44,17 @@ Whole = (
     Annotated[StrictInt, Field(ge=0)] | Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
 )
 """Money or a price in whole units: an integer, or a decimal string such as '0.95'."""
+
+
+_NUMBER = r"[1-9][0-9]{0,5}|(0|[1-9][0-9]{0,5})\.[0-9]{1,6}"
+Ratio = Annotated[str, StringConstraints(strict=True, pattern=rf"^([1-9][0-9]{{0,5}}/[1-9][0-9]{{0,5}}|{_NUMBER})$")]
+"""A ratio above 0, exactly: '2/3', '1.5' or '1'."""
+
+
+def ratio(text: str) -> tuple[int, int]:
+    """Return numerator and denominator of a Ratio, both above 0 and at most 10^12."""
+    value = Fraction(text)
+    return value.numerator, value.denominator
 
 
 def whole(value: int | str, decimals: int) -> int:
@@ -275,6 +287,25 @@ class Fees(Row):
     liquidation_ppm: Ppm = 0
 
 
+class Closing(Row):
+    """What closing a position is taken to cost: part of its maintenance requirement, and charged by other rows, if at all.
+
+    fee: taker_ppm or liquidation_ppm of the market's fees. impact_ppm: what the close itself moves its price. Both of the
+    notional at the mark, their sum rounded up with the maintenance rate. fixed: of each position, whole settlement asset. So with
+    OKX, whose threshold is maintenance rate + taker fee, and with GMX, which sets off fees and price impact against collateral.
+    """
+
+    fee: Literal["none", "taker", "liquidation"] = "none"
+    impact_ppm: Ppm = 0
+    fixed: Whole = 0
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Closing":
+        if self.fee == "none" and not self.impact_ppm and not Fraction(self.fixed):
+            raise At(("fee",), "closing costs nothing", "leave the row out, or fee: taker")
+        return self
+
+
 Ppb = Annotated[StrictInt, Field(ge=0, le=units.FUNDING_RATE_MAX_PPB)]
 
 
@@ -408,6 +439,8 @@ class Market(Row):
     market_bound_ppm from the mark. trigger_protect_ppm: how far the price that fires a PROTECT order may be from the mark.
     auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one (the last valid
     mark or index price, or the last trade), then the higher; the highest while there is none.
+    maintenance_min, whole settlement asset: no position asks for less maintenance, whatever its notional; what closing it is
+    taken to cost comes on top. Who has less equity than these minima is liquidated for that Reason, MINIMUM.
     """
 
     name: Name
@@ -431,6 +464,8 @@ class Market(Row):
     limits: MarketLimits = MarketLimits()
     auction_reference: Literal["mark", "index", "last"] = "mark"
     brackets: Annotated[list[Bracket], Field(max_length=units.BRACKETS_MAX)] = []
+    maintenance_min: Whole = 0
+    closing: Closing | None = None
     funding: Funding | None = None
 
     @property
@@ -455,10 +490,33 @@ class Market(Row):
         for field, wrong in (
             ("brackets", bool(self.brackets)),
             ("funding", self.funding is not None),
+            ("closing", self.closing is not None),
+            ("maintenance_min", bool(Fraction(self.maintenance_min))),
             ("mark", self.mark.kind != "index"),
         ):
             if wrong:
                 raise At((field,), f"a spot market has no such {field}", "neither leverage nor funding; mark: {kind: index}")
+        return self
+
+    @property
+    def closing_ppm(self) -> int:
+        """Return what closing is taken to cost, ppm of the notional."""
+        if self.closing is None:
+            return 0
+        fee = {"none": 0, "taker": self.fees.taker_ppm, "liquidation": self.fees.liquidation_ppm}[self.closing.fee]
+        return fee + self.closing.impact_ppm
+
+    @model_validator(mode="after")
+    def _closing(self) -> "Market":
+        if self.closing is None:
+            return self
+        if self.closing.fee != "none" and not self.closing_ppm - self.closing.impact_ppm:
+            raise At(
+                ("closing", "fee"), f"the market has no {self.closing.fee} fee", f"fees.{self.closing.fee}_ppm, or fee: none"
+            )
+        rates = [row.maintenance_ppm for row in self.brackets]
+        if max(rates, default=0) + self.closing_ppm > units.PPM:
+            raise At(("closing",), f"{self.closing_ppm} ppm beside a maintenance rate of {max(rates)} are more than 100 %")
         return self
 
     @staticmethod
@@ -608,6 +666,24 @@ class BoundMark(Row):
     ppm: Ppm
 
 
+class Enter(Row):
+    """A stage is entered only while equity / maintenance of the account is below one ratio, at least another, or both.
+
+    Judged when its turn comes, exactly. Equity below 0 is below every ratio; without maintenance nothing else is.
+    """
+
+    below: Ratio | None = None
+    at_least: Ratio | None = None
+
+    @model_validator(mode="after")
+    def _order(self) -> "Enter":
+        if self.below is None and self.at_least is None:
+            raise At(("below",), "a condition without a ratio", "below: '2/3', at_least: '2/3', or no enter at all")
+        if self.below is not None and self.at_least is not None and Fraction(self.at_least) >= Fraction(self.below):
+            raise At(("at_least",), f"never true: at least {self.at_least} and below {self.below}")
+        return self
+
+
 class CancelStage(Row):
     """Cancel all orders of every selected account before any of them trades."""
 
@@ -620,6 +696,7 @@ class BookStage(Row):
     kind: Literal["book"]
     choice: Literal["largest_maintenance"] = "largest_maintenance"
     quantity: Literal["restore", "all"] = "restore"
+    enter: Enter | None = None
     bound: Annotated[Union[BoundBankruptcy, BoundMark], Field(discriminator="kind")]
 
 
@@ -634,6 +711,7 @@ class TakeoverStage(Row):
     price: Literal["bankruptcy"] = "bankruptcy"
     notional_max: Whole | None = None
     fund_min: Whole | None = None
+    enter: Enter | None = None
 
 
 class AdlStage(Row):
@@ -650,6 +728,7 @@ class AdlStage(Row):
     score: Literal["binance"] = "binance"
     price: Literal["bankruptcy"] = "bankruptcy"
     fund_max: Whole | None = None
+    enter: Enter | None = None
 
 
 class ConvertStage(Row):
@@ -683,16 +762,37 @@ StageRow = Annotated[
 _STAGE_ORDER = ["cancel", "book", "takeover", "adl", "convert", "fund", "write_off"]
 
 
+class Level(Row):
+    """A margin call: an account that holds positions is on the level whose at_most its equity / maintenance does not exceed."""
+
+    name: Name
+    at_most: Ratio
+
+
 class Liquidation(Row):
     """trigger maintenance_ge_equity: maintenance >= equity (a margin ratio of 100 %). order: who goes first in a round.
 
     Initial margin is at least what does not trigger: where it is no more than maintenance, under maintenance_ge_equity one unit
     of money more.
+
+    levels, from the highest ratio down: when an account comes to a lower one, or back to a higher one or to none, a MARGIN_LEVEL
+    says so, once. They tell and do nothing.
     """
 
+    levels: Annotated[list[Level], Field(max_length=units.LEVELS_MAX)] = []
     trigger: Literal["maintenance_ge_equity", "maintenance_gt_equity"] = "maintenance_ge_equity"
     order: Literal["ratio", "deficit", "account"] = "ratio"
     stages: Annotated[list[StageRow], Field(min_length=1, max_length=units.STAGES_MAX)]
+
+    @model_validator(mode="after")
+    def _levels(self) -> "Liquidation":
+        for i, row in enumerate(self.levels):
+            if row.name in [other.name for other in self.levels[:i]]:
+                raise At(("levels", i, "name"), f"'{row.name}' stands twice")
+            if i and Fraction(row.at_most) >= Fraction(self.levels[i - 1].at_most):
+                above = self.levels[i - 1]
+                raise At(("levels", i, "at_most"), f"{row.at_most} is not below {above.at_most} of '{above.name}' before it")
+        return self
 
     @model_validator(mode="after")
     def _order(self) -> "Liquidation":
@@ -840,6 +940,25 @@ class Venue(Row):
             return min(units.PRICE_MAX, units.div_ceil(face, -value)) if value < 0 else units.PRICE_MAX
         return min(units.PRICE_MAX, units.div_ceil(face, -value - 1) - 1) if value < -1 else units.PRICE_MAX
 
+    def requirements(self, market: Market) -> list[tuple[int, int, int, int]]:
+        """Return (notional cap, leverage cap, rate ppm, amount) of what positions of a market require, in money units.
+
+        max(0, notional x rate, rounded up, - amount) is max(maintenance_min, maintenance of the bracket) + what closing costs. A
+        minimum is a piece of rate 0 before the notional at which the brackets ask for as much; a cost adds to every rate.
+        """
+        decimals = self.decimals(market.settles_in)
+        least, closing = whole(market.maintenance_min, decimals), market.closing_ppm
+        fixed = whole(market.closing.fixed, decimals) if market.closing else 0
+        rows: list[tuple[int, int, int, int]] = []
+        for row in market.brackets:
+            cap, amount = whole(row.notional_max, decimals), whole(row.amount, decimals)
+            flat = (least + amount) * units.PPM // row.maintenance_ppm if row.maintenance_ppm else cap
+            if least and flat > (rows[-1][0] if rows else 0):
+                rows.append((min(flat, cap), row.leverage_max, closing, -least - fixed))
+            if not least or flat < cap:
+                rows.append((cap, row.leverage_max, row.maintenance_ppm + closing, amount - fixed))
+        return rows
+
     def price_max(self, market: Market) -> int:
         """Return the highest price of a market: its value has its bits; inverse: one unit of money is at most 1 ppm of it."""
         if market.payoff == "inverse":
@@ -951,6 +1070,9 @@ class Venue(Row):
                 at = ("markets", i, "limits", "notional_max")
                 self._whole(market.limits.notional_max, self.decimals(market.settles_in), at)
             places = self.decimals(self.numeraire)
+            self._whole(market.maintenance_min, self.decimals(market.settles_in), ("markets", i, "maintenance_min"))
+            if market.closing is not None:
+                self._whole(market.closing.fixed, self.decimals(market.settles_in), ("markets", i, "closing", "fixed"))
             for j, row in enumerate(market.brackets):
                 for field in ("notional_max", "amount"):
                     self._whole(getattr(row, field), places, ("markets", i, "brackets", j, field))

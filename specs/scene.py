@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict, namedtuple
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
 
@@ -127,6 +128,7 @@ class Scene:
         self.leverage = {(account, market): leverage for account, market, leverage in tables["leverage"]}
         self.owner = {account: owner for account, owner, *_ in tables["accounts"]}
         self.status = {row[0]: row[4] for row in tables["accounts"]}
+        self.level = defaultdict(int, dict(tables["levels"]))  # of margin calls
         self.marks = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["marks"]}
         self.collateral = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["collateral"]}
         self.indices = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["indices"]}
@@ -205,6 +207,8 @@ class Scene:
             self.auctions[o.market] = o
         elif o.kind == OutcomeKind.FUNDING:
             self.funding[o.market] = o.money
+        elif o.kind == OutcomeKind.MARGIN_LEVEL:
+            self.level[o.account] = o.qty
         elif o.kind in STATUS_AFTER:
             self.status[o.account] = STATUS_AFTER[o.kind]
 
@@ -429,6 +433,32 @@ class Scene:
             equity += haircut.collateral_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
         maintenance = sum(self.maintenance(account, m) for m in held)
         return Evaluation(equity, maintenance, bool(held), self.strictest(account, Action.LIQUIDATE))
+
+    def ratio(self, account: int) -> Fraction | None:
+        """Return equity / maintenance; None without maintenance, where it is above every ratio unless equity is a debt."""
+        e = self.evaluate(account)
+        if not e.maintenance:
+            return Fraction(-1) if e.equity < 0 else None
+        return Fraction(e.equity, e.maintenance)
+
+    def enters(self, account: int, row: rules.Enter | None) -> bool:
+        """Return whether the condition of a stage holds for an account."""
+        if row is None:
+            return True
+        ratio = self.ratio(account)
+        if ratio is None or (row.below is not None and ratio >= Fraction(row.below)):
+            return ratio is None and row.below is None
+        return row.at_least is None or ratio >= Fraction(row.at_least)
+
+    def margin_level(self, account: int) -> int:
+        """Return how many levels of margin calls an account with positions is at or below."""
+        ratio = self.ratio(account) if self.held(account) else None
+        return 0 if ratio is None else sum(ratio <= Fraction(row.at_most) for row in self.book.venue.liquidation.levels)
+
+    def minimum(self, account: int) -> int:
+        """Return what the account's positions ask for at least; 0: no market of them has a minimum."""
+        held = self.held(account)
+        return sum(self.book.brackets[m].minimum(abs(self.qty[account, m] * self.value(m))) for m in held)
 
     def triggered(self, account: int) -> bool:
         """Return whether the account must be liquidated: a debt, or maintenance against equity while it holds a position."""

@@ -164,6 +164,7 @@ class OutcomeKind(IntEnum):
     REFRESHED = 28  # account, market, ref_id, side, price, qty = lots it shows now, at the back of its level
     BUSTED = 29  # account = taker, other = maker, market, ref_id = number of the fill, side = taker's, price, qty, money = fee
     UNCROSSED = 30  # market, price of the auction, qty = lots, money = lots left over at that price (sells: negative)
+    MARGIN_LEVEL = 33  # account, qty = the level of margin calls that it is on now, 0: none; other_id = before, money = equity
 
 
 class Reason(IntEnum):
@@ -248,6 +249,7 @@ class Reason(IntEnum):
     TRIGGER_PROTECTED = 84
     LIMIT_UP_DOWN = 85  # a trade beyond the limit was asked for: the market pauses
     PAUSE_ENDED = 86
+    MINIMUM = 94  # of LIQUIDATION: equity is below the least maintenance of its positions
 
 
 class Grade(IntEnum):

@@ -45,6 +45,7 @@ INDICES_MAX = 64
 BRACKETS_MAX = 32
 QUOTERS_MAX = 64
 STAGES_MAX = 16
+LEVELS_MAX = 8  # of margin calls
 NODES_MAX = 64  # of one index recipe
 SAMPLES_MAX = 1 << 16  # of one TWAP or mean basis
 SEAM_ROWS_MAX = 1_024

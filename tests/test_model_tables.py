@@ -1086,7 +1086,19 @@ def test_timers_of_one_time_run_by_kind_then_number(twin):
 
 def test_every_reason_is_reached():
     """Each Reason stands in a table of these files. MAINTENANCE is the only one of LIQUIDATION, which does not say it."""
-    names = ("model_tables", "adl", "funding", "accounts", "states", "orders", "stops", "bands", "bust", "auction")
+    names = (
+        "model_tables",
+        "adl",
+        "funding",
+        "accounts",
+        "states",
+        "orders",
+        "stops",
+        "bands",
+        "bust",
+        "auction",
+        "margin_calls",
+    )
     texts = [Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8") for name in names]
     cells = " ".join([right for text in texts for _, right in rows_of(text)] + texts[5:])  # some are built from parameters
     missing = {reason.name for reason in Reason if reason.name not in cells} - {"NONE", "MAINTENANCE"}

@@ -154,6 +154,7 @@ def test_the_schema_is_current():
 
 PASSED = {
     "liquidation_price": 9,  # of Binance, Drift and Injective, linear
+    "liquidation_trigger": 10,
     "initial_margin": 5,  # a rate that grows, and 0.06 %, which no leverage gives, are not modelled
     "margin_tier_deduction": 4,  # the fifth has a rate of 1/6, and rates are whole ppm
     "maintenance_margin": 6,  # rates that grow with the position, and tiers at the whole notional, are not modelled

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbed.result import Part
-from riskbed.vectors import fills, liquidation_price, positions, pre_trade, scripts
+from riskbed.vectors import fills, liquidation_price, positions, pre_trade, scripts, trigger
 from riskbed.vectors.vector import Unmodelled, Vector, matches, read
 from specs.errors import SpecError
 from specs.schema import text_of
@@ -24,6 +24,7 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "maintenance_margin": positions.run_maintenance,
     "margin_tier_deduction": positions.run_deduction,
     "liquidation_price": liquidation_price.run,
+    "liquidation_trigger": trigger.run,
 }
 TWINS = ("model", "engine")
 

@@ -46,6 +46,8 @@ class Book(NamedTuple):
                 return f"above-{exact(Fraction(self.document.value((*path[:-1], step - 1))['notional_max']) if step else 0)}"
             if path[-2] == "stages":
                 return row["kind"]
+            if path[-2] == "levels":
+                return row["name"]
             if path[0] == "quoters":
                 return f"{row['market']}-{row['account']}"
             if len(path) == 2:

@@ -98,7 +98,15 @@ def _stages(book: Book) -> Iterator[Found]:
             f"the fund starts with {exact(capital)}: no takeover before it has grown to {exact(Fraction(takeover[1].fund_min))}",
             f"fund_min: at most {exact(capital)}",
         )
-    if takeover and adl and takeover[1].notional_max is None and takeover[1].fund_min is None:
+    for path, row in stages.values():
+        if getattr(row, "enter", None) is not None and row.enter.at_least is not None and Fraction(row.enter.at_least) > 1:
+            yield warns(
+                (*path, "enter", "at_least"),
+                f"never entered: who is liquidated has at most its maintenance, not {row.enter.at_least} of it",
+                "at_least: at most '1'",
+            )
+    free = takeover and takeover[1].notional_max is None and takeover[1].fund_min is None and takeover[1].enter is None
+    if takeover and adl and free:
         yield note(adl[0], "the takeover before it takes everything: adl acts only where a grade or a state stops the takeover")
     if "fund" not in stages and capital:
         yield warns(("fund", "capital"), f"no stage pays out of the fund's {exact(capital)}", "add - kind: fund")

@@ -23,6 +23,9 @@ from specs.schema import text_of
 Direction = Literal["stricter", "looser", ""]
 RISES: dict[str, Direction] = {  # of a margin row: what it is for an account when the number rises
     "maintenance_ppm": "stricter",
+    "maintenance_min": "stricter",
+    "impact_ppm": "stricter",
+    "fixed": "stricter",
     "leverage_max": "looser",
     "leverage_default": "looser",
     "weight_ppm": "looser",

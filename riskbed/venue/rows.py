@@ -22,7 +22,8 @@ SUFFIXES = {
 }
 OF_FIELDS = {"leverage": "x", "leverage_max": "x", "leverage_default": "x", "qty_max": "lots", "position_max": "lots"}
 OF_FIELDS |= {"open_interest_max": "lots", "inventory_max": "lots", "tick_size": "price units", "basis_samples": "samples"}
-MONEY = {"notional_max", "amount", "capital", "fund_min", "fund_max"}
+MONEY = {"notional_max", "amount", "capital", "fund_min", "fund_max", "maintenance_min", "fixed"}
+RATIOS = {"at_most", "at_least", "below"}
 NONE = "none"  # of a value that is absent
 APART = {"assumed", "references"}  # what is said about the rules, not rules
 
@@ -48,6 +49,8 @@ def unit(path: tuple, numeraire: str) -> str:
     field = next((step for step in reversed(path) if isinstance(step, str)), "")
     if field in MONEY:
         return numeraire
+    if field in RATIOS:
+        return "of maintenance"
     if field == "price_min":
         return "quote"
     return OF_FIELDS.get(field) or SUFFIXES.get(field.rpartition("_")[2], "")

@@ -69,8 +69,27 @@ def ends(book: Book) -> Iterator[Found]:
         )
 
 
+def _waits(path: tuple, row: rules.Row) -> Iterator[Found]:
+    """The last taker of lots has a condition: where it does not hold nobody takes them."""
+    if row.enter is not None and row.enter.at_least is not None:
+        yield fails(
+            (*path, "enter", "at_least"),
+            f"the {row.kind} is the last taker of lots and takes none below {row.enter.at_least} of maintenance: they are "
+            "carried without an end",
+            "no at_least, or another stage after it",
+        )
+    elif row.enter is not None:
+        yield note(
+            (*path, "enter", "below"),
+            f"what the book does not take waits while equity is at least {row.enter.below} of maintenance: for a bid, or a "
+            "worse price",
+        )
+
+
 def _lots_end(stages: dict[str, tuple[tuple, rules.Row]]) -> Iterator[Found]:
     takeover, adl = stages.get("takeover"), stages.get("adl")
+    if takeover is not None or adl is not None:
+        yield from _waits(*(adl or takeover))
     if takeover is None and adl is None:
         yield fails(
             ("liquidation", "stages"),

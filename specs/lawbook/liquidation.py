@@ -31,6 +31,10 @@ def liquidated_only_when_triggered(case: Case) -> Breaches:
             yield f"{OutcomeKind(o.kind).name} of account {o.account} at equity {e.equity} and maintenance {e.maintenance}"
         if at is None and o.money != e.equity:
             yield f"the episode of account {o.account} opens at equity {o.money}, it is {e.equity}"
+        least = scene.minimum(o.account)
+        due = Reason.MINIMUM if least and e.equity < least else Reason.MAINTENANCE
+        if at is None and o.reason != due:
+            yield f"the episode of account {o.account} opens for {Reason(o.reason).name}, it is {due.name}"
 
 
 def forced_closing_reduces(case: Case) -> Breaches:
@@ -74,6 +78,22 @@ def nobody_is_forgotten(case: Case) -> Breaches:
         if case.settled and case.final.triggered(account) != (status != Status.NORMAL):
             e = case.final.evaluate(account)
             yield f"account {account} is {Status(status).name} at equity {e.equity} and maintenance {e.maintenance}"
+    yield from _margin_calls(case)
+
+
+def _margin_calls(case: Case) -> Breaches:
+    """Every change of a level is told as it comes; after a cascade each account is on the level of its equity / maintenance."""
+    for scene, o in case.walk():
+        if o.kind == OutcomeKind.MARGIN_LEVEL:
+            e, level = scene.evaluate(o.account), scene.margin_level(o.account)
+            if (o.other_id, o.qty, o.money) != (scene.level[o.account], level, e.equity) or o.qty == o.other_id:
+                yield f"account {o.account} is told level {o.qty} after {o.other_id}, it is on {level} at equity {e.equity}"
+    for account in case.final.status if case.book.venue.liquidation.levels else ():
+        level = case.final.level[account]
+        if level != case.end.level[account]:
+            yield f"account {account} is on level {level}, no outcome says so"
+        if case.settled and level != case.final.margin_level(account):
+            yield f"account {account} is on level {level}, at its equity and maintenance on {case.final.margin_level(account)}"
 
 
 _OF_A_STAGE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT, OutcomeKind.FUND_SHORT}
@@ -101,6 +121,9 @@ def stages_in_order(case: Case) -> Breaches:
                 continue
             if rank < ranks.get(account, rank):
                 yield f"account {account} goes back to stage {Stage(o.stage).name}"
+            row = case.book.stages[Stage(o.stage)]
+            if rank > ranks.get(account, -1) and not scene.enters(account, getattr(row, "enter", None)):
+                yield f"account {account} enters stage {Stage(o.stage).name} at {scene.ratio(account)} of its maintenance"
             takeover = case.book.ranks.get(Stage.TAKEOVER, rank)
             if o.stage == Stage.TAKEOVER:
                 offers.setdefault(account, _takeable(case, scene, account))
@@ -180,7 +203,9 @@ def _takeable(case: Case, scene: Scene, account: int) -> set[int]:
 
 def _taken_over(case: Case, scene: Scene, account: int, offers: dict[int, set[int]]) -> Breaches:
     """An account leaves the stage of the backstop without lots that it could take from first to last."""
-    left = _takeable(case, scene, account)
+    stage = case.book.stages.get(Stage.TAKEOVER)
+    entered = account in offers or (stage is not None and scene.enters(account, stage.enter))
+    left = _takeable(case, scene, account) if entered else set()
     left &= offers.get(account, left)
     if left:
         yield f"account {account} goes on with lots in the markets {sorted(left)}, which the backstop could take"
@@ -189,7 +214,8 @@ def _taken_over(case: Case, scene: Scene, account: int, offers: dict[int, set[in
 def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome, closed: set[tuple[int, int]]) -> Breaches:
     """An account is carried only if no stage could do more for it in this round; how far a queue went is L11."""
     account, stages, held = o.account, case.book.stages, scene.held(o.account)
-    if Stage.ADL in stages and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene):
+    adl = stages.get(Stage.ADL)
+    if adl is not None and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene) and scene.enters(account, adl.enter):
         for market in (m for m in held if (account, m) not in closed):
             if scene.market_permit(market, Action.ADL) < Permit.DEFER and any(c.lots for c in bearers(scene, account, market)):
                 yield f"account {account} is carried with lots in market {market} that others could be deleveraged for"

@@ -249,6 +249,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             "touched": [(n,) for n in sorted(self.ledger.touched)],
             "due": [(0, i) for i in sorted(self.due_index)] + [(1, m) for m in sorted(self.due_mark)] + [(2, 0)] * self.due_state,
             "fills": [fill.row() for fill in self.kept],
+            "levels": [(a.number, a.level) for a in users if a.level],
             "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
         }
 

@@ -26,6 +26,7 @@ def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
         if verdict and accounts.auto_add(exchange, account, e):
             e = exchange.evaluate(account)
             verdict = trigger.triggered(exchange, account, e)
+        _call(exchange, account, e)
         if not verdict:
             if account.status != Status.NORMAL:
                 account.status = Status.NORMAL
@@ -41,8 +42,18 @@ def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
     for account, e in selected:
         if account.status != Status.LIQUIDATING:
             account.status = Status.LIQUIDATING
-            exchange.emit(OutcomeKind.LIQUIDATION, account=account.number, money=e.equity, reason=Reason.MAINTENANCE)
+            minimum = exchange.minimum(account)
+            reason = Reason.MINIMUM if minimum and e.equity < minimum else Reason.MAINTENANCE
+            exchange.emit(OutcomeKind.LIQUIDATION, account=account.number, money=e.equity, reason=reason)
     return selected
+
+
+def _call(exchange, account: Account, e: Evaluation) -> None:
+    """Say that the account has come to another level of margin calls."""
+    level = trigger.level(exchange, e)
+    if level != account.level:
+        exchange.emit(OutcomeKind.MARGIN_LEVEL, account=account.number, qty=level, other_id=account.level, money=e.equity)
+        account.level = level
 
 
 def _by_ratio(x, y) -> int:
@@ -85,12 +96,9 @@ def _run_stages(exchange, account: Account, stages) -> None:
     for row in stages:
         e = exchange.evaluate(account)
         flat_and_short = not e.open and account.balance[exchange.numeraire] < 0
-        if row.kind == "book" and e.open and trigger.triggered(exchange, account, e):
-            _book(exchange, account, row, e)
-        elif row.kind == "takeover" and e.open and trigger.triggered(exchange, account, e):
-            _takeover(exchange, account, row)
-        elif row.kind == "adl" and e.open and trigger.triggered(exchange, account, e):
-            adl.run(exchange, account, row)
+        if row.kind in ("book", "takeover", "adl"):
+            if e.open and trigger.triggered(exchange, account, e) and trigger.enters(e, row.enter):
+                _close(exchange, account, row, e)
         elif row.kind == "convert" and flat_and_short:
             _convert(exchange, account, row)
         elif row.kind == "fund" and flat_and_short and _converted(exchange, account):
@@ -107,6 +115,16 @@ def _run_stages(exchange, account: Account, stages) -> None:
     e = exchange.evaluate(account)
     if trigger.triggered(exchange, account, e):
         exchange.emit(OutcomeKind.CARRIED, account=account.number, money=e.equity)
+
+
+def _close(exchange, account: Account, row, e: Evaluation) -> None:
+    """Enter a stage that closes lots."""
+    if row.kind == "book":
+        _book(exchange, account, row, e)
+    elif row.kind == "takeover":
+        _takeover(exchange, account, row)
+    else:
+        adl.run(exchange, account, row)
 
 
 def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> None:

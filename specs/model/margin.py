@@ -14,14 +14,16 @@ from specs.tape import Action, Permit, Reason, Side
 
 
 class Brackets:
-    """One market's brackets in money units: notional cap, leverage cap, maintenance rate, maintenance amount."""
+    """What positions of one market require, in money units: notional cap, leverage cap, rate, amount (Venue.requirements).
+
+    The least maintenance and the cost of closing are in it; least, closing_ppm and fixed tell them apart.
+    """
 
     def __init__(self, venue: rules.Venue, market: rules.Market) -> None:
         decimals = venue.decimals(market.settles_in)
-        self.rows = [
-            (rules.whole(b.notional_max, decimals), b.leverage_max, b.maintenance_ppm, rules.whole(b.amount, decimals))
-            for b in market.brackets
-        ]
+        self.rows = venue.requirements(market)
+        self.least, self.closing_ppm = rules.whole(market.maintenance_min, decimals), market.closing_ppm
+        self.fixed = rules.whole(market.closing.fixed, decimals) if market.closing else 0
         self.above = int(venue.liquidation.trigger == "maintenance_ge_equity")  # what keeps an account from its trigger
 
     def of(self, notional: int) -> tuple[int, int, int, int]:
@@ -35,6 +37,10 @@ class Brackets:
         """Return notional * rate, rounded up, - amount; never below 0."""
         _, _, rate_ppm, amount = self.of(notional)
         return max(0, units.div_ceil(notional * rate_ppm, units.PPM) - amount)
+
+    def minimum(self, notional: int) -> int:
+        """Return maintenance_min and what closing costs, rounded up; 0 without a minimum."""
+        return self.least + units.div_ceil(notional * self.closing_ppm, units.PPM) + self.fixed if self.least else 0
 
     def initial(self, notional: int, leverage: int) -> int:
         """Return notional / min(chosen leverage, the bracket's cap), rounded up; never so little that it is liquidated at once.
@@ -132,6 +138,10 @@ class Margins:
                 equity += counted
                 permit = max(permit, self.collateral_permit(haircut.asset, Action.LIQUIDATE))
         return Evaluation(equity, maintenance, held, permit)
+
+    def minimum(self, account: Account) -> int:
+        """Return the sum of what each position asks for at least."""
+        return sum(self.brackets[m].minimum(abs(qty * self.value[m])) for m, qty in enumerate(account.qty) if qty)
 
     def value_at(self, market: int, price: int) -> int:
         """Return money per lot at a price."""
