@@ -2,14 +2,14 @@
 
 A fill's number is the count of FILL outcomes of the run before it; fill n of the latest `fills_kept` is at n % fills_kept.
 """
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport margin_value, margin_wallet
 from engine.money cimport BALANCE_MAX, money_hi, money_lo, money_mul, money_scale, money_t
 from engine.orders cimport order_trim
 from engine.records cimport (
-    CHART_FEES, FLOW_FEE_RETURNED, FLOW_TRADE, OUT_BUSTED, SIDE_BUY, WHY_BUSTED_ALREADY, WHY_INSUFFICIENT_BALANCE, WHY_NONE,
+    CHART_FEES, FLOW_FEE_RETURNED, FLOW_TRADE, MARKET_CLOSED, OUT_BUSTED, SIDE_BUY, WHY_BUSTED_ALREADY, WHY_INSUFFICIENT_BALANCE, WHY_MARKET_CLOSED, WHY_NONE,
     WHY_POSITION_LIMIT, WHY_UNKNOWN_FILL, Event,
 )
 from engine.state cimport Fill, MarketRule, Position, State, emit
@@ -37,6 +37,8 @@ cdef int bust_post(State* s, const Event* e) noexcept nogil:
     fill = &s.kept[<int64_t>e.ref_id % s.fills_kept]
     if fill.busted:
         return WHY_BUSTED_ALREADY
+    if s.market_states[fill.market] == <uint8_t>MARKET_CLOSED:
+        return WHY_MARKET_CLOSED
     why = _refused(s, fill) if s.clears else WHY_NONE
     if why:
         return why

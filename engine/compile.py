@@ -62,13 +62,15 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         index_rows.append(
             (index.publish.every_ns or 0, _scale(index.price_decimals, index.name), first, len(nodes) - first, index.sources_min)
         )
-    basis_from, premium_from, markets, brackets = [], [], [], []
+    basis_from, premium_from, settlement_from, markets, brackets = [], [], [], [], []
     for number, market in enumerate(venue.markets):
         median = market.mark.kind == "median"
         basis_from.append(samples)
         samples += market.mark.basis_samples if median else 0
         premium_from.append(samples)
         samples += _premium(market.band)[0]
+        settlement_from.append(samples)
+        samples += _settlement(market)[1]
         decimals, inverse = venue.decimals(market.settles_in), market.payoff == "inverse"
         markets.append(
             (
@@ -95,6 +97,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 median and market.mark.republish_on_fill,
                 *_funding(market.funding),
                 *_trading(venue, market),
+                *_settlement(market),
             )
         )
         brackets += venue.requirements(market)
@@ -138,6 +141,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "markets": markets,
         "basis_from": basis_from,
         "premium_from": premium_from,
+        "settlement_from": settlement_from,
         "brackets": brackets,
         "sources": [
             (row.stale_after_ns is not None, row.stale_after_ns or 0, heard_by[i]) for i, row in enumerate(venue.sources)
@@ -211,6 +215,12 @@ def _node(venue: rules.Venue, index: rules.Index, node, weight: int, samples: in
 def _funding(row: rules.Funding | None) -> tuple[int, ...]:
     """Return (every_ns, interest, damp, cap), the rates in ppb; all 0 without funding."""
     return (row.every_ns, row.interest_ppb, row.damp_ppb, row.cap_ppb) if row else (0, 0, 0, 0)
+
+
+def _settlement(market: rules.Market) -> tuple[int, ...]:
+    """Return (whether it settles, samples of a mean, expires_ns, retry_ns); 0 of what it has not."""
+    row = market.settlement
+    return (True, row.publications or 0, market.expires_ns or 0, row.retry_ns) if row else (False, 0, 0, 0)
 
 
 def _premium(band) -> tuple[int, int]:

@@ -4,7 +4,7 @@
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
     2 post     order -> match -> fills -> ledger, or it waits; amend, cancel; account, deposit, withdraw, leverage, transfer,
-               mode, auto-add, state, bust
+               mode, auto-add, state, bust, delist
     3 price    sources -> index -> mark -> published {price, grade}; collateral; then waiting orders fire, one at a time, in
                order of entry, and prices are published again after each
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
@@ -41,16 +41,17 @@ from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_dis
 from engine.queries cimport query_adl_rank, query_bankruptcy_price, query_liquidation_price, query_withdrawable
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
-    CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
+    CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DELIST, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
     EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_STOP, EV_TAKE_PROFIT, EV_TRAILING, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
     GRADE_VALID, LEG_NET, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
     WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
     WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_SOURCE, Event, Outcome,
 )
 from engine.seams cimport seam_price
+from engine.settlement cimport settlement_delist, settlement_sample, settlement_settle
 from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
-    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
+    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
 )
 from engine.states cimport states_post, states_resume
 
@@ -103,7 +104,7 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < due:
             timer, due = &s.timers[i], s.timers[i].time_ns
-    if s.expiries_count and s.orders[s.expiries[1]].expiry_ns < due:
+    if s.expiries_count and s.orders[s.expiries[1]].expiry_ns - (timer != NULL and timer.kind == TIMER_SETTLE) < due:
         timer, due = NULL, s.orders[s.expiries[1]].expiry_ns
     s.next_due = due
     if due > until:
@@ -122,6 +123,8 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
         quoter_refill(s, timer.number)
     elif timer.kind == TIMER_RESUME:
         states_resume(s, timer.number)
+    elif timer.kind == TIMER_SETTLE:
+        settlement_settle(s, timer.number)
     else:
         timer.time_ns = funding_next(s, timer.number, due)
         funding_settle(s, timer.number)
@@ -164,6 +167,8 @@ cdef inline int _post(State* s, const Event* e) noexcept nogil:
         return states_post(s, e)
     if e.kind == EV_BUST:
         return bust_post(s, e)
+    if e.kind == EV_DELIST:
+        return settlement_delist(s, e)
     if e.kind == EV_AMEND:
         return orders_amend(s, e)
     if e.kind == EV_MASS_CANCEL:
@@ -329,6 +334,8 @@ cdef bint _publish(State* s) noexcept nogil:
     s.due_index = 0
     for i in range(s.markets):
         due = sampled >> s.market_rules[i].index & 1
+        if due and s.market_rules[i].settlement_samples:
+            settlement_sample(s, i)
         if due and s.market_rules[i].funding_every_ns:
             funding_sample(s, i)
         if not due and not s.due_mark >> i & 1:
@@ -557,7 +564,7 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages states funding premiums fills waiting levels"
+            "quoters seams touched due stages states funding premiums settlements fills waiting levels"
         ).split()}
         tables["clock"].append((s.now, s.events, s.engine_orders, s.fills))
         for a in range(s.accounts_high):
@@ -599,6 +606,10 @@ cdef class Exchange:
                 self._ring(mark.premium_from, mark.premium.count, mark.premium.head, s.market_rules[i].premium_samples)
             ):
                 tables["premiums"].append((i, k, value))
+            for k, value in enumerate(
+                self._ring(mark.settlement_from, mark.settlement.count, mark.settlement.head, s.market_rules[i].settlement_samples)
+            ):
+                tables["settlements"].append((i, k, value))
         tables["collateral"] = sorted((s.collateral_rules[i].asset, *_published(&s.collateral_states[i])) for i in range(s.collaterals))
         for i in range(s.markets):
             tables["states"].append((i, s.market_states[i]))
@@ -607,9 +618,10 @@ cdef class Exchange:
         for i in range(s.timers_count):
             if s.timers[i].armed:
                 tables["timers"].append((s.timers[i].kind, s.timers[i].number, s.timers[i].time_ns))
-        tables["timers"] += sorted(
+        tables["timers"] += [
             (int(TIMER_EXPIRE), s.orders[s.expiries[i]].order_id, s.orders[s.expiries[i]].expiry_ns) for i in range(1, s.expiries_count + 1)
-        )
+        ]
+        tables["timers"].sort()
         for i in range(s.quoters):
             q = &s.quoter_states[i]
             tables["quoters"].append((i, int(q.has_reference), q.reference, int(q.away), q.return_ns))

@@ -89,6 +89,7 @@ cpdef enum EventKind:
     EV_TAKE_PROFIT = 17
     EV_TRAILING = 18
     EV_BUST = 19
+    EV_DELIST = 23
 
 
 cpdef enum Side:
@@ -185,6 +186,9 @@ cpdef enum OutcomeKind:
     OUT_BUSTED = 29
     OUT_UNCROSSED = 30
     OUT_MARGIN_LEVEL = 33
+    OUT_SETTLES = 44
+    OUT_SETTLEMENT = 45
+    OUT_SETTLED = 46
 
 
 cpdef enum Reason:
@@ -265,6 +269,10 @@ cpdef enum Reason:
     WHY_LIMIT_UP_DOWN = 85
     WHY_PAUSE_ENDED = 86
     WHY_MINIMUM = 94
+    WHY_MARKET_CLOSED = 102
+    WHY_NO_SETTLEMENT = 103
+    WHY_BAD_TIME = 104
+    WHY_PRICE_AWAITED = 105
 
 
 cpdef enum Grade:
@@ -287,6 +295,7 @@ cpdef enum Action:
     ACT_AMEND = 9
     ACT_TRIGGER = 10
     ACT_TAKE = 11
+    ACT_SETTLE = 12
 
 
 cpdef enum MarketState:
@@ -297,6 +306,7 @@ cpdef enum MarketState:
     MARKET_POST_ONLY = 4
     MARKET_AUCTION = 5
     MARKET_PAUSED = 6
+    MARKET_CLOSED = 7
 
 
 cpdef enum Permit:
@@ -337,6 +347,7 @@ cpdef enum Flow:
     FLOW_FUNDING_RECEIVED = 16
     FLOW_ADL = 17
     FLOW_FEE_RETURNED = 18
+    FLOW_SETTLEMENT = 28
 
 
 cpdef enum Status:

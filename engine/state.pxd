@@ -28,7 +28,7 @@ cdef enum Reading:
     READ_OK, READ_MISSING, READ_STALE, READ_INVALID
 
 cdef enum TimerKind:
-    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE
+    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE, TIMER_SETTLE
 
 cdef enum BandKind:
     BAND_NONE, BAND_PERCENT, BAND_MARK, BAND_INDEX  # the last two: an IndexBand by its form
@@ -108,6 +108,10 @@ cdef struct MarketRule:
     int64_t position_max  # lots of an owner on a side; 0: no limit
     int64_t open_interest_max  # lots; 0: no limit
     int32_t auction_reference  # Anchor
+    bint settles  # it has a row that says at what price it ends
+    int32_t settlement_samples  # index prices whose mean that is; 0: the index as it stands
+    int64_t expires_ns  # 0: never
+    int64_t retry_ns  # of a settlement without a price
 
 cdef struct SourceRule:
     int64_t stale_after_ns
@@ -318,6 +322,8 @@ cdef struct Mark:
     int64_t basis_from
     Ring premium  # of the band: mid of the own book - mark, or index
     int64_t premium_from
+    Ring settlement  # index prices that were VALID
+    int64_t settlement_from
 
 cdef struct Funding:
     money_t index  # cumulative, 10^-9 money per lot

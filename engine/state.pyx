@@ -56,7 +56,8 @@ cdef int _rules(State* s, table) except -1:
          r.band_kind, r.band_anchor, r.band_up_ppm, r.band_down_ppm, r.band_policy, r.band_liquidation,
          r.premium_samples, r.premium_alpha_ppm,
          r.limit_ppm, r.limit_anchor, r.pause_ns, r.resume_by_auction, r.auction_ns,
-         r.qty_max, r.notional_limited, r.notional_max, r.position_max, r.open_interest_max, r.auction_reference) = row
+         r.qty_max, r.notional_limited, r.notional_max, r.position_max, r.open_interest_max, r.auction_reference,
+         r.settles, r.settlement_samples, r.expires_ns, r.retry_ns) = row
         s.spots = s.spots or r.spot
         r.tick_shift = 0
         while not r.tick_size >> r.tick_shift & 1:
@@ -176,6 +177,7 @@ cdef int _memory(State* s, table) except -1:
     for i in range(s.markets):
         s.marks[i].published.grade = 2
         s.marks[i].basis_from, s.marks[i].premium_from = table["basis_from"][i], table["premium_from"][i]
+        s.marks[i].settlement_from = table["settlement_from"][i]
     for i in range(s.collaterals):
         s.collateral_states[i].grade = 2
     s.drafts = <Outcome*>_take(s, DRAFTS, sizeof(Outcome))
@@ -185,9 +187,9 @@ cdef int _memory(State* s, table) except -1:
 
 
 cdef int _timers(State* s) except -1:
-    """One timer slot per source, index and quoter, two per market, in the order (kind, number)."""
+    """One timer slot per source, index and quoter, three per market, in the order (kind, number): orders expire before the last."""
     cdef int i, n = 0
-    s.timers_count = s.sources + s.indices + s.quoters + 2 * s.markets
+    s.timers_count = s.sources + s.indices + s.quoters + 3 * s.markets
     s.timers = <Timer*>_take(s, s.timers_count, sizeof(Timer))
     s.next_due = INT64_MAX
     for i in range(s.sources):
@@ -209,6 +211,11 @@ cdef int _timers(State* s) except -1:
         n += 1
     for i in range(s.markets):
         s.timers[n].kind, s.timers[n].number = TIMER_RESUME, i
+        n += 1
+    for i in range(s.markets):
+        s.timers[n].kind, s.timers[n].number = TIMER_SETTLE, i
+        if s.market_rules[i].expires_ns:
+            s.timers[n].armed, s.timers[n].time_ns = True, max(s.now, s.market_rules[i].expires_ns)
         n += 1
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < s.next_due:

@@ -6,15 +6,15 @@ from libc.stdint cimport int64_t, uint8_t
 
 from engine.auction cimport auction_uncross
 from engine.records cimport (
-    MARKET_AUCTION, MARKET_OPEN, MARKET_PAUSED, OUT_STATE_SET, WHY_BAD_STATE, WHY_LIMIT_UP_DOWN, WHY_NONE, WHY_PAUSE_ENDED,
+    MARKET_AUCTION, MARKET_CLOSED, MARKET_OPEN, MARKET_PAUSED, OUT_STATE_SET, WHY_BAD_STATE, WHY_LIMIT_UP_DOWN, WHY_MARKET_CLOSED, WHY_NONE, WHY_PAUSE_ENDED,
     WHY_UNKNOWN_MARKET, Event,
 )
 from engine.state cimport MarketRule, State, Timer, emit
 
 
 cdef inline Timer* _timer(State* s, int market) noexcept nogil:
-    """The RESUME timer of a market: the last of the slots."""
-    return &s.timers[s.timers_count - s.markets + market]
+    """The RESUME timer of a market: before those of the ends of markets."""
+    return &s.timers[s.timers_count - 2 * s.markets + market]
 
 
 cdef void set_state(State* s, int market, int state, int why) noexcept nogil:
@@ -32,6 +32,8 @@ cdef int states_post(State* s, const Event* e) noexcept nogil:
         return WHY_UNKNOWN_MARKET
     if not 0 <= e.qty <= <int64_t>MARKET_PAUSED:
         return WHY_BAD_STATE
+    if s.market_states[e.market] == <uint8_t>MARKET_CLOSED:
+        return WHY_MARKET_CLOSED
     set_state(s, e.market, <int>e.qty, WHY_NONE)
     return WHY_NONE
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from unittest import mock
 
 from specs import units
-from specs.model import adl, auction, bands, fund, liquidation, trigger
+from specs.model import adl, auction, bands, fund, liquidation, settlement, trigger
 from specs.model.book import Book
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.model.ledger import Ledger
-from specs.tape import SEAM_ANY, Action, Chart, EventKind, Flow, OutcomeKind, Permit, Reason, Side, Stage
+from specs.tape import SEAM_ANY, USERS_FROM, Action, Chart, EventKind, Flow, OutcomeKind, Permit, Reason, Side, Stage
 
 # ---- bugs that live in a method
 
@@ -242,6 +242,14 @@ class TheTriggerItselfIsNotEnough(Exchange):
         return price > trigger.price if trigger.rises(side) else price < trigger.price
 
 
+class BuyersStayInAClosedMarket(Exchange):
+    """69: of a market that ends the orders to sell are cancelled, those to buy stay."""
+
+    def cancel_order(self, order, reason, stage=None):
+        if reason != Reason.MARKET_CLOSED or order.side == Side.SELL:
+            super().cancel_order(order, reason, stage)
+
+
 # ---- bugs that live in a function of a module: patched while an event runs
 
 
@@ -289,7 +297,18 @@ def _no_limits(exchange, market):
     """27: takers do not know of the limits up and down."""
 
 
+def _only_users_are_settled(exchange, market):
+    """67: a final settlement leaves out what the backstop holds."""
+    return [number for number in _holders(exchange, market) if number >= USERS_FROM]
+
+
+def _settled_at_the_mark(exchange, market):
+    """68: a market is settled at its mark, whatever its row says."""
+    return _price_of(exchange, market) and exchange.marks[market].published.last_valid
+
+
 _triggered, _enters, _queue, _settle = trigger.triggered, trigger.enters, adl.queue, Funding.settle
+_holders, _price_of = settlement.holders, settlement.price_of
 _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     7: [(trigger, "triggered", _trigger_at_twice_maintenance)],
     9: [(fund, "pay", _pay_all)],
@@ -299,6 +318,8 @@ _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     50: [(trigger, "level", _level_deaf_at_its_ratio)],
     51: [(trigger, "enters", _enters_whatever_is_below)],
     28: [(auction, "_leaving_least", _whatever_it_leaves)],
+    67: [(settlement, "holders", _only_users_are_settled)],
+    68: [(settlement, "price_of", _settled_at_the_mark)],
 }
 
 
@@ -347,11 +368,12 @@ MUTANTS: dict[int, type[Exchange]] = {
     24: FokTakesWhatThereIs,
     25: OwnAccountIsNotSeen,
     26: TheTriggerItselfIsNotEnough,
+    69: BuyersStayInAClosedMarket,
 } | {bug: _patched_class(bug) for bug in _PATCHES}
 
 
 def plant(exchange: type[Exchange], bug: int) -> type[Exchange]:
-    """Return the exchange class with the bug whose number is a law's; 0 is the class itself. KeyError for an unknown bug."""
+    """Return the exchange class with a bug; up to 28 its number is a law's. 0 is the class itself. KeyError: no such bug."""
     if bug == 0:
         return exchange
     mutant = MUTANTS[bug]

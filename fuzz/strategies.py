@@ -164,7 +164,7 @@ _GRADES = [
     {},
     {
         action: "last_valid"
-        for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger")
+        for action in ("open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger", "settle")
     },
     {"reduce": "last_valid", "liquidate": "last_valid", "takeover": "defer", "convert": "defer", "adl": "last_valid"},
     {"open": "last_valid", "reduce": "last_valid", "liquidate": "defer", "trigger": "last_valid"},
@@ -187,6 +187,13 @@ _FUNDINGS = [
     None,
     {"every_ns": 60 * units.NS, "interest_ppb": 100_000, "damp_ppb": 500_000, "cap_ppb": 20_000_000},
     {"every_ns": 60 * units.NS, "interest_ppb": -3_333, "cap_ppb": units.FUNDING_RATE_MAX_PPB},
+]
+_ENDS: list[dict] = [{"funding": row} for row in _FUNDINGS * 3] + [  # most markets have no end
+    {"expires": units.ns_to_instant(START_NS + 12 * units.NS)}
+    | {"settlement": {"price": "average", "publications": 3, "retry_ns": 3 * units.NS}},
+    {"funding": _FUNDINGS[1], "settlement": {}},
+    {"expires": units.ns_to_instant(START_NS + 25 * units.NS), "settlement": {}},
+    {"settlement": {"price": "average", "publications": 2}},
 ]
 _FEES = [
     {"liquidation_ppm": 12_500, "taker_ppm": 500, "maker_ppm": 200},
@@ -280,7 +287,7 @@ def _market(choices: Choices, name: str, index: str) -> dict:
         **_trading(choices),
         "limits": pick(choices, _LIMITS),
         "brackets": pick(choices, (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS)),
-        "funding": pick(choices, _FUNDINGS),
+        **pick(choices, _ENDS),
     }
 
 
@@ -788,7 +795,12 @@ class TapeMaker:
 
     def state(self) -> None:
         market = self.choices.below(len(self.venue.markets))
-        self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, (MarketState.HALTED, 1, 0, 0, 7, 3, 4, 0, 6)))
+        qty = pick(self.choices, (MarketState.HALTED, 1, 0, 0, 7, 3, 4, 0, 6, "now", "soon", "ago"))
+        if isinstance(qty, int):
+            self.put(kind=EventKind.STATE, market=market, qty=qty)
+        else:
+            at = {"now": 0, "soon": self.now + 2 * units.NS, "ago": self.now - 1}[qty]
+            self.put(kind=EventKind.DELIST, market=market, qty=at)
 
     def bust(self) -> None:
         """The venue undoes a fill, sometimes twice: mostly one of the first, for many orders trade nothing."""
@@ -839,6 +851,12 @@ class TapeMaker:
         self.now += pick(self.choices, (0, units.NS))
         left = (MarketState.OPEN, MarketState.OPEN, MarketState.HALTED, MarketState.REDUCE_ONLY, MarketState.AUCTION)
         self.put(kind=EventKind.STATE, market=market, qty=pick(self.choices, left))
+
+    def end(self) -> None:
+        """What has a settlement row ends now, whoever holds what: the backstop too."""
+        for market, row in enumerate(self.venue.markets):
+            if row.settlement:
+                self.put(kind=EventKind.DELIST, market=market)
 
     def wait(self) -> None:
         """Let a minute pass, so that funding is due."""
@@ -993,6 +1011,9 @@ class TapeMaker:
                     {"kind": EventKind.BUST, "ref_id": 2**32, "account": 2**32 - 1, "market": 255},
                     {"kind": EventKind.STATE, "market": 9},
                     {"kind": EventKind.STATE, "qty": -1},
+                    {"kind": EventKind.DELIST, "market": 9},
+                    {"kind": EventKind.DELIST, "qty": -1},
+                    {"kind": EventKind.DELIST, "qty": 2**63 - 1, "market": self.traded},
                 ),
             )
         )
@@ -1115,6 +1136,7 @@ def decode(data: bytes, kinds: dict[str, int] = KINDS) -> Case:
         maker.isolate()
     while choices.more():
         maker.step()
+    maker.end()
     return Case(venue, maker.events(), tuple(seams))
 
 

@@ -42,6 +42,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "marks": (("market", "grade", "price", "time_ns", "valid", "last_valid", "has_last_price", "last_price"), 1),
     "basis": (("market", "place", "basis"), 2),
     "premiums": (("market", "place", "premium"), 2),
+    "settlements": (("market", "place", "price"), 2),
     "collateral": (("asset", "grade", "price", "time_ns", "valid", "last_valid"), 1),
     "states": (("market", "state"), 1),
     "funding": (("market", "index", "premium", "samples"), 1),

@@ -144,11 +144,12 @@ def _apart(said: list[np.ndarray], venues: list[Venue]) -> tuple[list[answer.Out
 
 # ---- in words
 
-_NO_ACCOUNT = ("INDEX", "MARK", "COLLATERAL", "BOUND")
+_NO_ACCOUNT = ("INDEX", "MARK", "COLLATERAL", "BOUND", "SETTLES", "SETTLEMENT")
 _NAMES_OTHER = {
     name: False for name in (*_NO_ACCOUNT, "REJECT", "ACCEPTED", "CANCELLED", "OPENED", "LEVERAGE_SET", "LIQUIDATION")
 }
 _QTY = {"INDEX": "sources used", "BOUND": "accounts carried over", "LEVERAGE_SET": "leverage"}
+_QTY |= {"SETTLES": "its time, ns", "SETTLEMENT": "lots open"}
 _MONEY = {
     "FILL": "fee",
     "LIQUIDATION": "equity",
@@ -158,6 +159,7 @@ _MONEY = {
     "MARGIN_LEVEL": "equity",
     "TAKEOVER": "cash",
     "ADL": "cash",
+    "SETTLED": "cash",
     "CONVERT": "sold",
     "FUND_SHORT": "not paid",
 }

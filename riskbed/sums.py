@@ -29,6 +29,7 @@ FOR_LOTS = (
     "TAKEOVER",
     "ADL",
     "MODE",
+    "SETTLEMENT",
 )  # cash that is the price of lots: it is not paid for nothing, equity says what it did
 
 
@@ -61,8 +62,9 @@ COUNTED = ("episodes", "lots", "notional", "adl_lots", "adl_notional")
 # Whose balance moves by an outcome's money: +1 to the account that it names, -1 from it to the other; and the flow's name, "" for
 # the name of its Flow. A fill is apart: its money is the taker's fee, its cash follows from price and lots.
 CASH = {"FLOW": (-1, ""), "CONVERT": (-1, ""), "TAKEOVER": (1, "TAKEOVER"), "ADL": (1, "ADL"), "MOVED": (1, "MODE")}
+CASH |= {"SETTLED": (1, "SETTLEMENT")}
 # Whose lots move: a fill's side is the taker's, the others' is that of the position that is closed.
-LOTS = {"FILL": 1, "BUSTED": -1, "TAKEOVER": -1, "ADL": -1, "MOVED": -1}
+LOTS = {"FILL": 1, "BUSTED": -1, "TAKEOVER": -1, "ADL": -1, "MOVED": -1, "SETTLED": -1}
 
 
 class Move(NamedTuple):

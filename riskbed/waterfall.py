@@ -55,6 +55,7 @@ class Cause(StrEnum):
     SPOT_BOOK = "spot_book"  # collateral sold in the venue's own book, against its price
     FUND = "fund_draw"  # paid by the fund: a gain
     BAD_DEBT = "bad_debt"  # paid by nobody, written off: a gain
+    SETTLEMENT = "settlement"  # the final price of a market against its mark
 
 
 STAGES = (Cause.BOOK, Cause.TAKEOVER, Cause.TREASURY, Cause.FUND, Cause.ADL, Cause.BAD_DEBT)  # told even where they are nothing
@@ -77,6 +78,7 @@ CAUSE_OF: dict[Flow, Cause] = {
     Flow.CONVERT_CASH: Cause.TREASURY,
     Flow.FUND_PAYMENT: Cause.FUND,
     Flow.WRITE_OFF: Cause.BAD_DEBT,
+    Flow.SETTLEMENT: Cause.SETTLEMENT,
 }
 _TAKEN = {Stage.BOOK: Cause.BOOK, Stage.CONVERT: Cause.SPOT_BOOK}  # the taker's side of a fill of a stage
 

@@ -36,6 +36,8 @@
     L28  an auction trades at one price: the one that trades most, of those that which leaves least, of those the nearest to the
          reference, then the higher; it trades all that was told, and cancels nothing that could have traded; afterwards the book
          is not crossed. Who trades first is L4, that nobody trades beyond his limit L5
+    L29  a market ends in time and for good: its orders go, its positions are closed at the price that its row names, each whole,
+         all together for nothing; where grades admit no price they wait, and afterwards nothing rests or trades there
 
 The numbers are stable names. `LAWS`, the table below, says in which file of specs/lawbook/ each is checked. A law is a generator
 over a `Case`, one event with the state before and after it, and yields a sentence for each breach. It sees only what both twins
@@ -67,6 +69,7 @@ from specs.lawbook import (
     margin,
     orders,
     permits,
+    settlement,
     stops,
 )
 from specs.scene import Book, Case, Tables, event_of, outcomes_of
@@ -119,6 +122,7 @@ LAWS: dict[str, Law] = {
         Law("L26", "waiting orders fire when, and only when, they must; in order of entry", stops.waiting_orders_fire),
         Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands.bands_and_limits_hold),
         Law("L28", "an auction trades at one price that trades most and leaves least", auction.auctions_trade_at_one_price),
+        Law("L29", "a market ends in time, whole and for good", settlement.markets_end_whole),
     )
 }
 CHECKED = tuple(name for name, law in LAWS.items() if law.check)

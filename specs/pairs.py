@@ -137,11 +137,14 @@ def faulted(venue: rules.Venue, events: np.ndarray, rows: Iterable[tuple]) -> se
     return things
 
 
+_OF_A_MARKET = (OutcomeKind.MARK, OutcomeKind.FUNDING, OutcomeKind.STATE_SET, OutcomeKind.SETTLES, OutcomeKind.SETTLEMENT)
+
+
 def about(o: Outcome) -> Thing | None:
     """Return what an outcome tells something about; None: about the venue as a whole."""
     if o.kind == OutcomeKind.INDEX:
         return "index", o.ref_id
-    if o.kind in (OutcomeKind.MARK, OutcomeKind.FUNDING, OutcomeKind.STATE_SET):
+    if o.kind in _OF_A_MARKET:
         return "market", o.market
     if o.kind == OutcomeKind.COLLATERAL:
         return "asset", o.asset

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from operator import mul
-from typing import Annotated, Literal, Union
+from typing import Annotated, ClassVar, Literal, Union
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
@@ -324,6 +324,28 @@ class Funding(Row):
     cap_ppb: Ppb = units.FUNDING_RATE_MAX_PPB
 
 
+class Settlement(Row):
+    """How a market ends: all its positions are closed at one price, and nothing trades there any more.
+
+    price index: that of the market's index as it is published then; average: the mean of its latest `publications` that were
+    VALID, rounded down. At that time open orders are cancelled, waiting ones too, an auction does not trade, and the market is
+    CLOSED for good. Every position gets lots x value(price), the backstop's too: longs and shorts sum to exactly nothing. Where
+    the index is not VALID `settle` of the grade table says what happens: last_valid takes its last valid price; else, and where
+    the market has no such price, the positions wait, their liquidation deferred, and it is tried again every retry_ns.
+    """
+
+    price: Literal["index", "average"] = "index"
+    publications: Annotated[StrictInt, Field(ge=1, le=units.SAMPLES_MAX)] | None = None
+    retry_ns: Interval = units.NS
+
+    @model_validator(mode="after")
+    def _parameters(self) -> "Settlement":
+        if (self.price == "average") != (self.publications is not None):
+            needs = "needs" if self.price == "average" else "takes no"
+            raise At(("price",), f"settlement at the '{self.price}' {needs} publications")
+        return self
+
+
 class SelfTrade(Row):
     """What happens where an order would trade with its own account, or with its own owner; an order may name another mode.
 
@@ -437,6 +459,8 @@ class Market(Row):
 
     market_bound_ticks: where it is given a MARKET order trades at most so many ticks beyond the best opposite price; else at most
     market_bound_ppm from the mark. trigger_protect_ppm: how far the price that fires a PROTECT order may be from the mark.
+    expires: a dated future, closed and settled at that time; it has no funding. settlement: at what price; a perpetual with this
+    row may be delisted by a DELIST event, and a dated one earlier than it expires.
     auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one (the last valid
     mark or index price, or the last trade), then the higher; the highest while there is none.
     maintenance_min, whole settlement asset: no position asks for less maintenance, whatever its notional; what closing it is
@@ -467,6 +491,8 @@ class Market(Row):
     maintenance_min: Whole = 0
     closing: Closing | None = None
     funding: Funding | None = None
+    expires: AwareDatetime | None = None
+    settlement: Settlement | None = None
 
     @property
     def spot(self) -> bool:
@@ -476,6 +502,8 @@ class Market(Row):
     def _kind(self) -> "Market":
         if (self.payoff == "quanto") != (self.quanto is not None):
             raise At(("quanto",), "it says what a lot is worth a unit of price", "quanto: with payoff: quanto, and only there")
+        if self.expires is not None:
+            self._dated()
         if not self.spot:
             if self.base is not None:
                 raise At(("base",), "a perpetual has no base asset", "only payoff: spot delivers one")
@@ -488,6 +516,7 @@ class Market(Row):
             if getattr(self.limits, field) is not None:
                 raise At(("limits", field), "a spot market has no positions")
         for field, wrong in (
+            ("settlement", self.settlement is not None),
             ("brackets", bool(self.brackets)),
             ("funding", self.funding is not None),
             ("closing", self.closing is not None),
@@ -518,6 +547,19 @@ class Market(Row):
         if max(rates, default=0) + self.closing_ppm > units.PPM:
             raise At(("closing",), f"{self.closing_ppm} ppm beside a maintenance rate of {max(rates)} are more than 100 %")
         return self
+
+    def _dated(self) -> None:
+        if self.settlement is None:
+            raise At(("expires",), "a market that expires needs a price to be settled at", "settlement: {price: index}")
+        if self.funding is not None:
+            raise At(("funding",), "a dated future has no funding: its price meets the index when it expires")
+        if not 0 < units.instant_to_ns(self.expires) <= units.TIMES_MAX_NS:
+            raise At(("expires",), "out of bounds", f"1970 to {units.ns_to_instant(units.TIMES_MAX_NS)}")
+
+    @property
+    def expires_ns(self) -> int | None:
+        """Return when it expires, ns since the epoch; None: never."""
+        return None if self.expires is None else units.instant_to_ns(self.expires)
 
     @staticmethod
     def _money(value: int | str, path: tuple) -> int:
@@ -582,7 +624,7 @@ class Collateral(Row):
 
 
 Permits = dict[
-    Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger"],
+    Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger", "settle"],
     Literal["allow", "last_valid", "defer", "refuse"],
 ]
 
@@ -632,6 +674,8 @@ _CLOSED: StatePermits = {
 class States(Row):
     """What is allowed in a market that is not open; an action that a row does not name is allowed. STATE events switch.
 
+    A market that is CLOSED, at its end, has no row: it takes no orders and no state, and nobody is liquidated in it.
+
     open, reduce, cancel, amend: orders of this market; an order reduces if it closes, in full, what the account holds: together
     with the account's resting orders of its side, unless it is reduce-only. take: orders that would trade at once. trigger:
     waiting orders fire. Resting orders stay and may fill. withdraw: of accounts that hold a position in it. An account whose
@@ -645,12 +689,14 @@ class States(Row):
     post_only: StatePermits = {"take": "refuse", "trigger": "defer", "liquidate": "defer", "takeover": "defer", "adl": "defer"}
     auction: StatePermits = {"trigger": "defer", "liquidate": "defer", "takeover": "defer", "adl": "defer"}
     paused: StatePermits = _CLOSED
+    _closed: ClassVar[StatePermits] = _CLOSED | {"cancel": "refuse", "take": "refuse", "funding": "refuse"}
 
     def permit(self, state: MarketState, action: Action) -> Permit:
         """Return the permit of an action in a market of that state."""
         if state == MarketState.OPEN:
             return Permit.ALLOW
-        return Permit[getattr(self, state.name.lower()).get(action.name.lower(), "allow").upper()]
+        row = self._closed if state == MarketState.CLOSED else getattr(self, state.name.lower())
+        return Permit[row.get(action.name.lower(), "allow").upper()]
 
 
 class BoundBankruptcy(Row):
@@ -1134,6 +1180,11 @@ class Venue(Row):
             (("markets", i, "limit_up_down", "pause_ns"), row.limit_up_down.pause_ns)
             for i, row in enumerate(self.markets)
             if row.limit_up_down
+        ]
+        intervals += [
+            (("markets", i, "settlement", "retry_ns"), row.settlement.retry_ns)
+            for i, row in enumerate(self.markets)
+            if row.settlement
         ]
         for path, every_ns in intervals:
             if self.clock.gap_max_ns // every_ns > units.TIMERS_MAX:

@@ -135,6 +135,9 @@ class Scene:
         self.premiums: dict[int, list[int]] = defaultdict(list)  # samples of bands, by market
         for market, _, premium in tables["premiums"]:
             self.premiums[market].append(premium)
+        self.settlements: dict[int, list[int]] = defaultdict(list)  # index prices of settlements, by market
+        for market, _, price in tables["settlements"]:
+            self.settlements[market].append(price)
         self.sampled = False  # a premium may have been sampled since: what it is now no outcome tells
         self.orders: dict[int, Order] = {}
         self.queues: dict[tuple[int, int, int], list[int]] = defaultdict(list)  # (market, side, price) -> order ids, oldest first
@@ -164,7 +167,7 @@ class Scene:
         elif o.kind == OutcomeKind.BUSTED:
             if self.book.clears:
                 self._undo(o)
-        elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED):
+        elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED, OutcomeKind.SETTLED):
             self._trade(o.account, o.other, o.market, -o.qty if o.side == Side.BUY else o.qty, -o.money)
         elif o.kind == OutcomeKind.CONVERT:
             self._pay(o.account, o.other, o.asset, o.money)

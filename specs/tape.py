@@ -48,6 +48,7 @@ class EventKind(IntEnum):
     TAKE_PROFIT = 17  # as STOP, from the other side
     TRAILING = 18  # as STOP, amount_lo = distance from the best price since it was sent, price units; ppm with DISTANCE_PPM
     BUST = 19  # ref_id = number of a FILL of this run, from 0: it is undone by compensating postings
+    DELIST = 23  # market, qty = when it is closed and its positions are settled, ns; 0: now
 
 
 class Side(IntEnum):
@@ -165,6 +166,9 @@ class OutcomeKind(IntEnum):
     BUSTED = 29  # account = taker, other = maker, market, ref_id = number of the fill, side = taker's, price, qty, money = fee
     UNCROSSED = 30  # market, price of the auction, qty = lots, money = lots left over at that price (sells: negative)
     MARGIN_LEVEL = 33  # account, qty = the level of margin calls that it is on now, 0: none; other_id = before, money = equity
+    SETTLES = 44  # market, qty = when its positions are settled, ns; reason PRICE_AWAITED: it is closed, and tried again then
+    SETTLEMENT = 45  # market, price at which all its positions are closed, grade of the index, qty = open interest
+    SETTLED = 46  # account, other = ROUNDING_RESIDUE, market, side = of the position, qty, price, money = cash to the account
 
 
 class Reason(IntEnum):
@@ -250,6 +254,11 @@ class Reason(IntEnum):
     LIMIT_UP_DOWN = 85  # a trade beyond the limit was asked for: the market pauses
     PAUSE_ENDED = 86
     MINIMUM = 94  # of LIQUIDATION: equity is below the least maintenance of its positions
+    MARKET_CLOSED = 102  # of REJECT, CANCELLED and STATE_SET: the market has come to its end
+    # of REJECT again: DELIST
+    NO_SETTLEMENT = 103  # no row says at what price
+    BAD_TIME = 104  # before now, or after all time
+    PRICE_AWAITED = 105  # of SETTLES: there is no price that the row and the grades admit
 
 
 class Grade(IntEnum):
@@ -276,6 +285,7 @@ class Action(IntEnum):
     AMEND = 9
     TRIGGER = 10  # a waiting order fires
     TAKE = 11  # an order that would trade at once
+    SETTLE = 12  # a market that has come to its end closes its positions
 
 
 class MarketState(IntEnum):
@@ -288,6 +298,7 @@ class MarketState(IntEnum):
     POST_ONLY = 4
     AUCTION = 5  # orders collect and do not trade; leaving it uncrosses them at one price
     PAUSED = 6  # as HALTED, by the limits on its own price
+    CLOSED = 7  # for good: it expired, or was delisted. No event sets it
 
 
 class Permit(IntEnum):
@@ -330,6 +341,7 @@ class Flow(IntEnum):
     FUNDING_RECEIVED = 16
     ADL = 17  # the cash of a deleveraging
     FEE_RETURNED = 18  # the maker's fee of a fill that was busted
+    SETTLEMENT = 28  # the cash of a final settlement
 
 
 USER = "user"
@@ -353,6 +365,7 @@ FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.FUNDING_RECEIVED: ("FUNDING_RESIDUE", HOLDER),
     Flow.ADL: (USER, USER),
     Flow.FEE_RETURNED: ("FEES", USER),
+    Flow.SETTLEMENT: (HOLDER, "ROUNDING_RESIDUE"),
 }
 
 

@@ -30,7 +30,8 @@ from specs.tape import (
 
 CASES = 500
 OF_FILLS = {OutcomeKind.FILL, OutcomeKind.BUSTED, OutcomeKind.TAKEOVER, OutcomeKind.CONVERT, OutcomeKind.MOVED, OutcomeKind.ADL}
-IN_OUTCOMES_OF_THEIR_OWN = {Flow.TRADE, Flow.TAKEOVER, Flow.CONVERT_ASSET, Flow.MODE, Flow.ADL}
+OF_FILLS |= {OutcomeKind.SETTLED}
+IN_OUTCOMES_OF_THEIR_OWN = {Flow.TRADE, Flow.TAKEOVER, Flow.CONVERT_ASSET, Flow.MODE, Flow.ADL, Flow.SETTLEMENT}
 HOLDERS = {USER, "BACKSTOP"}
 UNREACHABLE = {
     Reason.BOOK_FULL: "asked of a small order pool in tests/test_model_tables.py",

@@ -23,6 +23,7 @@ VENUE = small_venue(
         "fees": {"taker_ppm": 500},
         "band": {"kind": "index_anchored", "inner_ppm": 10**6, "outer_ppm": 10**6, "premium": {"samples": 2}},
         "funding": {"every_ns": 60 * 10**9, "interest_ppb": 100_000},
+        "settlement": {"price": "average", "publications": 2},
     },
     limits={"fills_kept": 5},
     quoters=[

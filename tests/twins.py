@@ -31,6 +31,7 @@ Of accounts and markets:
     1    autoadd 18 on                   | AUTO_ADD_SET 18 on
     1    state COINUSDT halted           | STATE_SET COINUSDT HALTED
     1    bust 0                          | BUSTED 0 17 sell 10 @100 from 16
+    1    delist COINUSDT 9               | SETTLES COINUSDT 9
 
 `& 2` at the end of an event says that two more of its batch follow; `raw` sets fields of the event by name. A row whose
 outcomes are `...` says nothing about them. FUNDING tells the rate, and the cumulative funding in whole units a lot.
@@ -242,6 +243,9 @@ def _event(venue: rules.Venue, text: str) -> bytes:
         fields |= {"kind": EventKind.AUTO_ADD, "account": int(words[0]), "qty": {"off": 0, "on": 1}[words[1]]}
     elif verb == "state":
         fields |= {"kind": EventKind.STATE, "market": number("markets", words[0]), "qty": MarketState[words[1].upper()]}
+    elif verb == "delist":
+        fields |= {"kind": EventKind.DELIST, "market": number("markets", words[0])}
+        fields |= {"qty": _ns(words[1])} if len(words) > 1 else {}
     elif verb == "bust":
         fields |= {"kind": EventKind.BUST, "ref_id": int(words[0])}
     else:
@@ -340,6 +344,13 @@ def say(venue: rules.Venue, o: Outcome) -> str:
         case OutcomeKind.BUSTED:
             fee = f" fee {money}" if o.money else ""
             return f"BUSTED {o.ref_id} {o.account} {side} {o.qty}{where} @{price} from {o.other}{fee}"
+        case OutcomeKind.SETTLES:
+            why = f" {Reason(o.reason).name}" if o.reason else ""
+            return f"SETTLES {venue.markets[o.market].name} {_short(o.qty - START_NS, 9)}{why}"
+        case OutcomeKind.SETTLEMENT:
+            return f"SETTLEMENT {venue.markets[o.market].name} @{price} {o.qty}{grade}"
+        case OutcomeKind.SETTLED:
+            return f"SETTLED {_who(o.account)} {held} {o.qty}{where} @{price} cash {money}"
         case OutcomeKind.AUTO_ADD_SET:
             return f"AUTO_ADD_SET {o.account} {'on' if o.qty else 'off'}"
         case OutcomeKind.BOUND:

@@ -26,6 +26,7 @@ WORDS = {
     Cause.SPOT_BOOK: "conversion: own spot book against the index",
     Cause.FUND: "fund draw, paid by the fund",
     Cause.BAD_DEBT: "bad debt, paid by nobody",
+    Cause.SETTLEMENT: "final settlement against the mark",
 }
 SHORT = {
     Cause.PUT_IN: "put in",
@@ -42,6 +43,7 @@ SHORT = {
     Cause.SPOT_BOOK: "conversion,<br>own book",
     Cause.FUND: "fund<br>draw",
     Cause.BAD_DEBT: "bad debt",
+    Cause.SETTLEMENT: "settlement",
 }
 RUNS = {"broken": "broken run", "true_lower": "true run, lower edge", "true_upper": "true run, upper edge"}
 

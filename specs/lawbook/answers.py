@@ -28,6 +28,9 @@ _ANSWERS = {
     EventKind.STATE: lambda e, o: o.kind == OutcomeKind.STATE_SET and (o.market, o.qty, o.reason) == (e.market, e.qty, 0),
     EventKind.AMEND: lambda e, o: o.kind == OutcomeKind.AMENDED and (o.account, o.ref_id) == (e.account, e.ref_id),
     EventKind.BUST: lambda e, o: o.kind == OutcomeKind.BUSTED and o.ref_id == e.ref_id,
+    EventKind.DELIST: lambda e, o: (
+        o.kind == OutcomeKind.SETTLES and not o.reason and (o.market, o.qty) == (e.market, e.qty or o.time_ns)
+    ),
 } | dict.fromkeys(
     (EventKind.STOP, EventKind.TAKE_PROFIT, EventKind.TRAILING),
     lambda e, o: o.kind == OutcomeKind.WAITING and (o.account, o.ref_id) == (e.account, e.ref_id),

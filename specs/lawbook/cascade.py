@@ -42,6 +42,7 @@ _MOVE_VALUE = {
     OutcomeKind.ADL,
     OutcomeKind.MOVED,
     OutcomeKind.CONVERT,
+    OutcomeKind.SETTLED,
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from specs import units
 from specs.model.ledger import Account
-from specs.tape import Chart, Flow, OutcomeKind, Reason, Side
+from specs.tape import Chart, Flow, MarketState, OutcomeKind, Reason, Side
 
 
 @dataclass
@@ -48,6 +48,8 @@ def post_bust(exchange, e) -> Reason:
         return Reason.UNKNOWN_FILL
     if fill.busted:
         return Reason.BUSTED_ALREADY
+    if exchange.states[fill.market] == MarketState.CLOSED:
+        return Reason.MARKET_CLOSED
     taker, maker = (exchange.ledger.accounts[number] for number in (fill.taker, fill.maker))
     reason = _refused(exchange, fill, taker, maker) if exchange.clears else Reason.NONE
     if reason:

@@ -4,7 +4,7 @@
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
     2 post     order -> match -> fills -> ledger, or it waits; amend, cancel; account, deposit, withdraw, leverage, transfer,
-               mode, auto-add, state, bust
+               mode, auto-add, state, bust, delist
     3 price    sources -> index -> mark -> published {price, grade}; collateral; then waiting orders fire, one at a time, in
                order of entry, and prices are published again after each
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
@@ -26,7 +26,7 @@ from collections import deque, namedtuple
 import numpy as np
 
 from specs import rules, units
-from specs.model import accounts, bands, bust, liquidation
+from specs.model import accounts, bands, bust, liquidation, settlement
 from specs.model.auction import Auctions
 from specs.model.book import Book, Order
 from specs.model.funding import Funding
@@ -64,7 +64,7 @@ from specs.tape import (
     start_time,
 )
 
-STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE = range(6)  # kinds of timers, in their order at one time
+STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE, SETTLE = range(7)  # kinds of timers, in their order at one time
 
 
 class Event(namedtuple("Event", EVENT.names)):
@@ -111,6 +111,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         self.states = [MarketState.OPEN] * len(venue.markets)
         self.funding = {i: Funding(i, row.funding) for i, row in enumerate(venue.markets) if row.funding}
         self.premiums = bands.premiums(venue)
+        self.settlements = settlement.samples(venue)
         self.fills, self.kept = 0, deque(maxlen=venue.limits.fills_kept)
         self.due_index: set[int] = set()
         self.due_mark: set[int] = set()
@@ -123,6 +124,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             self.timers[QUOTE, i] = start_ns + row.refill_ns
         for i, funding in self.funding.items():
             self.timers[FUND, i] = funding.next_due(start_ns)
+        for i, row in enumerate(venue.markets):
+            if row.expires_ns is not None:
+                self.timers[SETTLE, i] = max(start_ns, row.expires_ns)
         self.next_due = min(self.timers.values(), default=None)
         self.events = self.engine_orders = 0
         self.event = self.round = 0
@@ -236,6 +240,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             "samples": [(x.number, n, k, v) for x in self.indices for n in sorted(x.samples) for k, v in enumerate(x.samples[n])],
             "marks": [(m.number, *published(m.published), *maybe(self.last_price[m.number])) for m in self.marks],
             "basis": [(m.number, k, v) for m in self.marks for k, v in enumerate(m.basis)],
+            "settlements": [(m, k, v) for m, kept in self.settlements.items() for k, v in enumerate(kept)],
             "premiums": [(m, k, v) for m, premium in self.premiums.items() for k, v in enumerate(premium.samples)],
             "collateral": [(asset, *published(p)) for asset, p in sorted(self.collateral.items())],
             "states": [(m, int(state)) for m, state in enumerate(self.states)],
@@ -296,6 +301,8 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             self.funding[number].settle(self)
         elif kind == RESUME:
             self.resume(number)
+        elif kind == SETTLE:
+            settlement.settle(self, number)
         else:
             self.cancel_order(self.orders[number], Reason.EXPIRED)
         self.next_due = min(self.timers.values(), default=None)
@@ -318,6 +325,15 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
 
     def resume_never(self, market: int) -> None:
         if self.timers.pop((RESUME, market), None) is not None:
+            self.next_due = min(self.timers.values(), default=None)
+
+    def settle_at(self, market: int, time_ns: int) -> None:
+        """The end of a market has a timer."""
+        self.timers[SETTLE, market] = time_ns
+        self.next_due = min(self.timers.values())
+
+    def settle_never(self, market: int) -> None:
+        if self.timers.pop((SETTLE, market), None) is not None:
             self.next_due = min(self.timers.values(), default=None)
 
     def _heard(self, source: int) -> None:
@@ -463,6 +479,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         EventKind.AUTO_ADD: accounts.post_auto_add,
         EventKind.STATE: States.post_state,
         EventKind.BUST: bust.post_bust,
+        EventKind.DELIST: settlement.post_delist,
     } | dict.fromkeys(KINDS, Stops.post_stop)
 
     # ---- the ways in which state moves, each with its outcome
@@ -559,6 +576,8 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         self.due_index.clear()
         for mark in self.marks:
             if mark.index in sampled or mark.number in self.due_mark:
+                if mark.index in sampled and mark.number in self.settlements:
+                    settlement.sample(self, mark.number)
                 if mark.index in sampled and mark.number in self.funding:
                     self.funding[mark.number].sample(self)
                 if mark.publish(self, mark.index in sampled):

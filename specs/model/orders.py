@@ -181,7 +181,7 @@ class Orders:
     def _gate(self, account: Account, order: Order, close_only: bool, before: Order | None) -> tuple[Reason, int]:
         """Return why an order is refused, or the worst price at which it trades; it may be given another price of its own."""
         market, row = order.market, self.venue.markets[order.market]
-        reason = self._ranges(order, row, close_only) or self._counts(account, before)
+        reason = self._ended(market) or self._ranges(order, row, close_only) or self._counts(account, before)
         if reason:
             return reason, 0
         if close_only:
@@ -216,6 +216,9 @@ class Orders:
         if order.tif == Tif.FOK and self._available(order, limit) < order.qty:
             return Reason.CANNOT_FILL, 0
         return Reason.NONE, limit
+
+    def _ended(self, market: int) -> Reason:
+        return Reason.MARKET_CLOSED if self.states[market] == MarketState.CLOSED else Reason.NONE
 
     def _ranges(self, order: Order, row: rules.Market, close_only: bool) -> Reason:
         market, price, tif = order.market, order.price, order.tif

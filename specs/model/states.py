@@ -27,8 +27,10 @@ class States:
     def post_state(self, e) -> Reason:
         if e.market >= len(self.books):
             return Reason.UNKNOWN_MARKET
-        if e.qty not in MarketState._value2member_map_:
+        if e.qty not in MarketState._value2member_map_ or e.qty == MarketState.CLOSED:
             return Reason.BAD_STATE
+        if self.states[e.market] == MarketState.CLOSED:
+            return Reason.MARKET_CLOSED
         self.set_state(e.market, MarketState(e.qty))
         return Reason.NONE
 

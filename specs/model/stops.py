@@ -66,7 +66,8 @@ class Stops:
         if reason:
             return reason
         account, order, trigger = self.ledger.accounts[e.account], self.ticket(e), Trigger(e, self.event)
-        reason = self._ranges(order, self.venue.markets[e.market], trigger.close_only) or self._counts(account, None)
+        row = self.venue.markets[e.market]
+        reason = self._ended(e.market) or self._ranges(order, row, trigger.close_only) or self._counts(account, None)
         if reason:
             return reason
         if trigger.by not in (TriggerBy.LAST, TriggerBy.MARK, TriggerBy.INDEX) or not self._fits(trigger, e.market):
