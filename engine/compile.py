@@ -135,6 +135,10 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "trigger_at_equal": venue.liquidation.trigger == "maintenance_ge_equity",
         "order_row": ["ratio", "deficit", "account"].index(venue.liquidation.order),
         "fund_net": venue.fund.measure == "net",
+        "fund_pays": _fund(venue.fund, places),
+        "bankruptcy_unit": 1
+        if venue.liquidation.bankruptcy_unit is None
+        else rules.whole(venue.liquidation.bankruptcy_unit, places),
         "one": rules.whole(1, places),
         "permits": [[int(venue.grades.permit(grade, action)) for action in tape.Action] for grade in tape.Grade],
         "state_permits": [[int(venue.states.permit(state, action)) for action in tape.Action] for state in tape.MarketState],
@@ -264,22 +268,57 @@ def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
 
 
 def _stage(row, places: int) -> tuple[int, ...]:
-    """Return (kind, bound is bankruptcy, its ppm, restore, capped, notional cap, fund counts, its limit, to book, enter)."""
-    kind, bound = int(tape.Stage[row.kind.upper()]), getattr(row, "bound", None)
+    """Return (kind, restore, capped, notional cap, whether the fund counts, its limit, to book, *bound, *price, *enter)."""
+    kind = int(tape.Stage[row.kind.upper()])
     cap = getattr(row, "notional_max", None)
     limit = getattr(row, "fund_min", getattr(row, "fund_max", None))
     return (
         kind,
-        bound is not None and bound.kind == "bankruptcy",
-        getattr(row, "bound_ppm", getattr(bound, "ppm", 0)),
         getattr(row, "quantity", "") == "restore",
         cap is not None,
         rules.whole(cap, places) if cap is not None else 0,
         limit is not None,
         rules.whole(limit, places) if limit is not None else 0,
         getattr(row, "to", "") == "book",
+        *_bound(row),
+        *_price(row),
         *_enter(getattr(row, "enter", None)),
     )
+
+
+def _fund(row: rules.Fund, places: int) -> tuple:
+    """Return (floor, whether there is a cap on what is paid in one event, the cap) in money."""
+    most = row.event_max
+    return rules.whole(row.floor, places), most is not None, rules.whole(most, places) if most is not None else 0
+
+
+_PRICES = ["bankruptcy", "bankruptcy_value", "mark", "oracle"]
+
+
+def _price(row) -> tuple:
+    """Return (price of a takeover, fee in ppm, whether the surplus is the fund's, whether slices are insured, fee is senior)."""
+    insurance = getattr(row, "insurance", None)
+    return (
+        _PRICES.index(row.price) if row.kind == "takeover" else 0,
+        insurance.max_fee_ppm if insurance else getattr(row, "fee_ppm", 0),
+        getattr(row, "surplus", "") == "fund",
+        insurance is not None,
+        getattr(row, "fee_seniority", "") == "senior",
+    )
+
+
+_BOUNDS = ["mark", "bankruptcy", "under_water", "fillable"]
+
+
+def _bound(row) -> tuple[int, ...]:
+    """Return (kind, ppm, adjustment in ppm) of what bounds a stage's orders; mark, 0, 0 where nothing does."""
+    bound = getattr(row, "bound", None)
+    if bound is None:
+        return 0, getattr(row, "bound_ppm", 0), 0
+    if bound.kind == "fillable":
+        return _BOUNDS.index(bound.kind), bound.spread_to_maintenance_ppm, bound.bankruptcy_adjustment_ppm
+    under_water = bound.kind == "bankruptcy" and bound.under_water == "bankruptcy"
+    return _BOUNDS.index("under_water" if under_water else bound.kind), getattr(bound, "ppm", 0), 0
 
 
 def _enter(row: rules.Enter | None) -> tuple[int, int, int, int]:

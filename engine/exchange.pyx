@@ -38,7 +38,7 @@ from engine.margin cimport margin_has_requirements, margin_requirement
 from engine.mark cimport mark_publish
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
 from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_disconnect, orders_mass_cancel, orders_new
-from engine.queries cimport query_adl_rank, query_bankruptcy_price, query_liquidation_price, query_withdrawable
+from engine.queries cimport query_adl_rank, query_bankruptcy_price, query_bankruptcy_value, query_liquidation_limit_price, query_liquidation_price, query_withdrawable
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
     CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DELIST, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
@@ -654,6 +654,26 @@ cdef class Exchange:
         """
         cdef uint32_t who = self._user(account)
         return query_bankruptcy_price(self.s, who, self._market(market)) or None
+
+    def liquidation_limit_price(self, account, market):
+        """Return the worst price at which a slice of the liquidation would close the position now, on tick; or None.
+
+        None: no position, no book stage, or no price is inside the bound. ValueError: unknown account or market.
+        """
+        cdef uint32_t who = self._user(account)
+        return query_liquidation_limit_price(self.s, who, self._market(market)) or None
+
+    def bankruptcy_value(self, account, market, lots):
+        """Return the cash, in money of the numeraire, that the account must receive for lots of its position; or None.
+
+        lots: signed, negative of a long that is sold. None: lots is 0, adds to the position or exceeds it. ValueError: unknown
+        account or market.
+        """
+        cdef uint32_t who = self._user(account)
+        cdef money_t value = 0
+        if not -(2**62) < lots < 2**62:
+            return None
+        return value if query_bankruptcy_value(self.s, who, self._market(market), lots, &value) else None
 
     def adl_rank(self, account, market):
         """Return the place in the deleveraging queue of its side, 1 being closed first, and how many stand in it; or None.

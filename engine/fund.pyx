@@ -1,10 +1,14 @@
-"""The insurance fund: pay min(available, shortfall); what is missing is a FUND_SHORT."""
-from libc.stdint cimport uint32_t
+"""The insurance fund: pay min(available, shortfall); what is missing is a FUND_SHORT. And what it gets or pays of a slice."""
+from libc.stdint cimport int64_t, uint32_t
 
+from engine.bankruptcy cimport closing_value
 from engine.ledger cimport ledger_flow
-from engine.money cimport money_hi, money_lo, money_max, money_min, money_scale, money_t
-from engine.records cimport CHART_BACKSTOP, CHART_FUND, FLOW_FUND_PAYMENT, OUT_FUND_SHORT, PLANTED
-from engine.state cimport State, emit
+from engine.money cimport div_ceil, money_abs, money_hi, money_lo, money_max, money_min, money_scale, money_t
+from engine.records cimport CHART_BACKSTOP, CHART_FUND, FLOW_FUND_PAYMENT, FLOW_LIQUIDATION_FEE, OUT_FUND_SHORT, PLANTED
+from engine.state cimport Evaluation, State, emit
+
+cdef enum:
+    PPM = 1000000
 
 
 cdef money_t fund_measure(State* s) noexcept nogil:
@@ -18,12 +22,37 @@ cdef money_t fund_measure(State* s) noexcept nogil:
     return measured
 
 
+cdef money_t _available(State* s) noexcept nogil:
+    """The fund's cash above its floor, and no more in one event than its row allows."""
+    cdef money_t free = money_max(0, s.balances[<size_t>CHART_FUND * s.assets + s.numeraire] - s.fund_floor)
+    if not s.fund_capped:
+        return free
+    return money_min(free, s.fund_event_max - (s.fund_paid if s.fund_event == s.event else 0))
+
+
 cdef void fund_pay(State* s, uint32_t account, money_t shortfall) noexcept nogil:
-    cdef money_t available = money_max(0, s.balances[<size_t>CHART_FUND * s.assets + s.numeraire])
-    cdef money_t paid = shortfall if PLANTED(s.planted, 9) else money_min(available, shortfall)
+    cdef money_t paid = shortfall if PLANTED(s.planted, 9) else money_min(_available(s), shortfall)
+    if PLANTED(s.planted, 48):
+        paid = money_min(money_max(0, s.balances[<size_t>CHART_FUND * s.assets + s.numeraire]), shortfall)
     if paid:
+        s.fund_paid = paid + (s.fund_paid if s.fund_event == s.event else 0)
+        s.fund_event = s.event
         ledger_flow(s, FLOW_FUND_PAYMENT, CHART_FUND, account, s.numeraire, paid)
     if paid < shortfall:
         o = emit(s, OUT_FUND_SHORT)
         o.account = account
         o.money_lo, o.money_hi = money_lo(shortfall - paid), money_hi(shortfall - paid)
+
+
+cdef void fund_settle_slice(
+    State* s, uint32_t account, int market, int64_t fee_ppm, int64_t held, money_t got, const Evaluation* e
+) noexcept nogil:
+    """Pay or get the insurance delta of a slice: what it brought less the bankruptcy value of the lots that it closed."""
+    cdef int64_t lots = s.positions[<size_t>account * s.markets + market].qty - held
+    cdef money_t delta = got - closing_value(s, market, held, lots, e) if lots else 0
+    if delta < 0:
+        fund_pay(s, account, -delta)
+    if not PLANTED(s.planted, 47):
+        delta = money_min(delta, div_ceil(money_scale(money_abs(got), fee_ppm), PPM))
+    if delta > 0:
+        ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, delta)

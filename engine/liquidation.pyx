@@ -9,28 +9,29 @@ from libc.stdlib cimport qsort
 from engine.accounts cimport accounts_auto_add
 from engine.adl cimport adl_run
 from engine.bands cimport bands_narrow
-from engine.fund cimport fund_measure, fund_pay
+from engine.bankruptcy cimport bankruptcy_share, closing_value, slice_limit
+from engine.fund cimport fund_measure, fund_pay, fund_settle_slice
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
     conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
-    margin_maintenance, margin_minimum, margin_permit, margin_position, margin_state_permit,
+    margin_maintenance, margin_minimum, margin_permit, margin_position, margin_state_permit, margin_value,
 )
-from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil
+from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
 from engine.records cimport (
     ACT_CONVERT, ACT_LIQUIDATE, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
-    FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_MARGIN_LEVEL, OUT_RESTORED, OUT_SUSPENDED,
+    FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_TAKEOVER_SURPLUS, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_MARGIN_LEVEL,
+    OUT_RESTORED, OUT_SUSPENDED,
     OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
     WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM, Outcome,
 )
 from engine.seams cimport seam_decision
 from engine.trigger cimport enters, margin_level, triggered
-from engine.state cimport CollateralRule, Evaluation, MarketRule, Pick, StageRule, State, Ticket, emit, watch
+from engine.state cimport TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE, CollateralRule, Evaluation, MarketRule, Pick, Published, StageRule, State, Ticket, emit, watch
 
 cdef enum:
     PPM = 1000000
-    PRICE_MAX = 1000000000000000
     QTY_MAX = 1000000000
 
 
@@ -183,7 +184,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
     None in a market that another slice of this round has paused.
     """
     cdef money_t need = -1
-    cdef money_t notional, candidate, fee
+    cdef money_t notional, candidate, fee, cash
     cdef int market = 0
     cdef int i
     cdef int64_t qty, held, limit
@@ -197,28 +198,32 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
     held = s.positions[<size_t>account * s.markets + market].qty
     qty = held if held > 0 else -held
     if rule.restore:
-        qty = _restore_qty(s, market, qty, e)
-    limit = _limit(s, account, market, rule, held, need, e.maintenance)
+        qty = _restore_qty(s, market, qty, rule.fee_ppm if rule.insured else s.market_rules[market].liquidation_ppm, e)
+    limit = slice_limit(s, account, market, &rule.bound, e)
     if not limit:
         return
+    cash = s.balances[<size_t>account * s.assets + s.numeraire]
     notional = _trade(s, account, market, SIDE_SELL if held > 0 else SIDE_BUY, limit, qty, STAGE_BOOK)
-    fee = money_min(
-        div_ceil(money_scale(notional, s.market_rules[market].liquidation_ppm), PPM), money_max(0, conversion_equity(s, account))
-    )
+    if rule.insured:
+        fund_settle_slice(s, account, market, rule.fee_ppm, held, s.balances[<size_t>account * s.assets + s.numeraire] - cash, e)
+        return
+    fee = div_ceil(money_scale(notional, s.market_rules[market].liquidation_ppm), PPM)
+    if not rule.fee_senior:
+        fee = money_min(fee, money_max(0, conversion_equity(s, account)))
     if fee:
         if PLANTED(s.planted, 23):
             account = s.drafts[s.drafts_count - 1].other  # the maker of a fill without a fee
         ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, fee)
 
 
-cdef bint _safe(State* s, int market, int64_t lots, int64_t qty, const Evaluation* e, money_t others) noexcept nogil:
+cdef bint _safe(State* s, int market, int64_t lots, int64_t qty, int64_t fee_ppm, const Evaluation* e, money_t others) noexcept nogil:
     cdef money_t value = money_abs(s.marks[market].value)
-    cdef money_t fee = div_ceil(money_scale(money_scale(value, lots), s.market_rules[market].liquidation_ppm), PPM)
+    cdef money_t fee = div_ceil(money_scale(money_scale(value, lots), fee_ppm), PPM)
     cdef money_t rest = margin_maintenance(s, market, money_scale(value, qty - lots)) if lots < qty else 0
     return e.equity - fee > others + rest
 
 
-cdef int64_t _restore_qty(State* s, int market, int64_t qty, const Evaluation* e) noexcept nogil:
+cdef int64_t _restore_qty(State* s, int market, int64_t qty, int64_t fee_ppm, const Evaluation* e) noexcept nogil:
     """The lots that make the account safe if they close at the mark and pay the liquidation fee; all if none do.
 
     Found by bisection between 0 (unsafe) and the whole position (safe), as in the model.
@@ -227,95 +232,73 @@ cdef int64_t _restore_qty(State* s, int market, int64_t qty, const Evaluation* e
     cdef int64_t unsafe = 0
     cdef int64_t enough = qty
     cdef int64_t middle
-    if _safe(s, market, 0, qty, e, others) or not _safe(s, market, qty, qty, e, others):
+    if _safe(s, market, 0, qty, fee_ppm, e, others) or not _safe(s, market, qty, qty, fee_ppm, e, others):
         return qty
     while enough - unsafe > 1:
         middle = (unsafe + enough) // 2
-        if _safe(s, market, middle, qty, e, others):
+        if _safe(s, market, middle, qty, fee_ppm, e, others):
             enough = middle
         else:
             unsafe = middle
     return enough
 
 
-cdef money_t _share(State* s, uint32_t account, money_t need, money_t maintenance) noexcept nogil:
-    """A position's share, by maintenance, of the margin that bankruptcy uses up; of a debt nothing is shared."""
-    cdef money_t equity = conversion_equity(s, account)
-    if equity <= 0:
-        return 0
-    return muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
-
-
-cdef money_t price_lowest(const MarketRule* rule, money_t value) noexcept nogil:
-    """The lowest price whose value per lot is at least so much."""
-    if rule.multiplier:
-        return money_max(0, money_min(PRICE_MAX, div_ceil(value, rule.multiplier)))
-    return money_min(PRICE_MAX, div_ceil(rule.face, -value)) if value < 0 else PRICE_MAX
-
-
-cdef money_t price_highest(const MarketRule* rule, money_t value) noexcept nogil:
-    """The highest price whose value per lot is at most so much; 0: there is none."""
-    if rule.multiplier:
-        return money_max(0, money_min(PRICE_MAX, div_floor(value, rule.multiplier)))
-    return money_min(PRICE_MAX, div_ceil(rule.face, -value - 1) - 1) if value < -1 else PRICE_MAX
-
-
-cdef int64_t bankruptcy_limit(State* s, uint32_t account, int market, money_t need, money_t maintenance) noexcept nogil:
-    """The price on tick at which closing the position uses up its share of the margin, no more; 0 of a long: no price does."""
-    cdef const MarketRule* rule = &s.market_rules[market]
-    cdef int64_t held = s.positions[<size_t>account * s.markets + market].qty
-    cdef money_t value = s.marks[market].value
-    cdef money_t share = _share(s, account, need, maintenance)
-    if held > 0:
-        value = price_lowest(rule, div_ceil(money_scale(value, held) - share, held))
-        return <int64_t>(div_ceil(value, rule.tick_size) * rule.tick_size)
-    value = price_highest(rule, div_floor(money_scale(value, -held) + share, -held))
-    return <int64_t>(div_floor(value, rule.tick_size) * rule.tick_size)
-
-
-cdef int64_t _limit(State* s, uint32_t account, int market, const StageRule* rule, int64_t held, money_t need, money_t maintenance) noexcept nogil:
-    """The worst price of the slice on tick, inside the bound; 0 if no price is."""
-    cdef int64_t tick = s.market_rules[market].tick_size
-    cdef int64_t mark = s.marks[market].published.last_valid
-    cdef money_t limit
-    if rule.bound_is_bankruptcy:
-        limit = bankruptcy_limit(s, account, market, need, maintenance)
-    elif held > 0:
-        limit = div_ceil(money_mul(mark, PPM - rule.bound_ppm), money_mul(PPM, tick)) * tick
-    else:
-        limit = div_floor(money_mul(mark, PPM + rule.bound_ppm), money_mul(PPM, tick)) * tick
-    if held > 0:
-        return <int64_t>money_max(limit, tick)
-    return <int64_t>money_min(limit, PRICE_MAX) if limit >= tick else 0
-
-
 cdef void _takeover(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
-    """The backstop takes every position at the bankruptcy price, never beyond the mark. The total is exact money."""
+    """The backstop takes every position, at the row's price; at mark and oracle one after another, while it is triggered."""
     cdef int market
-    cdef int64_t qty, lots
-    cdef money_t value, share, gross
+    cdef int64_t qty
+    cdef Evaluation e
     for market in range(s.markets):
         qty = s.positions[<size_t>account * s.markets + market].qty
         if not qty or margin_permit(s, market, ACT_TAKEOVER) >= PERMIT_DEFER:
             continue
-        if not seam_decision(s, SEAM_TAKEOVER_ACCEPT, market, _accepts(s, market, qty, rule)):
-            continue
-        value = s.marks[market].value
-        share = _share(s, account, margin_position(s, account, market), margin_evaluate(s, account).maintenance)
-        lots = qty if qty > 0 else -qty
-        gross = money_scale(value, lots)
-        if PLANTED(s.planted, 8):
-            lots += 1
-        if qty > 0:
-            ledger_exchange(s, CHART_BACKSTOP, account, market, lots, gross - share)
-        else:
-            ledger_exchange(s, account, CHART_BACKSTOP, market, lots, gross + share)
-        o = emit(s, OUT_TAKEOVER)
-        o.account, o.other, o.market, o.side = account, CHART_BACKSTOP, market, SIDE_BUY if qty > 0 else SIDE_SELL
-        o.qty, o.price, o.flow = lots, s.marks[market].published.last_valid, FLOW_TAKEOVER
-        share = money_scale(value, qty) - share
-        o.money_lo, o.money_hi = money_lo(share), money_hi(share)
-        order_trim(s, account, market)
+        e = margin_evaluate(s, account)
+        if rule.price >= TAKE_MARK and not triggered(s, account, &e):
+            return
+        if seam_decision(s, SEAM_TAKEOVER_ACCEPT, market, _accepts(s, market, qty, rule)):
+            _take_over(s, account, market, qty, rule, &e)
+
+
+cdef void _take_over(State* s, uint32_t account, int market, int64_t qty, const StageRule* rule, const Evaluation* e) noexcept nogil:
+    """Move a position to the backstop against the row's price of it; a surplus that is the fund's is paid to it."""
+    cdef int64_t lots = qty if qty > 0 else -qty
+    cdef money_t cash = _takeover_cash(s, account, market, qty, rule, e)
+    cdef money_t surplus = 0
+    if rule.surplus_to_fund:
+        surplus = money_max(0, money_scale(s.marks[market].value, qty) - cash)
+        cash += surplus
+    if PLANTED(s.planted, 8):
+        lots += 1
+    if qty > 0:
+        ledger_exchange(s, CHART_BACKSTOP, account, market, lots, cash)
+    else:
+        ledger_exchange(s, account, CHART_BACKSTOP, market, lots, -cash)
+    o = emit(s, OUT_TAKEOVER)
+    o.account, o.other, o.market, o.side = account, CHART_BACKSTOP, market, SIDE_BUY if qty > 0 else SIDE_SELL
+    o.qty, o.price, o.flow = lots, s.marks[market].published.last_valid, FLOW_TAKEOVER
+    o.money_lo, o.money_hi = money_lo(cash), money_hi(cash)
+    if surplus and not PLANTED(s.planted, 49):
+        ledger_flow(s, FLOW_TAKEOVER_SURPLUS, account, CHART_FUND, s.numeraire, surplus)
+    order_trim(s, account, market)
+
+
+cdef money_t _takeover_cash(State* s, uint32_t account, int market, int64_t qty, const StageRule* rule, const Evaluation* e) noexcept nogil:
+    """The cash that the account gets for all its lots of a market at the row's price; the total is exact money."""
+    cdef const Published* p = &s.marks[market].published
+    cdef int64_t price
+    if rule.price == TAKE_BANKRUPTCY_VALUE:
+        return closing_value(s, market, qty, -qty, e)
+    if rule.price == TAKE_BANKRUPTCY:
+        return money_scale(s.marks[market].value, qty) - bankruptcy_share(
+            s, account, margin_position(s, account, market), e.maintenance, False
+        )
+    if rule.price == TAKE_ORACLE and s.index_states[s.market_rules[market].index].valid:
+        p = &s.index_states[s.market_rules[market].index]
+    if qty > 0:
+        price = <int64_t>money_max(1, div_floor(money_mul(p.last_valid, PPM - rule.fee_ppm), PPM))
+    else:
+        price = <int64_t>div_ceil(money_mul(p.last_valid, PPM + rule.fee_ppm), PPM)
+    return money_scale(margin_value(&s.market_rules[market], price), qty)
 
 
 cdef bint _accepts(State* s, int market, int64_t qty, const StageRule* rule) noexcept nogil:
@@ -341,7 +324,7 @@ cdef void _convert(State* s, uint32_t account, const StageRule* stage) noexcept 
         price = s.collateral_states[i].last_valid
         sold = held if conversion_value(rule, held, price) <= need else conversion_qty(rule, need, price)
         if stage.to_book and held >= s.market_rules[rule.market].lot_units:
-            _sell(s, account, rule, price, held, sold, stage.bound_ppm)
+            _sell(s, account, rule, price, held, sold, stage.bound.ppm)
         else:
             _sell_to_treasury(s, account, rule, price, sold)
 

@@ -6,5 +6,7 @@ from engine.state cimport State
 
 cdef int64_t query_liquidation_price(State* s, uint32_t account, int market) noexcept nogil  # price units; 0: none
 cdef int64_t query_bankruptcy_price(State* s, uint32_t account, int market) noexcept nogil  # price units on tick; 0: none
+cdef int64_t query_liquidation_limit_price(State* s, uint32_t account, int market) noexcept nogil  # price units on tick; 0: none
+cdef bint query_bankruptcy_value(State* s, uint32_t account, int market, int64_t lots, money_t* value) noexcept nogil  # False: none
 cdef int query_adl_rank(State* s, uint32_t account, int market, int* of) noexcept nogil  # from 1; 0: it stands in no queue
 cdef money_t query_withdrawable(State* s, uint32_t account, int asset) noexcept nogil

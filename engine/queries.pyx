@@ -15,12 +15,12 @@ from libc.stdint cimport int64_t, uint32_t
 
 from engine.accounts cimport accounts_may_give
 from engine.adl cimport adl_score
-from engine.liquidation cimport bankruptcy_limit, price_highest, price_lowest
+from engine.bankruptcy cimport bankruptcy_limit, closing_value, price_highest, price_lowest, slice_limit
 from engine.margin cimport (
     margin_evaluate, margin_free, margin_maintenance, margin_position, margin_requirements, margin_spare_equity, margin_value,
 )
 from engine.money cimport MONEY_IN_MAX, div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
-from engine.records cimport PLANTED, STATUS_NORMAL, USERS_FROM, WHY_NONE
+from engine.records cimport PLANTED, STAGE_BOOK, STATUS_NORMAL, USERS_FROM, WHY_NONE
 from engine.state cimport Bracket, Evaluation, MarketRule, State
 from engine.trigger cimport triggered
 
@@ -129,8 +129,31 @@ cdef int64_t query_bankruptcy_price(State* s, uint32_t account, int market) noex
     cdef int64_t price
     if not qty:
         return 0
-    price = bankruptcy_limit(s, account, market, margin_position(s, account, market), margin_evaluate(s, account).maintenance)
+    price = bankruptcy_limit(s, account, market, margin_position(s, account, market), margin_evaluate(s, account).maintenance, False)
     return price if qty > 0 or price <= rule.price_max - rule.tick_size else 0
+
+
+cdef int64_t query_liquidation_limit_price(State* s, uint32_t account, int market) noexcept nogil:
+    """The worst price of a slice of the position, of the rule book's book stage; 0: none."""
+    cdef Evaluation e
+    cdef int i
+    if s.positions[<size_t>account * s.markets + market].qty:
+        for i in range(s.stages):
+            if s.stage_rules[i].kind == STAGE_BOOK:
+                e = margin_evaluate(s, account)
+                return slice_limit(s, account, market, &s.stage_rules[i].bound, &e)
+    return 0
+
+
+cdef bint query_bankruptcy_value(State* s, uint32_t account, int market, int64_t lots, money_t* value) noexcept nogil:
+    """The cash that the account must receive for lots (signed); False: they are 0, add to the position or exceed it."""
+    cdef int64_t held = s.positions[<size_t>account * s.markets + market].qty
+    cdef Evaluation e
+    if not lots or (held > 0) == (lots > 0) or not held or (held + lots > 0) == (lots > 0) and held + lots:
+        return False
+    e = margin_evaluate(s, account)
+    value[0] = closing_value(s, market, held, lots, &e)
+    return True
 
 
 cdef int query_adl_rank(State* s, uint32_t account, int market, int* of) noexcept nogil:

@@ -33,6 +33,12 @@ cdef enum TimerKind:
 cdef enum BandKind:
     BAND_NONE, BAND_PERCENT, BAND_MARK, BAND_INDEX  # the last two: an IndexBand by its form
 
+cdef enum BoundKind:
+    BOUND_MARK, BOUND_BANKRUPTCY, BOUND_UNDER_WATER, BOUND_FILLABLE  # the third: bankruptcy, under water too
+
+cdef enum TakeoverPrice:
+    TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE
+
 cdef enum Anchor:
     ANCHOR_MARK, ANCHOR_INDEX, ANCHOR_LAST
 
@@ -149,12 +155,21 @@ cdef struct Ratio:
     int64_t over
     int64_t under
 
+cdef struct BoundRule:
+    int64_t ppm  # from the mark; a fillable price: the spread in maintenance
+    int64_t adjustment_ppm
+    int32_t kind  # BoundKind
+
 cdef struct StageRule:
+    BoundRule bound
     money_t notional_max
     money_t fund_limit  # takeover: the least, adl: the most that the fund may have
-    int64_t bound_ppm
+    int64_t fee_ppm  # takeover: from the price; book: the most that the insurance takes
     int32_t kind  # Stage
-    bint bound_is_bankruptcy
+    int32_t price  # TakeoverPrice
+    bint surplus_to_fund
+    bint insured
+    bint fee_senior
     bint restore
     bint capped
     bint to_book
@@ -408,6 +423,10 @@ cdef struct State:
     bint spots  # there is a spot market
     bint converts  # a stage sells collateral
     bint fund_net  # the fund is measured with the backstop
+    bint fund_capped  # it pays no more than fund_event_max in one event
+    money_t fund_floor
+    money_t fund_event_max
+    money_t bankruptcy_unit  # of the numeraire's money: bankruptcy values are whole multiples of it
     money_t one  # a whole unit of the numeraire
     uint32_t armed  # bit per seam with a row
     int64_t samples_count
@@ -460,6 +479,8 @@ cdef struct State:
     int64_t events
     int64_t event
     int64_t engine_orders
+    money_t fund_paid  # in the event fund_event
+    int64_t fund_event
     int64_t stages_visited[16]
     int32_t round
     int32_t stage

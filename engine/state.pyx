@@ -38,6 +38,8 @@ cdef int _rules(State* s, table) except -1:
     s.numeraire, s.assets = table["numeraire"], table["assets"]
     s.trigger_at_equal, s.order_row = table["trigger_at_equal"], table["order_row"]
     s.fund_net, s.one = table["fund_net"], table["one"]
+    s.fund_floor, s.fund_capped, s.fund_event_max = table["fund_pays"]
+    s.bankruptcy_unit = table["bankruptcy_unit"]
     for i, row in enumerate(table["permits"]):
         for j, permit in enumerate(row):
             s.permits[i][j] = permit
@@ -95,8 +97,10 @@ cdef int _rules(State* s, table) except -1:
     s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
     for i, row in enumerate(table["stages"]):
         t = &s.stage_rules[i]
-        (t.kind, t.bound_is_bankruptcy, t.bound_ppm, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book,
-         t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row
+        (t.kind, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row[:7]
+        (t.bound.kind, t.bound.ppm, t.bound.adjustment_ppm) = row[7:10]
+        (t.price, t.fee_ppm, t.surplus_to_fund, t.insured, t.fee_senior) = row[10:15]
+        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[15:]
         s.converts = s.converts or t.kind == STAGE_CONVERT
     s.levels_count = len(table["levels"])
     for i, row in enumerate(table["levels"]):

@@ -307,9 +307,37 @@ def _spot(choices: Choices, name: str, base: str, index: str) -> dict:
     }
 
 
+_SLICE_BOUNDS = (
+    {"kind": "bankruptcy"},
+    {"kind": "mark", "ppm": 50_000},
+    {"kind": "fillable", "bankruptcy_adjustment_ppm": 1_000_000, "spread_to_maintenance_ppm": 1_500_000},
+    {"kind": "bankruptcy", "under_water": "bankruptcy"},
+    {"kind": "fillable", "bankruptcy_adjustment_ppm": 4_000_000, "spread_to_maintenance_ppm": 700_000},
+)
+
+
+_FUND_ROWS = (
+    {},
+    {"insurance": {"max_fee_ppm": 15_000}},
+    {},
+    {"fee_seniority": "senior"},
+    {"insurance": {"max_fee_ppm": 1_000_000}},
+)
+_TAKEOVER_PRICES = (
+    {},
+    {"price": "bankruptcy_value"},
+    {},
+    {"price": "mark", "fee_ppm": 10_000},
+    {"surplus": "fund"},
+    {},
+    {"price": "oracle", "fee_ppm": 5_000},
+    {"price": "bankruptcy_value", "surplus": "fund"},
+)
+
+
 def _stages(choices: Choices, spot: bool) -> list[dict]:
     """Return a list of stages: any of them may be absent, except the end."""
-    bound = pick(choices, ({"kind": "bankruptcy"}, {"kind": "mark", "ppm": 50_000}))
+    bound = pick(choices, _SLICE_BOUNDS)
     deleverages = choices.below(3) != 0
     takeover = pick(
         choices,
@@ -317,8 +345,9 @@ def _stages(choices: Choices, spot: bool) -> list[dict]:
     )
     rows = [
         {"kind": "cancel"},
-        {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))} | pick(choices, _ENTERS),
-        {"kind": "takeover"} | takeover | pick(choices, _ENTERS),
+        {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))} | pick(choices, _FUND_ROWS)
+        | pick(choices, _ENTERS),
+        {"kind": "takeover"} | takeover | pick(choices, _TAKEOVER_PRICES) | pick(choices, _ENTERS),
         {"kind": "adl"} | pick(choices, ({}, {"fund_max": 15}, {})) if deleverages else {},
         {"kind": "convert"} | (pick(choices, ({"to": "book"}, {}, {"to": "book", "bound_ppm": 50_000})) if spot else {}),
         {"kind": "fund"},
@@ -343,6 +372,9 @@ def make_venue(choices: Choices) -> rules.Venue:
     if usd == {"kind": "index", "name": "BASE"}:
         usd = {"kind": "redemption", "ratio": "ratio"}
     stale_after_ns = pick(choices, (None, 10 * units.NS, None, 5 * units.NS))
+    stages = _stages(choices, spot)
+    insured = any(row["kind"] == "book" and "insurance" in row for row in stages)
+    asked = insured or any(row.get("price") == "bankruptcy_value" for row in stages)
     venue = {
         "schema_version": 1,
         "name": "small",
@@ -397,9 +429,11 @@ def make_venue(choices: Choices) -> rules.Venue:
             "trigger": pick(choices, ("maintenance_ge_equity", "maintenance_gt_equity")),
             "order": pick(choices, ("ratio", "deficit", "account")),
             "levels": pick(choices, _LEVELS),
-            "stages": _stages(choices, spot),
-        },
-        "fund": {"capital": pick(choices, (20, 0, 1_000_000)), "measure": pick(choices, ("cash", "net"))},
+            "stages": stages,
+        }
+        | ({"bankruptcy_unit": "0.05"} if asked and choices.below(4) == 3 else {}),
+        "fund": {"capital": pick(choices, (20, 0, 1_000_000)), "measure": pick(choices, ("cash", "net"))}
+        | pick(choices, ({}, {}, {}, {"floor": 5}, {}, {"event_max": 3}, {"floor": 2, "event_max": 12})),
         "quoters": [
             {
                 "account": USERS_FROM + pick(choices, (0, 1)),
@@ -415,6 +449,9 @@ def make_venue(choices: Choices) -> rules.Venue:
             }
         ][: choices.below(2)],
     }
+    for market in venue["markets"]:
+        if insured:
+            market["fees"] = {name: rate for name, rate in market["fees"].items() if name != "liquidation_ppm"}
     return rules.Venue.model_validate(venue)
 
 

@@ -48,7 +48,7 @@ class Cause(StrEnum):
     FUNDING = "funding"
     BOOK = "book"  # slippage of the liquidation orders: fills against the mark
     LIQUIDATION_FEE = "liquidation_fee"
-    TAKEOVER = "takeover"  # the margin that goes to the backstop with the position
+    TAKEOVER = "takeover"  # the margin that goes to the backstop, or to the fund, with the position; at a price, the fee on it
     ADL = "adl"  # the margin that goes to the counterparties; a gain where they bear a debt
     ADL_COUNTERPARTY = "adl_counterparty"  # as the counterparty of another account
     TREASURY = "treasury"  # collateral sold to the treasury, against its price
@@ -73,6 +73,7 @@ CAUSE_OF: dict[Flow, Cause] = {
     Flow.FUNDING_RECEIVED: Cause.FUNDING,
     Flow.LIQUIDATION_FEE: Cause.LIQUIDATION_FEE,
     Flow.TAKEOVER: Cause.TAKEOVER,
+    Flow.TAKEOVER_SURPLUS: Cause.TAKEOVER,
     Flow.ADL: Cause.ADL,  # of the counterparty: ADL_COUNTERPARTY
     Flow.CONVERT_ASSET: Cause.TREASURY,
     Flow.CONVERT_CASH: Cause.TREASURY,

@@ -700,9 +700,15 @@ class States(Row):
 
 
 class BoundBankruptcy(Row):
-    """No fill worse than the price at which the account's own margin is used up."""
+    """No fill worse than the price at which the account's own margin is used up.
+
+    under_water: what it is once nothing is left of the margin. mark: no fill worse than the mark (Injective: the bankruptcy price
+    while it is on the losing side of the oracle, else the oracle). bankruptcy: the same price, which then is on the other side of
+    the mark (BitMEX): a fill leaves no debt, or there is none.
+    """
 
     kind: Literal["bankruptcy"]
+    under_water: Literal["mark", "bankruptcy"] = "mark"
 
 
 class BoundMark(Row):
@@ -730,34 +736,94 @@ class Enter(Row):
         return self
 
 
+class BoundFillable(Row):
+    """No fill worse than mark x (1 - a x spread x rate) of a long, 1 + of a short; rounded inward to a tick.
+
+    a = clamp(adjustment x (1 - equity / maintenance), 0, 1): the deeper the account is below its maintenance, the further from
+    the mark. rate: the position's maintenance by its notional. The exact price is rounded once. Source: dYdX v4's fillable price
+    (v4-chain, x/clob, GetFillablePrice; liquidations_config: bankruptcy_adjustment_ppm, spread_to_maintenance_margin_ratio_ppm).
+    """
+
+    kind: Literal["fillable"]
+    bankruptcy_adjustment_ppm: Annotated[StrictInt, Field(ge=1, le=units.ADJUSTMENT_MAX_PPM)]
+    spread_to_maintenance_ppm: Annotated[StrictInt, Field(ge=1, le=units.SPREAD_MAX_PPM)]
+
+
+Bound = Annotated[Union[BoundBankruptcy, BoundMark, BoundFillable], Field(discriminator="kind")]
+
+
 class CancelStage(Row):
     """Cancel all orders of every selected account before any of them trades."""
 
     kind: Literal["cancel"]
 
 
+class Insurance(Row):
+    """What the fund gets of a slice, or pays for it: the insurance delta x = what its fills brought - the lots' bankruptcy value.
+
+    x < 0: the fund pays the account -x, what it may; the rest is a FUND_SHORT, and what the account is worse off stays with it.
+    x > 0: the account pays the fund min(x, |what they brought| x max_fee_ppm), rounded up; what is left of the surplus is the
+    account's: all of it at 0, nothing at 10^6 (BitMEX). A slice counts as a whole. Sources: dYdX v4 (x/clob, insurance fund
+    delta; max_liquidation_fee_ppm), BitMEX.
+    """
+
+    max_fee_ppm: Ppm
+
+
 class BookStage(Row):
-    """One bounded IOC slice a round, for the account. quantity restore: the fewest lots that make it safe at the mark."""
+    """One bounded IOC slice a round, for the account. quantity restore: the fewest lots that make it safe at the mark.
+
+    The fund gets fees.liquidation_ppm of what was traded. fee_seniority junior: never more than is left to the account. senior:
+    all of it, before the account's debt is covered: what it then lacks is a shortfall. With `insurance` the fund gets or pays the
+    insurance delta instead.
+    """
 
     kind: Literal["book"]
     choice: Literal["largest_maintenance"] = "largest_maintenance"
     quantity: Literal["restore", "all"] = "restore"
     enter: Enter | None = None
-    bound: Annotated[Union[BoundBankruptcy, BoundMark], Field(discriminator="kind")]
+    bound: Bound
+    fee_seniority: Literal["junior", "senior"] = "junior"
+    insurance: Insurance | None = None
+
+    @model_validator(mode="after")
+    def _one_fee(self) -> "BookStage":
+        if self.insurance is not None and self.fee_seniority == "senior":
+            raise At(("fee_seniority",), "insurance takes the place of the fee", "leave fee_seniority out, or insurance")
+        return self
 
 
 class TakeoverStage(Row):
-    """The backstop takes what is left, at the bankruptcy price but never beyond the mark.
+    """The backstop takes what is left, at a price.
+
+    bankruptcy: the mark less the position's share of the margin: never beyond the mark, a debt stays with the account.
+    bankruptcy_value: what keeps equity / maintenance of the account as it is, beyond the mark where equity is negative: the last
+    position leaves equity 0. mark, oracle: the mark, or the index of the market, its last valid price, less fee_ppm for a long
+    and plus it for a short, rounded for the backstop; a position at a time, while the account must be liquidated: the margin
+    stays with it. surplus: whose is what a position is worth above its bankruptcy price: the provider's, who takes it at that
+    price; or the fund's, and the provider takes it at the mark. Sources: BitMEX, Bybit (bankruptcy); dYdX, Lighter (bankruptcy
+    value); Drift (oracle less a fee), Arkham (mark less 1 %).
 
     notional_max (whole numeraire): what the backstop may hold in the market after it; absent: no cap. fund_min (whole
     numeraire): it takes nothing while the fund, by its measure, has less.
     """
 
     kind: Literal["takeover"]
-    price: Literal["bankruptcy"] = "bankruptcy"
+    price: Literal["bankruptcy", "bankruptcy_value", "mark", "oracle"] = "bankruptcy"
+    fee_ppm: Annotated[StrictInt, Field(ge=0, lt=units.PPM)] = 0
+    surplus: Literal["provider", "fund"] = "provider"
     notional_max: Whole | None = None
     fund_min: Whole | None = None
     enter: Enter | None = None
+
+    @model_validator(mode="after")
+    def _parameters(self) -> "TakeoverStage":
+        at_a_price = self.price in ("mark", "oracle")
+        if self.fee_ppm and not at_a_price:
+            raise At(("fee_ppm",), f"a takeover at the {self.price} has no fee", "price: mark or oracle, or no fee_ppm")
+        if self.surplus == "fund" and at_a_price:
+            raise At(("surplus",), f"a takeover at the {self.price} leaves the margin with the account", "no surplus row")
+        return self
 
 
 class AdlStage(Row):
@@ -791,7 +857,7 @@ class ConvertStage(Row):
 
 
 class FundStage(Row):
-    """The fund pays a shortfall, never more than it has; the rest is a FUND_SHORT."""
+    """The fund pays a shortfall, never more than it has and its row allows; the rest is a FUND_SHORT."""
 
     kind: Literal["fund"]
 
@@ -823,9 +889,14 @@ class Liquidation(Row):
 
     levels, from the highest ratio down: when an account comes to a lower one, or back to a higher one or to none, a MARGIN_LEVEL
     says so, once. They tell and do nothing.
+
+    bankruptcy_unit (whole numeraire): bankruptcy values are rounded up to whole multiples of it, toward +inf, as dYdX rounds them
+    to its quote quantums; absent: to the numeraire's own unit. It is the one rounding that can be for the account: less than a
+    unit each.
     """
 
     levels: Annotated[list[Level], Field(max_length=units.LEVELS_MAX)] = []
+    bankruptcy_unit: Whole | None = None
     trigger: Literal["maintenance_ge_equity", "maintenance_gt_equity"] = "maintenance_ge_equity"
     order: Literal["ratio", "deficit", "account"] = "ratio"
     stages: Annotated[list[StageRow], Field(min_length=1, max_length=units.STAGES_MAX)]
@@ -861,9 +932,14 @@ class Fund(Row):
 
     measure: what stages compare with a threshold: cash, the fund's balance; net, that and the backstop's cash and positions at
     the marks. What it pays is always cash.
+
+    floor (whole numeraire): what it pays never takes its cash below it. event_max (whole numeraire): what it pays in one event of
+    the tape, timers due before it included; absent: no cap. What it may not pay is a FUND_SHORT.
     """
 
     capital: Whole = 0
+    floor: Whole = 0
+    event_max: Whole | None = None
     measure: Literal["cash", "net"] = "cash"
 
 
@@ -1149,7 +1225,11 @@ class Venue(Row):
                 raise At(("quoters", i, "levels"), "the lowest bid would be at or below 0", "fewer levels or a smaller step")
             if any(other.account == row.account and other.market == row.market for other in self.quoters[:i]):
                 raise At(("quoters", i, "account"), f"account {row.account} quotes {row.market} twice")
-        self._whole(self.fund.capital, self.decimals(self.numeraire), ("fund", "capital"))
+        for field in ("capital", "floor", "event_max"):
+            if getattr(self.fund, field) is not None:
+                self._whole(getattr(self.fund, field), self.decimals(self.numeraire), ("fund", field))
+        self._bankruptcy_unit()
+        self._insured()
         for i, stage in enumerate(self.liquidation.stages):
             for field in ("notional_max", "fund_min", "fund_max"):
                 if getattr(stage, field, None) is not None:
@@ -1157,6 +1237,27 @@ class Venue(Row):
         for i, row in enumerate(self.assumed):
             self._assumed(i, row.path)
         return self
+
+    def _bankruptcy_unit(self) -> None:
+        unit, path = self.liquidation.bankruptcy_unit, ("liquidation", "bankruptcy_unit")
+        if unit is None:
+            return
+        self._whole(unit, self.decimals(self.numeraire), path)
+        if not whole(unit, self.decimals(self.numeraire)):
+            raise At(path, "0 is no unit", "such as '0.000001', or leave it out")
+        book = next((row for row in self.liquidation.stages if row.kind == "book"), None)
+        takeover = next((row for row in self.liquidation.stages if row.kind == "takeover"), None)
+        if not (book and book.insurance) and not (takeover and takeover.price == "bankruptcy_value"):
+            raise At(path, "no stage asks for a bankruptcy value", "insurance, or a takeover at price: bankruptcy_value")
+
+    def _insured(self) -> None:
+        """An insurance delta takes the place of the liquidation fee: a book that has both does not say what it means."""
+        if not any(row.kind == "book" and row.insurance for row in self.liquidation.stages):
+            return
+        for i, market in enumerate(self.markets):
+            if market.fees.liquidation_ppm:
+                at = ("markets", i, "fees", "liquidation_ppm")
+                raise At(at, "the book stage's insurance takes the place of this fee", "liquidation_ppm: 0, or no insurance")
 
     @staticmethod
     def _whole(value: int | str, decimals: int, path: tuple, most: int = units.MONEY_IN_MAX * units.PPM) -> None:

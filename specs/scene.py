@@ -7,6 +7,7 @@ limits are recomputed there from scratch. A `Case` is one event with its scenes;
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, namedtuple
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -421,6 +422,32 @@ class Scene:
             return cash
         return cash + self.cash(Chart.BACKSTOP) + sum(self.qty[Chart.BACKSTOP, m] * self.value(m) for m in self.book.markets)
 
+    def fund_may_pay(self, paid: int) -> int:
+        """Return what the fund may pay now, having paid so much in this event: its cash above the floor, up to the cap."""
+        row = self.book.venue.fund
+        free = max(0, self.cash(Chart.FUND) - self.book.whole(row.floor))
+        return free if row.event_max is None else min(free, self.book.whole(row.event_max) - paid)
+
+    def closing_value(self, market: int, held: int, lots: int, e: Evaluation) -> int:
+        """Return the cash for `lots` of a position `held` that keeps equity / maintenance as it is in `e`, up to the unit."""
+        value, unit = self.value(market), self.book.venue.liquidation.bankruptcy_unit
+        need = [self.book.brackets[market].maintenance(abs(n * value)) if n else 0 for n in (held, held + lots)]
+        freed = Fraction(need[0] - need[1], e.maintenance) if e.maintenance else Fraction(1)
+        step = 1 if unit is None else self.book.whole(unit)
+        return math.ceil((-lots * value - min(Fraction(1), freed) * e.equity) / Fraction(step)) * step
+
+    def takeover_cash(self, account: int, market: int) -> int:
+        """Return what the account's position is worth to it in a takeover, before a surplus that is the fund's."""
+        row, lots = self.book.stages[Stage.TAKEOVER], self.qty[account, market]
+        if row.price == "bankruptcy":
+            return lots * self.value(market) - max(0, self.transfer_share(account, market))
+        if row.price == "bankruptcy_value":
+            return self.closing_value(market, lots, -lots, self.evaluate(account))
+        mark, index = self._anchors(market)
+        price = Fraction(index if row.price == "oracle" and index is not None else mark)
+        price *= 1 - Fraction(row.fee_ppm, units.PPM) * (1 if lots > 0 else -1)
+        return lots * self.book.value_at(market, max(1, math.floor(price)) if lots > 0 else math.ceil(price))
+
     def held(self, account: int) -> list[int]:
         """Return the markets in which the account has a position."""
         return [market for market in self.book.markets if self.qty[account, market]]
@@ -627,12 +654,25 @@ class Scene:
         if bound.kind == "mark":
             return self._away(market, side, bound.ppm)
         qty, tick = self.qty[account, market], self.book.venue.markets[market].tick_size
-        share = max(0, self.transfer_share(account, market))
+        if bound.kind == "fillable":
+            share = self._fillable(account, market, bound)
+        else:
+            share = self.transfer_share(account, market)
+            share = share if bound.under_water == "bankruptcy" else max(0, share)
         row, venue = self.book.venue.markets[market], self.book.venue
         if qty > 0:
             price = venue.price_for(row, units.div_ceil(qty * self.value(market) - share, qty), True)
             return max(units.div_ceil(price, tick) * tick, tick)
         return venue.price_for(row, units.div_floor(-qty * self.value(market) + share, -qty), False) // tick * tick
+
+    def _fillable(self, account: int, market: int, bound: rules.BoundFillable) -> int:
+        """Return what a position may lose against the mark: a x spread x its maintenance, rounded down."""
+        e = self.evaluate(account)
+        if not e.maintenance:
+            return 0
+        below = 1 - Fraction(e.equity, e.maintenance)
+        a = min(Fraction(1), max(Fraction(0), Fraction(bound.bankruptcy_adjustment_ppm, units.PPM) * below))
+        return math.floor(a * self.maintenance(account, market) * Fraction(bound.spread_to_maintenance_ppm, units.PPM))
 
 
 class Sent(NamedTuple):

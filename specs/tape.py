@@ -341,6 +341,7 @@ class Flow(IntEnum):
     FUNDING_RECEIVED = 16
     ADL = 17  # the cash of a deleveraging
     FEE_RETURNED = 18  # the maker's fee of a fill that was busted
+    TAKEOVER_SURPLUS = 19  # what a position that is taken over is worth above its bankruptcy price, where it is the fund's
     SETTLEMENT = 28  # the cash of a final settlement
 
 
@@ -365,6 +366,7 @@ FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.FUNDING_RECEIVED: ("FUNDING_RESIDUE", HOLDER),
     Flow.ADL: (USER, USER),
     Flow.FEE_RETURNED: ("FEES", USER),
+    Flow.TAKEOVER_SURPLUS: (USER, "FUND"),
     Flow.SETTLEMENT: (HOLDER, "ROUNDING_RESIDUE"),
 }
 

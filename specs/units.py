@@ -30,6 +30,8 @@ BAND_MAX_PPM = 100 * PPM  # up
 QTY_MAX = 10**9  # lots in one order
 POSITION_MAX = 10**12  # lots in one position, open orders included
 VALUE_MAX = 10**18  # money per lot
+ADJUSTMENT_MAX_PPM = 2**32 - 1  # of a fillable price: what dYdX can hold
+SPREAD_MAX_PPM = 10 * PPM  # of a fillable price, in maintenance
 MONEY_IN_MAX = 10**23  # one deposit or withdrawal
 BALANCE_MAX = 10**23  # what one account may hold of an asset by deposit
 COLLATERAL_EXPONENT_MIN = 2  # decimals of asset + index - numeraire: balance * price / 10^this is collateral value
@@ -67,6 +69,8 @@ INT64_MIN = -(2**63)  # what a feed can carry; no index is read from it
 # The products that a 128-bit engine forms directly; anything wider goes through a 256-bit multiply-divide.
 assert POSITION_MAX * VALUE_MAX < INT128_MAX // 10**8  # notional, room for a pool of 10^8 positions
 assert POSITION_MAX * VALUE_MAX * PPM < INT128_MAX  # notional * rate
+assert POSITION_MAX * VALUE_MAX * MARKETS_MAX * PPM < INT128_MAX  # maintenance of an account, in ppm
+assert POSITION_MAX * VALUE_MAX * SPREAD_MAX_PPM < INT128_MAX  # of a position x spread
 assert INT64_MAX * WEIGHT_ONE * SOURCES_MAX < INT128_MAX  # a weighted sum of raw source reads
 assert INT64_MAX * SAMPLES_MAX < INT128_MAX  # the sum of a TWAP
 assert TIMES_MAX_NS + DURATION_MAX_NS < INT64_MAX

@@ -13,7 +13,7 @@ import pytest
 
 from fuzz.twin import start
 from specs import laws
-from specs.model import accounts, adl, auction, bands, bust, exchange, fund, liquidation, stops
+from specs.model import accounts, adl, auction, bands, bankruptcy, bust, exchange, fund, stops
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.rules import Venue
@@ -507,9 +507,9 @@ CLAUSES = [
     Clause(
         "L10",
         "the backstop takes over at the mark and leaves the margin to the account",
-        liquidation,
-        "_share",
-        lambda exchange, account, need, maintenance: 0,
+        bankruptcy,
+        "share",
+        lambda exchange, account, need, maintenance, debts=False: 0,
         TRADED + "2 source coin 93 | L10",
     ),
     Clause(
@@ -632,8 +632,8 @@ CLAUSES = [
     Clause(
         "L27",
         "a slice of the liquidation goes beyond the band that binds it",
-        liquidation,
-        "_in_band",
+        bankruptcy,
+        "in_band",
         _as_it_is,
         TRADED
         + """

@@ -153,6 +153,10 @@ def test_the_schema_is_current():
 
 
 PASSED = {
+    "bankruptcy_value": 10,
+    "insurance_delta": 9,
+    "insurance_delta_allowed": 5,
+    "liquidation_limit_price": 10,
     "liquidation_price": 9,  # of Binance, Drift and Injective, linear
     "liquidation_trigger": 10,
     "initial_margin": 5,  # a rate that grows, and 0.06 %, which no leverage gives, are not modelled

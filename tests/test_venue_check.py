@@ -378,6 +378,38 @@ CASES = {  # name: ((old, new) ..., rule, severity, text of the line that it poi
         "fund: {",
         "no stage pays out of the fund's 100,000",
     ),
+    "a floor that the fund starts below": (
+        [("capital: 100_000", "capital: 100_000, floor: 100_000")],
+        "contradictions",
+        "warns",
+        "floor: 100_000",
+        "it pays nothing before it has grown above 100,000",
+    ),
+    "a fund that may pay nothing": (
+        [("capital: 100_000", "capital: 100_000, event_max: 0")],
+        "contradictions",
+        "warns",
+        "event_max: 0",
+        "pays nothing",
+    ),
+    "a senior fee of nothing": (
+        [("liquidation_ppm: 1_500", "liquidation_ppm: 0"), ("{kind: bankruptcy}}", "{kind: bankruptcy}, fee_seniority: senior}")],
+        "contradictions",
+        "warns",
+        "fee_seniority: senior",
+        "there is none to be senior",
+    ),
+    "slices fill the fund": (
+        [
+            ("liquidation_ppm: 1_500", "liquidation_ppm: 0"),
+            ("{kind: bankruptcy}}", "{kind: bankruptcy}, insurance: {max_fee_ppm: 15_000}}"),
+            ("capital: 100_000", "capital: 0"),
+        ],
+        "fund",
+        "warns",
+        "fund: {",
+        "only liquidation fees fill it",
+    ),
     "collateral that counts for nothing": (
         [("weight_ppm: 950_000", "weight_ppm: 0")],
         "contradictions",

@@ -8,5 +8,6 @@ fills.py              fills and marks in turn: position_script, realised_pnl
 liquidation_price.py  positions and a wallet: liquidation_price
 desk.py               a client who holds positions on exact collateral, for the kinds of liquidation below
 trigger.py            liquidated or not, and by what: liquidation_trigger
+bankruptcy.py         an account under water: liquidation_limit_price, bankruptcy_value, insurance_delta, insurance_delta_allowed
 run.py                which kind is run by what; the answer, its table
 """

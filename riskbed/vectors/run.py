@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbed.result import Part
-from riskbed.vectors import fills, liquidation_price, positions, pre_trade, scripts, trigger
+from riskbed.vectors import bankruptcy, fills, liquidation_price, positions, pre_trade, scripts, trigger
 from riskbed.vectors.vector import Unmodelled, Vector, matches, read
 from specs.errors import SpecError
 from specs.schema import text_of
@@ -25,6 +25,10 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "margin_tier_deduction": positions.run_deduction,
     "liquidation_price": liquidation_price.run,
     "liquidation_trigger": trigger.run,
+    "liquidation_limit_price": bankruptcy.run_limit,
+    "bankruptcy_value": bankruptcy.run_value,
+    "insurance_delta": bankruptcy.run_delta,
+    "insurance_delta_allowed": bankruptcy.run_allowed,
 }
 TWINS = ("model", "engine")
 

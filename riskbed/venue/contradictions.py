@@ -108,8 +108,7 @@ def _stages(book: Book) -> Iterator[Found]:
     free = takeover and takeover[1].notional_max is None and takeover[1].fund_min is None and takeover[1].enter is None
     if takeover and adl and free:
         yield note(adl[0], "the takeover before it takes everything: adl acts only where a grade or a state stops the takeover")
-    if "fund" not in stages and capital:
-        yield warns(("fund", "capital"), f"no stage pays out of the fund's {exact(capital)}", "add - kind: fund")
+    yield from _fund(book, {kind: row for kind, (_, row) in stages.items()}, capital)
     for i, row in enumerate(book.venue.collateral):
         if not row.weight_ppm:
             yield note(("collateral", i, "weight_ppm"), f"{row.asset} counts for nothing", "leave it out")
@@ -117,6 +116,30 @@ def _stages(book: Book) -> Iterator[Found]:
             yield warns(("collateral", i, "convert_buffer_ppm"), f"{row.asset} is converted at 0", "a smaller buffer")
     if book.venue.clearing == "none":
         yield note(("clearing",), "without clearing nothing is margined: brackets, collateral, stages and fund never act")
+
+
+def _fund(book: Book, stages: dict[str, rules.Row], capital: Fraction) -> Iterator[Found]:
+    """The fund's floor and cap leave it something to pay, and someone pays out of it; a senior fee is one."""
+    slices = stages.get("book")
+    pays = "fund" in stages or (slices is not None and slices.insurance is not None)
+    floor, most = Fraction(book.venue.fund.floor), book.venue.fund.event_max
+    if capital and not pays:
+        yield warns(("fund", "capital"), f"no stage pays out of the fund's {exact(capital)}", "add - kind: fund")
+    if floor and floor >= capital:
+        yield warns(
+            ("fund", "floor"),
+            f"the fund starts with {exact(capital)}: it pays nothing before it has grown above {exact(floor)}",
+            f"floor: below {exact(capital)}" if capital else "a capital above it",
+        )
+    if most is not None and not Fraction(most):
+        yield warns(("fund", "event_max"), "a fund that may pay 0 in an event pays nothing", "leave event_max out, or above 0")
+    if slices is not None and slices.fee_seniority == "senior" and not any(m.fees.liquidation_ppm for _, m in book.perpetuals()):
+        at = next(i for i, row in enumerate(book.venue.liquidation.stages) if row.kind == "book")
+        yield warns(
+            ("liquidation", "stages", at, "fee_seniority"),
+            "no market has a liquidation fee: there is none to be senior",
+            "fees.liquidation_ppm, or no fee_seniority",
+        )
 
 
 def _unread(book: Book) -> Iterator[Found]:

@@ -133,8 +133,7 @@ def fund(book: Book) -> Iterator[Found]:
         if "adl" not in stages:
             yield fails(("liquidation", "stages"), "no fund and no adl: every shortfall is bad debt at once", "add - kind: fund")
     elif not Fraction(row.capital):
-        fed = any(market.fees.liquidation_ppm for _, market in book.perpetuals())
-        words = "only liquidation fees fill it" if fed else "no liquidation fee ever fills it"
+        words = "only liquidation fees fill it" if _fed(book, stages) else "no liquidation fee ever fills it"
         say = warns if "adl" in stages else fails
         yield say(
             ("fund", "capital"),
@@ -142,3 +141,12 @@ def fund(book: Book) -> Iterator[Found]:
             + ("" if "adl" in stages else "; no adl stands before it: the first shortfall is bad debt"),
             "a capital, or - kind: adl" if "adl" not in stages else "a capital",
         )
+
+
+def _fed(book: Book, stages: dict[str, tuple[tuple, rules.Row]]) -> bool:
+    """Return whether a row gives the fund something: a fee, what slices bring beyond the bankruptcy value, or a surplus."""
+    rows = {kind: row for kind, (_, row) in stages.items()}
+    if "takeover" in rows and rows["takeover"].surplus == "fund":
+        return True
+    insurance = rows["book"].insurance if "book" in rows else None
+    return bool(insurance.max_fee_ppm) if insurance else any(market.fees.liquidation_ppm for _, market in book.perpetuals())

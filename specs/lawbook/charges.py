@@ -6,6 +6,7 @@ from specs import units
 from specs.lawbook import Breaches
 from specs.lawbook.book import fee_ppm
 from specs.lawbook.bust import Fills
+from specs.lawbook.insurance import Slices
 from specs.scene import Case, Outcome, Scene
 from specs.tape import FLOWS, HOLDER, USER, USERS_FROM, Chart, EventKind, Flow, OutcomeKind, Seam, Stage, Status
 
@@ -14,9 +15,14 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
     """L23. Whatever takes something from a user: for its own request, its own fill, or by a row that names the charge."""
     last: Outcome | None = None  # the fill or the funding interval that charges belong to
     paid = 0  # notional of the liquidation slice that the last fill belongs to
-    fills = Fills(case)
+    fills, slices = Fills(case), Slices(case)
+    surplus = 0  # of the takeover just before: what it owes the fund
     for scene, o in case.walk():
         yield from fills.see(o)
+        slices.see(scene, o)
+        if surplus:
+            if (o.kind, o.flow, o.account, o.money) != (OutcomeKind.FLOW, Flow.TAKEOVER_SURPLUS, last.account, surplus):
+                yield f"the fund is owed {surplus} of the takeover of account {last.account}, and does not get it at once"
         if o.kind == OutcomeKind.FILL:
             notional = abs(o.qty * case.book.value_at(o.market, o.price))
             paid = notional + (paid if last and last.ref_id == o.ref_id else 0)
@@ -32,10 +38,21 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
         elif o.kind == OutcomeKind.FLOW:
             yield from _flow_fits(o)
             if o.account >= USERS_FROM:
-                yield from _flow_is_owed(case, scene, o, last, paid)
-        if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING):
+                yield from _flow_is_owed(case, scene, o, last, paid, slices, surplus)
+        if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING, OutcomeKind.TAKEOVER):
             last = o
+        surplus = _surplus(case, scene, o)
+    if surplus:
+        yield f"the fund is owed {surplus} of the takeover of account {last.account}, and does not get it"
     yield from fills.end()
+
+
+def _surplus(case: Case, scene: Scene, o: Outcome) -> int:
+    """Return what a takeover owes the fund: what the position is worth above the row's price of it."""
+    row = case.book.stages.get(Stage.TAKEOVER)
+    if o.kind != OutcomeKind.TAKEOVER or row is None or row.surplus != "fund":
+        return 0
+    return max(0, scene.qty[o.account, o.market] * scene.value(o.market) - scene.takeover_cash(o.account, o.market))
 
 
 def _fill_is_owed(case: Case, scene: Scene, o: Outcome, notional: int) -> Breaches:
@@ -73,7 +90,10 @@ def _flow_fits(o: Outcome) -> Breaches:
             yield f"a flow of kind {o.flow} goes from {o.account} to {o.other}, its row says {FLOWS.get(o.flow)}"
 
 
-def _flow_is_owed(case: Case, scene: Scene, o: Outcome, last: Outcome | None, paid: int) -> Breaches:
+def _flow_is_owed(
+    case: Case, scene: Scene, o: Outcome, last: Outcome | None, paid: int, slices: Slices, surplus: int
+) -> Breaches:
+    """paid: notional of the slice of `last`; surplus: what the takeover just before owes the fund."""
     e, what = case.event, f"account {o.account} pays a {Flow(o.flow).name} of {o.money}"
     if o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER):
         if e.account != o.account or e.kind not in (EventKind.WITHDRAW, EventKind.TRANSFER, EventKind.MODE):
@@ -85,8 +105,7 @@ def _flow_is_owed(case: Case, scene: Scene, o: Outcome, last: Outcome | None, pa
         notional = abs(last.qty * case.book.value_at(last.market, last.price))
         who, fee = last.other, units.div_ceil(notional * fees.maker_ppm, units.PPM)
         if o.flow == Flow.LIQUIDATION_FEE:
-            left = max(0, scene.conversion_equity(last.account))
-            who, fee = last.account, min(units.div_ceil(paid * fees.liquidation_ppm, units.PPM), left)
+            who, fee = last.account, _liquidation_fee(case, scene, last, paid, slices)
         if (o.account, o.money) != (who, fee) or (o.flow == Flow.LIQUIDATION_FEE and last.stage != Stage.BOOK):
             yield f"{what}, due are {fee} of account {who}"
     elif o.flow == Flow.FUNDING_PAID and last is not None and last.kind == OutcomeKind.FUNDING:
@@ -94,8 +113,22 @@ def _flow_is_owed(case: Case, scene: Scene, o: Outcome, last: Outcome | None, pa
             yield f"{what} and holds nothing of market {last.market}"
     elif o.flow == Flow.AUTO_ADD:
         yield from _auto_add_is_owed(case, scene, o)
+    elif o.flow == Flow.TAKEOVER_SURPLUS and surplus:
+        if (o.account, o.money) != (last.account, surplus):
+            yield f"{what}, due are {surplus} of account {last.account}"
     else:
         yield f"{what}, no row names it"
+
+
+def _liquidation_fee(case: Case, scene: Scene, last: Outcome, paid: int, slices: Slices) -> int:
+    """Return what a slice owes the fund: by its insurance row, or the market's fee, which is all of what is left or senior."""
+    row = case.book.stages.get(Stage.BOOK)
+    if slices.row is not None:
+        return slices.fee
+    fee = units.div_ceil(paid * case.book.venue.markets[last.market].fees.liquidation_ppm, units.PPM)
+    if row is not None and row.fee_seniority == "senior":
+        return fee
+    return min(fee, max(0, scene.conversion_equity(last.account)))
 
 
 def _auto_add_is_owed(case: Case, scene: Scene, o: Outcome) -> Breaches:

@@ -19,6 +19,8 @@ def liquidated_only_when_triggered(case: Case) -> Breaches:
             at = Stage.BOOK, o.ref_id
         elif o.kind == OutcomeKind.TAKEOVER:
             at = o.kind, o.account, o.time_ns, o.round
+            if case.book.stages[Stage.TAKEOVER].price in ("mark", "oracle"):  # each position may have made it safe
+                at = *at, o.market
         elif o.kind == OutcomeKind.ADL:  # own legs and the queue of each market begin anew
             at = o.kind, o.account, o.market, o.reason == Reason.OWN_LEG, o.time_ns, o.round
         else:
@@ -97,7 +99,7 @@ def _margin_calls(case: Case) -> Breaches:
 
 
 _OF_A_STAGE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT, OutcomeKind.FUND_SHORT}
-_FLOWS_OF_A_STAGE = {Flow.LIQUIDATION_FEE, Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF}
+_FLOWS_OF_A_STAGE = {Flow.LIQUIDATION_FEE, Flow.TAKEOVER_SURPLUS, Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF}
 
 
 def stages_in_order(case: Case) -> Breaches:
@@ -159,7 +161,9 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
             yield f"takeover of {o.qty} lots of account {account}, which holds {scene.qty[account, o.market]}"
         if Seam.TAKEOVER_ACCEPT not in case.armed and not _accepted(scene, account, o.market):
             yield f"takeover of {o.qty} lots of market {o.market} beyond the backstop's cap, or with too small a fund"
-        cash = scene.qty[account, o.market] * scene.value(o.market) - max(0, scene.transfer_share(account, o.market))
+        cash = scene.takeover_cash(account, o.market)
+        if scene.book.stages[Stage.TAKEOVER].surplus == "fund":
+            cash = max(cash, scene.qty[account, o.market] * scene.value(o.market))
         if (o.money, o.price) != (cash, scene.marks[o.market].last_valid):
             yield f"a takeover pays account {account} {o.money} at {o.price}, its position is worth {cash} to it"
     if o.kind == OutcomeKind.ADL and Seam.ADL_TRIGGER not in case.armed and not _deleverages(scene):
@@ -170,10 +174,8 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
         yield f"account {account} reaches stage {Stage(o.stage).name} with collateral left to convert"
     if o.kind == OutcomeKind.CONVERT:
         yield from conversion_is_exact(scene, o)
-    if o.kind == OutcomeKind.FUND_SHORT and o.money != -cash:
+    if o.kind == OutcomeKind.FUND_SHORT and o.stage == Stage.FUND and o.money != -cash:  # how much it lacks of a slice: L9
         yield f"the fund is short of {o.money} for account {account}, whose balance is {cash}"
-    if o.kind == OutcomeKind.FLOW and o.flow == Flow.FUND_PAYMENT and o.money != min(-cash, scene.cash(Chart.FUND)):
-        yield f"the fund pays {o.money} to account {account}: its balance is {cash}, the fund's {scene.cash(Chart.FUND)}"
     if o.kind == OutcomeKind.FLOW and o.flow == Flow.WRITE_OFF and o.money != -cash:
         yield f"{o.money} of account {account} are written off, its balance is {cash}"
 

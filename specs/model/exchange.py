@@ -90,6 +90,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         self.seams = Seams(seams)
         self.clears = venue.clearing == "full"
         self.numeraire = venue.number("assets", venue.numeraire)
+        unit = venue.liquidation.bankruptcy_unit
+        self.bankruptcy_unit = 1 if unit is None else self.whole(unit)
+        self.fund_paid = (0, 0)  # (an event, what the fund paid in it)
         self.ledger = Ledger(len(venue.assets), len(venue.markets), self.numeraire)
         self.books = [Book() for _ in venue.markets]
         self.orders: dict[int, Order] = {}

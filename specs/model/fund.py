@@ -1,7 +1,11 @@
-"""The insurance fund: it pays shortfalls, never more than it has."""
+"""The insurance fund: it pays shortfalls and what slices lack, never more than it has and its row allows; it gets surpluses."""
 
 from __future__ import annotations
 
+from specs import rules, units
+from specs.model import bankruptcy
+from specs.model.ledger import Account
+from specs.model.margin import Evaluation
 from specs.tape import Chart, Flow, OutcomeKind
 
 
@@ -13,12 +17,38 @@ def measure(exchange) -> int:
     return cash + exchange.cash_equity(exchange.ledger.accounts[Chart.BACKSTOP])
 
 
+def available(exchange) -> int:
+    """Return what the fund may pay now: its cash above its floor, and no more in one event than its row allows."""
+    row, cash = exchange.venue.fund, exchange.ledger.accounts[Chart.FUND].balance[exchange.numeraire]
+    free = max(0, cash - exchange.whole(row.floor))
+    if row.event_max is None:
+        return free
+    event, paid = exchange.fund_paid
+    return min(free, exchange.whole(row.event_max) - (paid if event == exchange.event else 0))
+
+
 def pay(exchange, account: int, shortfall: int) -> int:
     """Pay min(available, shortfall) to the account; what is missing is a FUND_SHORT. Return what was paid."""
-    available = max(0, exchange.ledger.accounts[Chart.FUND].balance[exchange.numeraire])
-    paid = min(available, shortfall)
+    paid = min(available(exchange), shortfall)
     if paid:
+        event, before = exchange.fund_paid
+        exchange.fund_paid = exchange.event, paid + (before if event == exchange.event else 0)
         exchange.flow(Flow.FUND_PAYMENT, Chart.FUND, account, exchange.numeraire, paid)
     if paid < shortfall:
         exchange.emit(OutcomeKind.FUND_SHORT, account=account, money=shortfall - paid)
     return paid
+
+
+def settle_slice(exchange, account: Account, row: rules.Insurance, market: int, held: int, got: int, e: Evaluation) -> None:
+    """Pay or get the insurance delta of a slice: what it brought less the bankruptcy value of the lots that it closed.
+
+    held, e: the position and the account before the slice. What the fund gets is capped, by max_fee_ppm of what the slice
+    brought, rounded up.
+    """
+    lots = account.qty[market] - held
+    delta = got - bankruptcy.closing_value(exchange, market, held, lots, e) if lots else 0
+    if delta < 0:
+        pay(exchange, account.number, -delta)
+    fee = min(delta, units.div_ceil(abs(got) * row.max_fee_ppm, units.PPM))
+    if fee > 0:
+        exchange.flow(Flow.LIQUIDATION_FEE, account.number, Chart.FUND, exchange.numeraire, fee)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from specs import rules, units
-from specs.model import accounts, adl, bands, fund, trigger
+from specs.model import accounts, adl, bankruptcy, fund, trigger
 from specs.model.book import Order
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
@@ -134,35 +134,39 @@ def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> No
     """
     exchange.visit(Stage.BOOK)
     exchange.stage = Stage.BOOK
-    needs = [(exchange.maintenance(account, m), -m) for m in range(len(account.qty)) if account.qty[m]]
-    need, market = max(needs)
-    market = -market
+    market = -max((exchange.maintenance(account, m), -m) for m in range(len(account.qty)) if account.qty[m])[1]
     if exchange.state_permit(market, Action.LIQUIDATE) >= Permit.DEFER:
         return
     qty = abs(account.qty[market])
     if row.quantity == "restore":
-        qty = _restore_qty(exchange, account, market, e)
+        qty = _restore_qty(exchange, account, market, row, e)
     side = Side.SELL if account.qty[market] > 0 else Side.BUY
-    limit = _limit(exchange, account, market, row.bound, need, e.maintenance)
+    limit = bankruptcy.slice_limit(exchange, account, market, row.bound, e)
     if limit is None:
         return
-    limit = _in_band(exchange, market, side, limit)
     order = Order(exchange.next_order_id(), account.number, market, side, limit, qty, Tif.IOC)
+    held, cash = account.qty[market], account.balance[exchange.numeraire]
     notional = exchange.match(order, limit, qty, Stage.BOOK).notional
-    rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
-    fee = min(units.div_ceil(notional * rate_ppm, units.PPM), max(0, exchange.conversion_equity(account)))
+    if row.insurance is not None:
+        fund.settle_slice(exchange, account, row.insurance, market, held, account.balance[exchange.numeraire] - cash, e)
+        return
+    fee = units.div_ceil(notional * exchange.venue.markets[market].fees.liquidation_ppm, units.PPM)
+    if row.fee_seniority == "junior":
+        fee = min(fee, max(0, exchange.conversion_equity(account)))
     if fee:
         exchange.flow(Flow.LIQUIDATION_FEE, account.number, Chart.FUND, exchange.numeraire, fee)
 
 
-def _restore_qty(exchange, account: Account, market: int, e: Evaluation) -> int:
+def _restore_qty(exchange, account: Account, market: int, row: rules.BookStage, e: Evaluation) -> int:
     """Return the lots that make the account safe if they close at the mark and pay the liquidation fee; all if none do.
+
+    The fee: the insurance's largest, where there is one.
 
     Found by bisection between 0 (unsafe) and the whole position (safe); where a fee above the maintenance rate makes safety
     not monotone this is one crossing of it, the same one in both twins.
     """
     value, qty = abs(exchange.value[market]), abs(account.qty[market])
-    rate_ppm = exchange.venue.markets[market].fees.liquidation_ppm
+    rate_ppm = row.insurance.max_fee_ppm if row.insurance else exchange.venue.markets[market].fees.liquidation_ppm
     others = e.maintenance - exchange.brackets[market].maintenance(qty * value)
 
     def safe(lots: int) -> bool:
@@ -181,54 +185,12 @@ def _restore_qty(exchange, account: Account, market: int, e: Evaluation) -> int:
     return enough
 
 
-def _share(exchange, account: Account, need: int, maintenance: int) -> int:
-    """Return a position's share, by maintenance, of the margin that bankruptcy uses up; of a debt nothing is shared."""
-    equity = exchange.conversion_equity(account)
-    if equity <= 0:
-        return 0
-    return units.muldiv_ceil(equity, need, maintenance) if need < maintenance else equity
-
-
-def bankruptcy_limit(exchange, account: Account, market: int, need: int, maintenance: int) -> int:
-    """Return the price on tick at which closing the position uses up its share of the margin, no more: a long's rounded up.
-
-    need: its maintenance, of `maintenance` in all. 0 of a long: no price does; a short's is at most PRICE_MAX.
-    """
-    qty, value, row = account.qty[market], exchange.value[market], exchange.venue.markets[market]
-    share = _share(exchange, account, need, maintenance)
-    if qty > 0:
-        limit = exchange.venue.price_for(row, units.div_ceil(qty * value - share, qty), True)
-        return units.div_ceil(limit, row.tick_size) * row.tick_size
-    return exchange.venue.price_for(row, units.div_floor(-qty * value + share, -qty), False) // row.tick_size * row.tick_size
-
-
-def _limit(exchange, account: Account, market: int, bound, need: int, maintenance: int) -> int | None:
-    """Return the worst price of the slice on tick, inside the bound; None if no price is."""
-    qty, tick = account.qty[market], exchange.venue.markets[market].tick_size
-    if bound.kind == "bankruptcy":
-        limit = bankruptcy_limit(exchange, account, market, need, maintenance)
-    else:
-        mark = exchange.marks[market].published.last_valid
-        if qty > 0:
-            limit = units.div_ceil(mark * (units.PPM - bound.ppm), units.PPM * tick) * tick
-        else:
-            limit = units.div_floor(mark * (units.PPM + bound.ppm), units.PPM * tick) * tick
-    if qty > 0:
-        return max(limit, tick)
-    return min(limit, units.PRICE_MAX) if limit >= tick else None
-
-
-def _in_band(exchange, market: int, side: int, limit: int) -> int:
-    """Return the limit of a slice, not beyond the market's band where that binds the liquidation."""
-    band = exchange.venue.markets[market].band
-    return bands.narrow(exchange, market, side, limit) if band is not None and band.liquidation else limit
-
-
 def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
-    """The backstop takes every position: the account gets its value at the mark less its share of the remaining margin.
+    """The backstop takes every position, at the row's price; at mark and oracle one after another, while it is triggered.
 
-    With the last position the share is all of it, so that an account that is not under water ends with exactly nothing once
-    its collateral is converted. The total is exact money; there is no price per lot to round.
+    At the bankruptcy price the account gets the value at the mark less its share of the remaining margin. With the last position
+    the share is all of it, so that an account that is not under water ends with exactly nothing once its collateral is converted.
+    The total is exact money; there is no price per lot to round.
     """
     exchange.visit(Stage.TAKEOVER)
     exchange.stage = Stage.TAKEOVER
@@ -236,27 +198,54 @@ def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
         qty = account.qty[market]
         if not qty or exchange.permit(market, Action.TAKEOVER) >= Permit.DEFER:
             continue
+        if row.price in ("mark", "oracle") and not trigger.triggered(exchange, account, exchange.evaluate(account)):
+            return
         if not exchange.seams.decision(Seam.TAKEOVER_ACCEPT, market, exchange.now, _accepts(exchange, market, qty, row)):
             continue
+        _take_over(exchange, account, market, row)
+
+
+def _take_over(exchange, account: Account, market: int, row: rules.TakeoverStage) -> None:
+    """Move a position to the backstop against the row's price of it; a surplus that is the fund's is paid to it."""
+    qty, cash = account.qty[market], takeover_cash(exchange, account, market, row)
+    surplus = max(0, qty * exchange.value[market] - cash) if row.surplus == "fund" else 0
+    cash += surplus
+    buyer, seller = (Chart.BACKSTOP, account.number) if qty > 0 else (account.number, Chart.BACKSTOP)
+    exchange.ledger.exchange(buyer, seller, market, abs(qty), cash if qty > 0 else -cash)
+    exchange.emit(
+        OutcomeKind.TAKEOVER,
+        account=account.number,
+        other=Chart.BACKSTOP,
+        market=market,
+        side=Side.BUY if qty > 0 else Side.SELL,
+        qty=abs(qty),
+        price=exchange.marks[market].published.last_valid,
+        money=cash,
+        flow=Flow.TAKEOVER,
+    )
+    if surplus:
+        exchange.flow(Flow.TAKEOVER_SURPLUS, account.number, Chart.FUND, exchange.numeraire, surplus)
+    exchange.trim(account, market)
+
+
+def takeover_cash(exchange, account: Account, market: int, row: rules.TakeoverStage) -> int:
+    """Return the cash that the account gets for all its lots of a market at the row's price; negative of a short."""
+    qty = account.qty[market]
+    if row.price == "bankruptcy_value":
+        return bankruptcy.closing_value(exchange, market, qty, -qty, exchange.evaluate(account))
+    if row.price == "bankruptcy":
         maintenance = exchange.evaluate(account).maintenance
-        share = _share(exchange, account, exchange.maintenance(account, market), maintenance)
-        cash = qty * exchange.value[market] - share
-        buyer, seller = (Chart.BACKSTOP, account.number) if qty > 0 else (account.number, Chart.BACKSTOP)
-        exchange.ledger.exchange(
-            buyer, seller, market, abs(qty), abs(qty) * exchange.value[market] - (share if qty > 0 else -share)
-        )
-        exchange.emit(
-            OutcomeKind.TAKEOVER,
-            account=account.number,
-            other=Chart.BACKSTOP,
-            market=market,
-            side=Side.BUY if qty > 0 else Side.SELL,
-            qty=abs(qty),
-            price=exchange.marks[market].published.last_valid,
-            money=cash,
-            flow=Flow.TAKEOVER,
-        )
-        exchange.trim(account, market)
+        share = bankruptcy.share(exchange, account, exchange.maintenance(account, market), maintenance)
+        return qty * exchange.value[market] - share
+    published = exchange.marks[market].published
+    index = exchange.indices[exchange.marks[market].index].published
+    if row.price == "oracle" and index.valid:
+        published = index
+    if qty > 0:
+        price = max(1, published.last_valid * (units.PPM - row.fee_ppm) // units.PPM)
+    else:
+        price = units.div_ceil(published.last_valid * (units.PPM + row.fee_ppm), units.PPM)
+    return qty * exchange.value_at(market, price)
 
 
 def _accepts(exchange, market: int, qty: int, row: rules.TakeoverStage) -> bool:
@@ -294,7 +283,7 @@ def _sell(exchange, account: Account, haircut, sold: int, bound_ppm: int) -> Non
     lots = min(account.balance[haircut.asset] // lot, units.div_ceil(sold, lot), units.QTY_MAX)
     price = exchange.collateral[haircut.asset].last_valid
     limit = max(units.div_ceil(price * (units.PPM - bound_ppm), units.PPM * tick) * tick, tick)
-    limit = _in_band(exchange, market, Side.SELL, limit)
+    limit = bankruptcy.in_band(exchange, market, Side.SELL, limit)
     order = Order(exchange.next_order_id(), account.number, market, Side.SELL, limit, lots, Tif.IOC)
     exchange.match(order, limit, lots, Stage.CONVERT)
 

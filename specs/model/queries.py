@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from specs import units
-from specs.model import adl, liquidation, trigger
+from specs.model import adl, bankruptcy, trigger
 from specs.model.ledger import Account
 from specs.model.seams import Seams
 from specs.tape import USERS_FROM, Status
@@ -91,9 +91,30 @@ class Queries:
         if not who.qty[market]:
             return None
         need, maintenance = self.maintenance(who, market), self.evaluate(who).maintenance
-        price = liquidation.bankruptcy_limit(self, who, market, need, maintenance)
+        price = bankruptcy.bankruptcy_limit(self, who, market, need, maintenance)
         beyond = who.qty[market] < 0 and price > self.price_max[market] - self.venue.markets[market].tick_size
         return None if beyond else price or None
+
+    def liquidation_limit_price(self, account: int, market: int) -> int | None:
+        """Return the worst price at which a slice of the liquidation would close the position now, on tick; or None.
+
+        What the bound of the rule book's book stage gives at the prices in force, and where it binds the liquidation the market's
+        band; of any account, whether it is triggered or not. None: it holds no position there, no stage trades in the book, or
+        no price is inside the bound.
+        """
+        who, e = self._asked(account, market), self.evaluate(self._asked(account, market))
+        rows = [row for row in self.venue.liquidation.stages if row.kind == "book"]
+        return bankruptcy.slice_limit(self, who, market, rows[0].bound, e) if rows and who.qty[market] else None
+
+    def bankruptcy_value(self, account: int, market: int, lots: int) -> int | None:
+        """Return the cash, in money of the numeraire, that the account must receive for lots of its position; or None.
+
+        lots: signed, negative of a long that is sold; positive money: the least proceeds of a sale, negative: the most that a
+        purchase may cost. It keeps equity / maintenance as it is: - lots x value(mark) - equity x (maintenance that closing
+        frees) / maintenance, rounded toward +inf to the rule book's bankruptcy_unit. None: lots is 0, adds to the position or
+        exceeds it.
+        """
+        return bankruptcy.value(self, self._asked(account, market), market, lots)
 
     def adl_rank(self, account: int, market: int) -> tuple[int, int] | None:
         """Return the place in the deleveraging queue of its side, 1 being closed first, and how many stand in it; or None.
