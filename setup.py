@@ -35,6 +35,8 @@ FLAGS = {
     "sanitize": ["-O1", "-g1", "-DRISKBED_CHECKED=1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fsanitize=address,undefined",
                  "-fno-sanitize-recover=all"],
 }  # fmt: skip
+# What the engine calls inline is inline: left to gcc, the path of an order would be five calls (14 % of its instructions).
+INLINE = {"release": [("CYTHON_INLINE", "inline __attribute__((always_inline))")], "checked": [], "sanitize": []}
 # Cython emits helpers that a module may not use, and unsigned enums; gcc guesses that a stack filled in a loop may be empty.
 WARNINGS = ["-Wall", "-Wno-unused-function", "-Wno-sign-compare", "-Wno-maybe-uninitialized"]
 DIRECTIVES = {
@@ -105,7 +107,7 @@ def extensions():
                 name,
                 [str(path.relative_to(ROOT))],
                 include_dirs=["engine", str(TREE)],
-                define_macros=[("RISKBED_BUILD_MODE", f'"{MODE}"')],
+                define_macros=[("RISKBED_BUILD_MODE", f'"{MODE}"'), *INLINE[MODE]],
                 extra_compile_args=FLAGS[MODE] + WARNINGS,
                 extra_link_args=link,
                 depends=depends,

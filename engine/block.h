@@ -13,22 +13,26 @@
 
 #define BLOCK_LINE 64 /* bytes of a cache line: an Order is one */
 #define BLOCK_LARGE ((size_t)2 << 20) /* bytes of a large page */
+#define BLOCK_WORTH ((size_t)1 << 18) /* bytes of a block from which on it may have large pages */
 
 /* Under the address sanitizer a block is what calloc gives: its red zones lie at the very ends. */
 #if defined(__SANITIZE_ADDRESS__)
 static inline void *block_take(size_t count, size_t size) { return calloc(count ? count : 1, size); }
 static inline void block_free(void *block) { free(block); }
 #else
-/* calloc leaves untouched pages untouched, aligned_alloc and memset would not: so align by hand, and remember where it began. */
+/* calloc leaves untouched pages untouched, aligned_alloc and memset would not: so align by hand, and remember where it began.
+   What may lie on large pages begins and ends with one, or its head and tail would not. */
 static inline void *block_take(size_t count, size_t size) {
-    size_t bytes;
+    size_t bytes, unit;
     char *memory, *block;
-    if (__builtin_mul_overflow(count ? count : 1, size, &bytes) || bytes > SIZE_MAX - 2 * BLOCK_LINE)
+    if (__builtin_mul_overflow(count ? count : 1, size, &bytes) || bytes > SIZE_MAX / 2)
         return NULL;
-    memory = (char *)calloc(1, bytes + 2 * BLOCK_LINE);
+    unit = bytes >= BLOCK_WORTH ? BLOCK_LARGE : BLOCK_LINE;
+    bytes = (bytes + unit - 1) & ~(unit - 1);
+    memory = (char *)calloc(1, bytes + unit + BLOCK_LINE);
     if (memory == NULL)
         return NULL;
-    block = (char *)(((uintptr_t)memory + 2 * BLOCK_LINE - 1) & ~(uintptr_t)(BLOCK_LINE - 1));
+    block = (char *)(((uintptr_t)memory + BLOCK_LINE + unit - 1) & ~(uintptr_t)(unit - 1));
     ((void **)block)[-1] = memory;
     return block;
 }
@@ -38,17 +42,23 @@ static inline void block_free(void *block) {
 }
 #endif
 
-/* Ask for large pages under the whole large pages of a block. A hint: where nobody hears it, nothing changes. */
-static inline void block_large(void *block, size_t bytes) {
+/* Ask for large pages under the whole large pages of any memory. A hint: where nobody hears it, nothing changes. */
+static inline void memory_large(void *memory, size_t bytes) {
 #if defined(MADV_HUGEPAGE)
-    uintptr_t from = ((uintptr_t)block + BLOCK_LARGE - 1) & ~(BLOCK_LARGE - 1);
-    uintptr_t to = ((uintptr_t)block + bytes) & ~(BLOCK_LARGE - 1);
+    uintptr_t from = ((uintptr_t)memory + BLOCK_LARGE - 1) & ~(BLOCK_LARGE - 1);
+    uintptr_t to = ((uintptr_t)memory + bytes) & ~(BLOCK_LARGE - 1);
     if (from < to)
         madvise((void *)from, to - from, MADV_HUGEPAGE);
 #else
-    (void)block;
+    (void)memory;
     (void)bytes;
 #endif
+}
+
+/* The same for the whole of a block, if that is worth it. */
+static inline void block_large(void *block, size_t bytes) {
+    if (bytes >= BLOCK_WORTH)
+        memory_large(block, (bytes + BLOCK_LARGE - 1) & ~(BLOCK_LARGE - 1));
 }
 
 /* The line at `p` is read and written soon. Without the empty asm gcc takes a function of prefetches for one without an effect,

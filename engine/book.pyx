@@ -12,52 +12,18 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
 from engine.margin cimport margin_value
-from engine.money cimport money_mul, money_scale, must, tick_of
+from engine.money cimport money_scale, must
 from engine.records cimport PLANTED, SIDE_BUY
-from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Level, Order, Page, Position, State, block_expect, block_mask
+from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Order, Page, Position, State
 
 cdef extern from * nogil:
     int ctz "__builtin_ctzll"(unsigned long long)
     int clz "__builtin_clzll"(unsigned long long)
 
 
-# ---- id map
-
-cdef void map_insert(State* s, uint64_t order_id, int32_t place) noexcept nogil:
-    cdef uint64_t at = map_home(s, order_id)
-    while s.map[at].place:
-        at = (at + 1) & s.map_mask
-    s.map[at].order_id, s.map[at].place = order_id, place
-
-
-cdef inline void _map_remove(State* s, uint64_t order_id) noexcept nogil:
-    cdef uint64_t at = map_home(s, order_id)
-    cdef uint64_t hole, home
-    while s.map[at].order_id != order_id or not s.map[at].place:
-        at = (at + 1) & s.map_mask
-    hole = at
-    while True:
-        at = (at + 1) & s.map_mask
-        if not s.map[at].place:
-            break
-        home = map_home(s, s.map[at].order_id)
-        if ((at - home) & s.map_mask) >= ((at - hole) & s.map_mask):
-            s.map[hole] = s.map[at]
-            hole = at
-    s.map[hole].place = 0
-
-
 # ---- ladder
 
-cdef inline int64_t _tick(const State* s, int market, int64_t price) noexcept nogil:
-    return tick_of(price, s.market_rules[market].tick_shift, s.market_rules[market].tick_inverse)
-
-
-cdef inline Ladder* _ladder(State* s, int market, int side) noexcept nogil:
-    return &s.ladders[market * 2 + side - 1]
-
-
-cdef int32_t _page(Ladder* ladder, int64_t number) noexcept nogil:
+cdef int32_t ladder_place(const Ladder* ladder, int64_t number) noexcept nogil:
     """Return the place of a page, or where it would stand."""
     cdef int32_t low = 0
     cdef int32_t high = ladder.count
@@ -71,26 +37,9 @@ cdef int32_t _page(Ladder* ladder, int64_t number) noexcept nogil:
     return low
 
 
-cdef inline Page* _near(const Ladder* ladder, int64_t number) noexcept nogil:
-    """A page found before, without a search; NULL: it must be searched. Of 8 million looks of a busy book all but 200 end here."""
-    cdef Page* page = ladder.near[number & 15]
-    return page if page != NULL and page.number == number else NULL
-
-
-cdef inline Page* _page_of(Ladder* ladder, int64_t number) noexcept nogil:
-    """The page of a resting order."""
-    cdef Page* page = _near(ladder, number)
-    cdef int32_t at
-    if page == NULL:
-        at = _page(ladder, number)
-        must(at < ladder.count and ladder.pages[at].number == number, "a resting order has a page")
-        page = ladder.near[number & 15] = ladder.pages[at]
-    return page
-
-
-cdef Page* _page_at(State* s, Ladder* ladder, int64_t number) noexcept nogil:
+cdef Page* ladder_page(State* s, Ladder* ladder, int64_t number) noexcept nogil:
     """Return a page of the ladder, taking a spare or a new one where there is none."""
-    cdef int32_t at = _page(ladder, number)
+    cdef int32_t at = ladder_place(ladder, number)
     cdef Page* page
     cdef Page** grown
     if at < ladder.count and ladder.pages[at].number == number:
@@ -114,9 +63,9 @@ cdef Page* _page_at(State* s, Ladder* ladder, int64_t number) noexcept nogil:
     return page
 
 
-cdef void _page_emptied(State* s, Ladder* ladder, Page* page) noexcept nogil:
+cdef void ladder_emptied(State* s, Ladder* ladder, Page* page) noexcept nogil:
     """Put a page without a live level aside: it is all zeros again but for its number."""
-    cdef int32_t at = _page(ladder, page.number)
+    cdef int32_t at = ladder_place(ladder, page.number)
     if ladder.near[page.number & 15] == page:
         ladder.near[page.number & 15] = NULL
     ladder.count -= 1
@@ -133,7 +82,7 @@ cdef inline int _best_level(Page* page, int side) noexcept nogil:
     return word * 64 + ctz(page.live[word])
 
 
-cdef int32_t _best(const Ladder* ladder, int side) noexcept nogil:
+cdef int32_t ladder_best(const Ladder* ladder, int side) noexcept nogil:
     """The first order of the best level as the pages have it."""
     cdef Page* page
     if not ladder.count:
@@ -153,9 +102,9 @@ cdef bint book_mid(State* s, int market, int64_t* price) noexcept nogil:
 
 cdef int32_t book_after(State* s, int market, int side, int64_t price) noexcept nogil:
     """The first order of the best level beyond `price`, itself left out; 0: there is none."""
-    cdef Ladder* ladder = _ladder(s, market, side)
-    cdef int64_t tick = _tick(s, market, price)
-    cdef int32_t at = _page(ladder, tick // PAGE_TICKS)
+    cdef Ladder* ladder = book_ladder(s, market, side)
+    cdef int64_t tick = book_tick(s, market, price)
+    cdef int32_t at = ladder_place(ladder, tick // PAGE_TICKS)
     cdef int slot = <int>(tick % PAGE_TICKS)
     cdef int step = -1 if side == SIDE_BUY else 1
     cdef int end = -1 if side == SIDE_BUY else PAGE_TICKS
@@ -173,125 +122,18 @@ cdef int32_t book_after(State* s, int market, int side, int64_t price) noexcept 
     return ladder.pages[at].levels[_best_level(ladder.pages[at], side)].head if 0 <= at < ladder.count else 0
 
 
-cdef int32_t book_take_place(State* s) noexcept nogil:
-    """A free place of the pool. The caller checked orders_max."""
-    cdef int32_t place = s.orders_free
-    if place:
-        s.orders_free = s.orders[place].next
-        block_expect(&s.orders[s.orders_free])  # the next to be taken
-    else:
-        place = s.orders_high
-        s.orders_high += 1
-    must(place <= s.orders_max, "the order pool has room")
-    s.orders_live += 1
-    return place
-
-
-cdef void book_rest(State* s, int32_t place) noexcept nogil:
-    """Put an order, filled in at a place that was taken for it, at the back of its level and of its account's list."""
-    cdef Order* order = &s.orders[place]
-    _append(s, place)
-    account_append(s, place)
-    _reserve(s, order, <int64_t>order.shown + order.hidden)
-    map_insert(s, order.order_id, place)
-    expire_at(s, place)
-
-
-# Whether an order has a neighbour comes at random: a mispredicted branch costs 6 ns, so the place to write is computed.
-
-cdef inline int32_t _either(int32_t place, int32_t other) noexcept nogil:
-    """A place, or the other where it is 0."""
-    return place | (other & ~<int32_t>block_mask(place))
-
-
-cdef inline int32_t* _link(int32_t place, int32_t* neighbour, int32_t* end) noexcept nogil:
-    """The link of the neighbour at a place, or the end of the list where there is none."""
-    return <int32_t*>(<size_t>end ^ ((<size_t>end ^ <size_t>neighbour) & block_mask(place)))
-
-
-cdef inline void _append(State* s, int32_t place) noexcept nogil:
-    """Put an order at the back of its level."""
-    cdef Order* order = &s.orders[place]
-    cdef Ladder* ladder = _ladder(s, order.market, order.side)
-    cdef uint64_t tick = _tick(s, order.market, order.price)
-    cdef int slot = <int>(tick % PAGE_TICKS)
-    cdef Page* page = _near(ladder, tick // PAGE_TICKS)
-    cdef Level* level
-    if page == NULL:
-        page = _page_at(s, ladder, tick // PAGE_TICKS)
-    level = &page.levels[slot]
-    order.next, order.prev = 0, level.tail
-    if PLANTED(s.planted, 4) and level.head:
-        order.next, order.prev = level.head, 0
-        s.orders[level.head].prev = place
-        level.head = place
-        ladder.best = _best(ladder, order.side)
-        return
-    s.orders[level.tail].next = place  # without a neighbour, of place 0, which nobody reads
-    level.head = _either(level.head, place)
-    level.tail = place
-    page.live[slot >> 6] |= <uint64_t>1 << (slot & 63)
-    page.summary |= <uint64_t>1 << (slot >> 6)
-    if not ladder.best or (order.price > s.orders[ladder.best].price) == (order.side == SIDE_BUY):
-        if level.head == place:
-            ladder.best = place
-
-
-cdef inline void _unlink(State* s, int32_t place) noexcept nogil:
-    """Take an order out of its level, and the level out of the book when that was the last order of it."""
-    cdef Order* order = &s.orders[place]
-    cdef Ladder* ladder = _ladder(s, order.market, order.side)
-    cdef uint64_t tick = _tick(s, order.market, order.price)
-    cdef int slot = <int>(tick % PAGE_TICKS)
-    cdef Page* page = _page_of(ladder, tick // PAGE_TICKS)
-    cdef Level* level = &page.levels[slot]
-    _link(order.prev, &s.orders[order.prev].next, &level.head)[0] = order.next
-    _link(order.next, &s.orders[order.next].prev, &level.tail)[0] = order.prev
-    page.live[slot >> 6] &= ~(<uint64_t>(level.head == 0) << (slot & 63))
-    if not page.live[slot >> 6]:
-        page.summary &= ~(<uint64_t>1 << (slot >> 6))
-        if not page.summary:
-            _page_emptied(s, ladder, page)
-    if ladder.best == place:
-        ladder.best = level.head if level.head else _best(ladder, order.side)
-
-
-cdef void account_append(State* s, int32_t place) noexcept nogil:
-    cdef Order* order = &s.orders[place]
-    account = &s.accounts[order.account]
-    order.account_next, order.account_prev = 0, account.orders_tail
-    s.orders[account.orders_tail].account_next = place  # or of place 0
-    account.orders_head = _either(account.orders_head, place)
-    account.orders_tail = place
-    account.orders_count += 1
-
-
-cdef inline void _reserve(State* s, const Order* order, int64_t lots) noexcept nogil:
-    """Add lots (signed) of an open order to its account's reservation; without clearing nothing is reserved."""
-    if s.clears:
-        _reserve_lots(s, order, lots)
-
-
-cdef void _reserve_lots(State* s, const Order* order, int64_t lots) noexcept nogil:
+cdef void book_reserve(State* s, const Order* order, int64_t lots) noexcept nogil:
     cdef Position* position = &s.positions[<size_t>order.account * s.markets + order.market]
     cdef int sells = order.side != SIDE_BUY
     (&position.buy_lots)[sells] += lots
     (&position.buy_value)[sells] += money_scale(margin_value(&s.market_rules[order.market], order.price), lots)
 
 
-cdef void account_unlink(State* s, int32_t place) noexcept nogil:
-    cdef Order* order = &s.orders[place]
-    account = &s.accounts[order.account]
-    _link(order.account_prev, &s.orders[order.account_prev].account_next, &account.orders_head)[0] = order.account_next
-    _link(order.account_next, &s.orders[order.account_next].account_prev, &account.orders_tail)[0] = order.account_prev
-    account.orders_count -= 1
-
-
 cdef void book_withhold(State* s, int32_t place, bint back) noexcept nogil:
     """Take an order's lots out of its account's reservation while it is judged without them, or put them back."""
     cdef Order* order = &s.orders[place]
     cdef int64_t lots = <int64_t>order.shown + order.hidden
-    _reserve(s, order, lots if back else -lots)
+    reserve(s, order, lots if back else -lots)
 
 
 cdef void book_cut(State* s, int32_t place, int64_t lots) noexcept nogil:
@@ -301,51 +143,7 @@ cdef void book_cut(State* s, int32_t place, int64_t lots) noexcept nogil:
     must(0 < lots < <int64_t>order.shown + order.hidden, "a cut leaves something")
     order.hidden -= behind
     order.shown -= <uint32_t>(lots - behind)
-    _reserve(s, order, -lots)
-
-
-cdef bint book_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
-    """Take lots from what an order shows; when that is gone it shows more, at the back of its level (True), or it leaves."""
-    cdef Order* order = &s.orders[place]
-    must(0 < lots <= <int64_t>order.shown, "a fill is within the lots shown")
-    if lots < <int64_t>order.shown:
-        order.shown -= <uint32_t>lots
-        _reserve(s, order, -lots)
-        return False
-    if not order.hidden:
-        book_remove(s, place)
-        return False
-    _reserve(s, order, -lots)
-    order.shown = order.display if order.display < order.hidden else order.hidden
-    order.hidden -= order.shown
-    _unlink(s, place)
-    _append(s, place)
-    return True
-
-
-cdef void book_remove(State* s, int32_t place) noexcept nogil:
-    """Take an order out of its level and of its account's reservation, and forget it."""
-    cdef Order* order = &s.orders[place]
-    _unlink(s, place)
-    if not PLANTED(s.planted, 16):
-        _reserve(s, order, -<int64_t>order.shown - order.hidden)
-    _forget(s, place)
-
-
-cdef void book_forget(State* s, int32_t place) noexcept nogil:
-    """Take an order out of its account's list, the id map and the heap of expiries, and free its place."""
-    _forget(s, place)
-
-
-cdef inline void _forget(State* s, int32_t place) noexcept nogil:
-    cdef Order* order = &s.orders[place]
-    account_unlink(s, place)
-    _map_remove(s, order.order_id)
-    if order.heap:
-        _expire_never(s, place)
-    order.shown, order.hidden, order.next = 0, 0, s.orders_free
-    s.orders_free = place
-    s.orders_live -= 1
+    reserve(s, order, -lots)
 
 
 # ---- expiries: a heap of places, the first to expire at 1
@@ -392,7 +190,7 @@ cdef void expire_at(State* s, int32_t place) noexcept nogil:
         s.next_due = expiry_ns
 
 
-cdef void _expire_never(State* s, int32_t place) noexcept nogil:
+cdef void expire_never(State* s, int32_t place) noexcept nogil:
     cdef int32_t at = s.orders[place].heap
     cdef int32_t last = s.expiries[s.expiries_count]
     s.orders[place].heap = 0
@@ -446,7 +244,7 @@ cdef int book_load(State* s, bytes blob, size_t at) except -1:
             memcpy(ladder.pages[j], data + at, sizeof(Page))
             ladder.pages[j].next = NULL
             at += sizeof(Page)
-        ladder.best = _best(ladder, i % 2 + 1)
+        ladder_best_is(s, ladder, ladder_best(ladder, i % 2 + 1))
     return 0
 
 
@@ -457,7 +255,7 @@ cdef list book_rows(State* s):
     rows = []
     for market in range(s.markets):
         for side in (1, 2):
-            ladder = _ladder(s, market, side)
+            ladder = book_ladder(s, market, side)
             pages = range(ladder.count - 1, -1, -1) if side == SIDE_BUY else range(ladder.count)
             for at in pages:
                 page = ladder.pages[at]

@@ -18,17 +18,6 @@ cdef enum:
     POSITION_MAX = 1000000000000
 
 
-cdef void bust_keep(
-    State* s, uint32_t taker, uint32_t maker, int market, int side, int64_t price, int64_t qty, money_t fee, money_t maker_fee
-) noexcept nogil:
-    cdef Fill* fill
-    if s.fills_kept:
-        fill = &s.kept[s.fills % s.fills_kept]
-        fill.fee, fill.maker_fee, fill.price, fill.qty = fee, maker_fee, price, qty
-        fill.taker, fill.maker, fill.market, fill.side, fill.busted = taker, maker, market, side, False
-    s.fills += 1
-
-
 cdef int bust_post(State* s, const Event* e) noexcept nogil:
     cdef Fill* fill
     cdef int why

@@ -21,7 +21,7 @@ import numpy as np
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from engine import compile as rule_table
@@ -51,20 +51,16 @@ from engine.seams cimport seam_price
 from engine.settlement cimport settlement_delist, settlement_sample, settlement_settle
 from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
-    TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
+    TIMES_MAX_NS, TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
 )
 from engine.states cimport states_post, states_resume
 
 from engine.compile import EVENT, OUTCOME, Seam, Stage
 from engine.records import BUILD
 
-cdef enum:
-    TIMES_MAX_NS = 4611686018427387904  # 2^62
-
-
 # ---- step 0
 
-cdef void exchange_apply(State* s, const Event* e) noexcept nogil:
+cdef inline void exchange_apply(State* s, const Event* e) noexcept nogil:
     """Apply one event: steps 0 to 8."""
     cdef int why
     s.event = s.events
@@ -81,13 +77,20 @@ cdef void exchange_apply(State* s, const Event* e) noexcept nogil:
 
 
 cdef inline int _time(State* s, const Event* e) noexcept nogil:
-    if rarely(e.time_ns < s.now):
-        return WHY_TIME_WENT_BACK
-    if rarely(e.time_ns > s.now + s.gap_max_ns or e.time_ns > TIMES_MAX_NS):
-        return WHY_TIME_GAP
-    if rarely(s.next_due <= e.time_ns):
-        _timers(s, e.time_ns)
+    # Back is a difference above every gap too; next_due is TIMES_MAX_NS + 1 at the latest.
+    if rarely(<uint64_t>e.time_ns - <uint64_t>s.now > <uint64_t>s.gap_max_ns or e.time_ns >= s.next_due):
+        return _time_moves(s, e.time_ns)
     s.now = e.time_ns
+    return WHY_NONE
+
+
+cdef int _time_moves(State* s, int64_t time_ns) noexcept nogil:
+    if time_ns < s.now:
+        return WHY_TIME_WENT_BACK
+    if time_ns - s.now > s.gap_max_ns or time_ns > TIMES_MAX_NS:
+        return WHY_TIME_GAP
+    _timers(s, time_ns)
+    s.now = time_ns
     return WHY_NONE
 
 
@@ -99,7 +102,7 @@ cdef void _timers(State* s, int64_t until) noexcept nogil:
 cdef void _timer(State* s, int64_t until) noexcept nogil:
     """Run the timer that is due first, as a cascade of its own; next_due may be early, never late."""
     cdef Timer* timer = NULL
-    cdef int64_t due = INT64_MAX
+    cdef int64_t due = TIMES_MAX_NS + 1
     cdef int i
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < due:
@@ -405,7 +408,7 @@ cdef void _run(State* s, const Event* first, int64_t count, bint keep) noexcept 
             _expect(s, e)
         exchange_apply(s, e)
         if not keep:
-            s.outcomes_count = s.drafts_count = 0
+            s.outcomes_count, s.draft = 0, s.drafts
         e += 1
     outcomes_keep(s, False)
     block_streamed()

@@ -5,6 +5,7 @@ collateral converted. Nothing rounds in favour of the account that is being liqu
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport qsort
+from libc.string cimport memset
 
 from engine.accounts cimport accounts_auto_add
 from engine.adl cimport adl_run
@@ -22,7 +23,7 @@ from engine.records cimport (
     ACT_CONVERT, ACT_LIQUIDATE, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
     FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_TAKEOVER_SURPLUS, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_MARGIN_LEVEL,
     OUT_RESTORED, OUT_SUSPENDED,
-    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
+    OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
     WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM, Outcome,
 )
@@ -212,7 +213,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
         fee = money_min(fee, money_max(0, conversion_equity(s, account)))
     if fee:
         if PLANTED(s.planted, 23):
-            account = s.drafts[s.drafts_count - 1].other  # the maker of a fill without a fee
+            account = (s.draft - 1).other  # the maker of a fill without a fee
         ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, fee)
 
 
@@ -334,8 +335,8 @@ cdef money_t _trade(State* s, uint32_t account, int market, int side, int64_t li
     cdef Ticket t
     if s.market_rules[market].band_liquidation:
         limit = bands_narrow(s, market, side, limit)
+    memset(&t, 0, sizeof(Ticket))
     t.order_id, t.account, t.market, t.side, t.tif, t.price, t.qty = order_next_id(s), account, market, side, TIF_IOC, limit, qty
-    t.display, t.expiry_ns, t.self_trade, t.before, t.reduce_only, t.close_only = 0, 0, SELF_AS_MARKET, 0, False, False
     return order_match(s, &t, limit, stage).notional
 
 

@@ -59,6 +59,13 @@ static inline int64_t tick_of(int64_t price, int shift, uint64_t inverse) {
     return (int64_t)(((uint64_t)price >> shift) * inverse);
 }
 
+/* A price is on tick and has 1 to ticks_max of them. By an odd divisor that is told by the exact quotient: above the largest of
+   all quotients it is not one (Hacker's Delight, 10-17). */
+static inline int tick_exact(int64_t price, int shift, uint64_t inverse, uint64_t ticks_max) {
+    uint64_t low = ((uint64_t)1 << shift) - 1;
+    return (((uint64_t)price & low) == 0) & ((uint64_t)tick_of(price, shift, inverse) - 1 < ticks_max);
+}
+
 static inline uint64_t tick_inverse(uint64_t odd) {
     uint64_t x = odd; /* right to 3 bits; each step of Newton doubles them */
     for (int i = 0; i < 5; i++)

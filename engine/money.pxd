@@ -17,6 +17,7 @@ cdef extern from "money.h" nogil:
     money_t div_floor(money_t a, money_t b)  # b > 0
     money_t div_ceil(money_t a, money_t b)  # b > 0
     int64_t tick_of(int64_t price, int shift, uint64_t inverse)  # price / tick_size of a price on tick
+    bint tick_exact(int64_t price, int shift, uint64_t inverse, uint64_t ticks_max)  # on tick, and 1 to ticks_max of them
     uint64_t tick_inverse(uint64_t odd)
     bint money_fits_int64(money_t a)
     money_t muldiv_floor(money_t a, money_t b, money_t c)  # 256 bits in between; b >= 0, c > 0

@@ -16,7 +16,6 @@ cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil  # r
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil
 cdef Outcome* order_say(State* s, int kind, const Order* order, int64_t qty) noexcept nogil
 cdef uint64_t order_next_id(State* s) noexcept nogil
-cdef bint order_reaches(State* s, int side, int64_t limit, int64_t price) noexcept nogil
 cdef bint is_trader(State* s, uint32_t account) noexcept nogil  # a user; without clearing whoever sends orders
 cdef int orders_new(State* s, const Event* e) noexcept nogil
 cdef int orders_cancel(State* s, const Event* e) noexcept nogil

@@ -3,17 +3,18 @@
 The same steps as specs/model/orders.py.
 """
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from engine.accounts cimport accounts_open, is_user
 from engine.bands cimport bands_judge, bands_limits, bands_narrow
-from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reduce, book_remove, book_rest, book_take_place, book_withhold
+from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reaches, book_reduce, book_remove, book_rest, book_take_place, book_withhold, order_reaches
 from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport (
     margin_free, margin_given, margin_grade_permit, margin_needs, margin_requirements, margin_requirements_beside, margin_spare_equity, margin_state_permit,
     margin_strictest, margin_value, margin_wallet,
 )
-from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_abs, money_hi, money_lo, money_mul, money_scale, money_t, must, tick_of
+from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_abs, money_hi, money_lo, money_mul, money_scale, money_t, must, tick_exact, tick_of
 from engine.records cimport (
     ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, CHECKED, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
     FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, MARKET_CLOSED, MARKET_OPEN, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
@@ -28,7 +29,7 @@ from engine.records cimport (
 )
 from engine.stops cimport stops_amend, stops_follow_last, stops_remove
 from engine.state cimport (
-    ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, Account, MarketRule, Matched, Order, Position, State, Ticket, emit,
+    ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, ORDER_WAITS, TIMES_MAX_NS, Account, MarketRule, Matched, Order, Position, State, Ticket, emit, rarely,
 )
 from engine.states cimport states_pause
 
@@ -37,8 +38,8 @@ cdef enum:
     PRICE_MAX = 1000000000000000
     QTY_MAX = 1000000000
     POSITION_MAX = 1000000000000
-    TIMES_MAX_NS = 4611686018427387904  # 2^62
     DISPLAY_PARTS_MAX = 100
+    TICKET_OF_EVENT = 56  # bytes
 
 
 cdef inline int64_t _abs(int64_t x) noexcept nogil:
@@ -55,12 +56,6 @@ cdef inline bint _rests(int tif) noexcept nogil:
 
 cdef inline int _opposite(int side) noexcept nogil:
     return SIDE_SELL if side == SIDE_BUY else SIDE_BUY
-
-
-cdef bint order_reaches(State* s, int side, int64_t limit, int64_t price) noexcept nogil:
-    if PLANTED(s.planted, 3):
-        return limit > price if side == SIDE_BUY else limit < price
-    return limit == price or (limit > price) == (side == SIDE_BUY)  # no branch: sides come at random
 
 
 # ---- events
@@ -86,23 +81,25 @@ cdef inline int _ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
         return WHY_DUPLICATE_ORDER_ID
     if e.leg != LEG_NET:
         return WHY_BAD_LEG
-    t.order_id, t.display, t.price, t.qty, t.expiry_ns, t.account = e.ref_id, 0, e.price, e.qty, e.amount_hi, e.account
-    t.market, t.side, t.tif, t.self_trade, t.before = e.market, e.side, e.tif, e.asset, 0
-    t.close_only = e.flags & FLAG_CLOSE_ONLY != 0
-    t.reduce_only = t.close_only or e.flags & FLAG_REDUCE_ONLY != 0
+    memcpy(t, &e.ref_id, TICKET_OF_EVENT)
+    t.before = 0
+    t.close_only = t.reduce_only = False
+    if rarely(e.flags & (FLAG_CLOSE_ONLY | FLAG_REDUCE_ONLY)):
+        t.close_only, t.reduce_only = e.flags & FLAG_CLOSE_ONLY != 0, True
     return WHY_NONE
 
 
 cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil:
-    """Fill in the order that an event sends; return why it names nothing that is there."""
-    return _ticket(s, e, t)
+    """Fill in the order that an event sends, but for what its amount says; return why it names nothing that is there."""
+    cdef int why = _ticket(s, e, t)
+    t.display = 0
+    return why
 
 
 cdef int orders_new(State* s, const Event* e) noexcept nogil:
     cdef Ticket t
     cdef int why = _ticket(s, e, &t)
-    t.display = e.amount_lo
-    return why if why else order_post(s, &t)
+    return why if why else _order_post(s, &t)
 
 
 cdef inline int _owned(State* s, const Event* e, int32_t* place) noexcept nogil:
@@ -193,10 +190,11 @@ cdef int orders_amend(State* s, const Event* e) noexcept nogil:
         book_cut(s, place, held - qty)
         order_say(s, OUT_AMENDED, order, qty)
         return WHY_NONE
+    memset(&t, 0, sizeof(Ticket))
     t.order_id, t.price, t.qty, t.expiry_ns, t.account = order.order_id, price, qty, order.expiry_ns, order.account
     t.display = order.display if <int64_t>order.display < qty else 0
     t.market, t.side, t.tif, t.self_trade, t.before = order.market, order.side, order.tif, order.flags // ORDER_SELF_TRADE, place
-    t.reduce_only, t.close_only = order.flags & ORDER_REDUCE_ONLY != 0, False
+    t.reduce_only = order.flags & ORDER_REDUCE_ONLY != 0
     book_withhold(s, place, False)
     why = order_post(s, &t)
     if why:
@@ -207,6 +205,10 @@ cdef int orders_amend(State* s, const Event* e) noexcept nogil:
 # ---- the gate
 
 cdef int order_post(State* s, Ticket* t) noexcept nogil:
+    return _order_post(s, t)
+
+
+cdef inline int _order_post(State* s, Ticket* t) noexcept nogil:
     """Gate and post one order of a user or a quoter; return the Reason of a refusal, which changed nothing.
 
     t.before is the order that it changes: the caller withholds its reservation, and puts it back after a refusal.
@@ -238,12 +240,11 @@ cdef inline Outcome* _say(State* s, int kind, const Ticket* t, int64_t qty) noex
 
 cdef inline void _post(State* s, const Ticket* t, int64_t limit) noexcept nogil:
     """Match an accepted order, then let what is left of it rest or go."""
-    cdef int32_t opposite = book_best(s, t.market, _opposite(t.side))
     cdef int32_t place
     cdef Order* order
     cdef Matched m
     m.left, m.stopped = t.qty, WHY_NONE
-    if opposite and order_reaches(s, t.side, limit, s.orders[opposite].price):
+    if book_reaches(s, t.market, t.side, limit):
         m = order_match(s, t, limit, STAGE_NONE)
     if not m.left:
         return
@@ -256,7 +257,8 @@ cdef inline void _post(State* s, const Ticket* t, int64_t limit) noexcept nogil:
         order.shown = <uint32_t>(m.left if not t.display or m.left < <int64_t>t.display else <int64_t>t.display)
         order.hidden = <uint32_t>(m.left - order.shown)
         book_rest(s, place)
-        s.reduce_only_seen = s.reduce_only_seen or t.reduce_only
+        if rarely(t.reduce_only):
+            s.reduce_only_seen = True
     else:
         o = _say(s, OUT_CANCELLED, t, m.left)
         o.reason = m.stopped if m.stopped else WHY_PRICE_BAND if t.clipped else WHY_IOC_REMAINDER
@@ -269,6 +271,8 @@ cdef inline bint _ordinary(State* s, const Ticket* t, const MarketRule* rule) no
     """
     cdef const Account* account = &s.accounts[t.account]
     cdef const Position* p
+    cdef uint64_t row  # as numbers of the machine's order: leg, self_trade and flags are to be 0
+    memcpy(&row, &t.market, sizeof(row))
     if s.clears:
         p = &s.positions[<size_t>t.account * s.markets + t.market]
         if _abs(p.qty) + p.buy_lots + p.sell_lots + t.qty > POSITION_MAX:
@@ -276,13 +280,10 @@ cdef inline bint _ordinary(State* s, const Ticket* t, const MarketRule* rule) no
     return (
         rule.ordinary
         & (s.market_states[t.market] == <uint8_t>MARKET_OPEN)
-        & (<uint32_t>(t.side - SIDE_BUY) < 2)
-        & (<uint32_t>(t.tif - TIF_GTC) < 2)
+        & ((row & <uint64_t>0xFF000000FFFFFF00 | t.display | <uint64_t>t.expiry_ns | <uint32_t>t.before | <uint32_t>t.reduce_only) == 0)
+        & (<uint32_t>(t.side - SIDE_BUY | t.tif - TIF_GTC) < 2)
         & (<uint64_t>(t.qty - 1) < <uint64_t>rule.qty_max)
-        & (<uint64_t>(t.price - 1) < <uint64_t>rule.price_max)
-        & (money_mul(tick_of(t.price, rule.tick_shift, rule.tick_inverse), rule.tick_size) == t.price)
-        & (t.expiry_ns == 0) & (t.display == 0) & (t.self_trade == SELF_AS_MARKET)
-        & (not t.reduce_only) & (t.before == 0)
+        & tick_exact(t.price, rule.tick_shift, rule.tick_inverse, rule.ticks_max)
         & (account.status != STATUS_LIQUIDATING)
         & (account.orders_count < s.orders_per_account_max)
         & (s.orders_live < s.orders_max)
@@ -643,9 +644,9 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
     if s.market_states[t.market] == <uint8_t>MARKET_AUCTION:
         return m
     while m.left:
-        place = book_best(s, t.market, opposite)
-        if not place or not order_reaches(s, t.side, limit, s.orders[place].price):
+        if not book_reaches(s, t.market, t.side, limit):
             break
+        place = book_best(s, t.market, opposite)
         maker = &s.orders[place]
         if limited and not down <= maker.price <= up:
             states_pause(s, t.market)
@@ -703,6 +704,10 @@ cdef int64_t _prevent(State* s, int mode, const Ticket* t, int32_t place, int64_
 
 
 cdef void order_reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
+    _reduce(s, place, lots)
+
+
+cdef inline void _reduce(State* s, int32_t place, int64_t lots) noexcept nogil:
     """Take lots from what an order shows, and say so when it shows more."""
     if book_reduce(s, place, lots):
         order_say(s, OUT_REFRESHED, &s.orders[place], s.orders[place].shown)
@@ -717,9 +722,10 @@ cdef inline money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t p
     cdef money_t cash = money_scale(margin_value(rule, maker.price), lots)
     cdef money_t fee = 0
     cdef money_t maker_fee = 0
-    cdef uint32_t buyer = taker if side == SIDE_BUY else maker_account
-    cdef uint32_t seller = maker_account if side == SIDE_BUY else taker
+    cdef uint32_t buyer, seller
     if s.clears:
+        buyer = taker if side == SIDE_BUY else maker_account
+        seller = maker_account if side == SIDE_BUY else taker
         fee = 0 if stage else div_ceil(money_scale(money_abs(cash), rule.taker_ppm), PPM)
         maker_fee = div_ceil(money_scale(money_abs(cash), rule.maker_ppm), PPM)
         if rule.spot:
@@ -738,7 +744,7 @@ cdef inline money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t p
     if maker_fee:
         ledger_flow(s, FLOW_FEE, maker_account, CHART_FEES, rule.quote, maker_fee)
     bust_keep(s, taker, maker_account, market, side, maker.price, lots, fee, maker_fee)
-    order_reduce(s, place, lots)
+    _reduce(s, place, lots)
     if s.reduce_only_seen:
         order_trim(s, taker, market)
         order_trim(s, maker_account, market)

@@ -1,11 +1,12 @@
 """One refill of a quoter: cancel what rests, not what waits, then quote again around the index unless the move or the inventory is too large."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.string cimport memset
 
 from engine.margin cimport margin_state_permit
 from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_next_id, order_post
 from engine.records cimport (
-    ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
+    ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,
     WHY_QUOTER_RETURN,
 )
 from engine.state cimport ORDER_WAITS, MarketRule, Published, Quoter, QuoterRule, State, Ticket, emit
@@ -62,9 +63,9 @@ cdef void _quote(State* s, const QuoterRule* rule, int side, int64_t price) noex
     """Place one quote through the gate; a refusal is a REJECT outcome."""
     cdef Ticket t
     cdef int why
+    memset(&t, 0, sizeof(Ticket))
     t.order_id, t.account, t.market, t.side, t.tif = order_next_id(s), rule.account, rule.market, side, TIF_POST_ONLY
-    t.price, t.qty, t.display, t.expiry_ns, t.self_trade, t.before = price, rule.lots, 0, 0, SELF_AS_MARKET, 0
-    t.reduce_only, t.close_only = False, False
+    t.price, t.qty = price, rule.lots
     why = order_post(s, &t)
     if why:
         o = emit(s, OUT_REJECT)

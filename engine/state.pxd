@@ -9,6 +9,7 @@ cdef extern from "block.h" nogil:
     void* block_take(size_t count, size_t size)  # zeroed, aligned to a cache line; NULL: no memory
     void block_free(void* block)
     void block_large(void* block, size_t size)
+    void memory_large(void* memory, size_t size)
     void block_expect(const void* p)  # its line is read and written soon
     void block_stream(void* to, const void* source, size_t size)  # past the cache; both aligned to 16, whole pieces of 16 bytes
     void block_streamed()  # before another thread reads that
@@ -20,6 +21,9 @@ cdef enum Limit:
     PAGE_TICKS = 256  # price levels of one page: 2 KB, so that an order alone far away costs no more
     DRAFTS = 32  # outcomes of 80 bytes in the cache until they are moved out
     BOUND_BUCKETS = 16384  # of 64 ppm each: an account's bound on how far prices may move before it can be liquidatable
+
+cdef enum:
+    TIMES_MAX_NS = 4611686018427387904  # 2^62: no event, no expiry is later
 
 cdef enum NodeKind:
     NODE_SOURCE, NODE_BOOK, NODE_INDEX, NODE_REDEMPTION, NODE_PRODUCT, NODE_WEIGHTED, NODE_MEAN, NODE_MEDIAN, NODE_FLOOR, NODE_TWAP
@@ -61,6 +65,7 @@ cdef struct Bracket:
 cdef struct MarketRule:
     int64_t tick_size  # price units: 2^tick_shift * odd
     uint64_t tick_inverse  # of odd, modulo 2^64
+    uint64_t ticks_max  # of price_max
     int32_t tick_shift
     bint limited  # notional, position or open interest have a limit
     bint ordinary  # no row of it but margin refuses a limit order in a state OPEN: see _ordinary of orders.pyx
@@ -267,18 +272,21 @@ cdef struct Watch:  # a market's waiting orders, oldest first, and what they wer
     int32_t tail
     bint again  # one came or changed: look again at the same prices
 
-cdef struct Ticket:  # an order on its way in: every field as wide as an event has it
+cdef struct Ticket:  # an order on its way in. Its first 56 bytes are those of an event from ref_id on, but for `before`
     uint64_t order_id
-    uint64_t display  # lots shown at a time; 0: all
     int64_t price
     int64_t qty
+    uint64_t display  # lots shown at a time; 0: all
     int64_t expiry_ns  # 0: never
     uint32_t account
-    int32_t market
-    int32_t side
-    int32_t tif
-    int32_t self_trade
     int32_t before  # place of the order that it changes; 0: none
+    uint8_t market
+    uint8_t leg  # Leg
+    uint16_t self_trade  # SelfTrade
+    uint8_t kind  # EventKind; 0: of no event
+    uint8_t side
+    uint8_t tif
+    uint8_t flags  # Flag, as it was sent
     bint reduce_only
     bint close_only
     bint clipped  # a band gave it its price, and none of it rests
@@ -299,17 +307,18 @@ cdef struct Page:
     Level levels[256]
     Page* next  # of the spare pages
 
-cdef struct Slot:  # of the id map, four to a cache line
-    uint64_t order_id
+cdef struct Slot:  # of the id map, eight to a cache line
+    uint32_t tag  # map_tag of the id
     int32_t place  # 0: empty
-    int32_t unused
 
 cdef struct Ladder:
-    int32_t best  # first order of the best level, 0: the side is empty
+    int64_t price  # of the best level
+    int32_t best  # its first order, 0: the side is empty
     Page* near[16]  # a page found before, by the low bits of its number
     Page** pages  # those with a live level, sorted by number: the best stands at an end
     int32_t count
     int32_t room
+    uint8_t unused[96]  # 256 bytes in all: found by a shift
 
 cdef struct Source:
     int64_t price
@@ -451,8 +460,8 @@ cdef struct State:
     int64_t* open_interest  # lots, by market
     int64_t* met  # lots of an account's orders met while a FOK is judged, by account; 0 in between
     Slot* map  # from id to place
-    uint64_t map_mask
-    int map_shift  # 64 - log2(slots)
+    uint32_t map_mask
+    int map_shift  # 32 - log2(slots)
     Ladder* ladders  # [market * 2 + (side - 1)]
     Page* spare  # emptied pages, to be used again
     # prices
@@ -503,7 +512,8 @@ cdef struct State:
     int64_t outcomes_count
     int64_t outcomes_room
     Outcome* drafts  # the latest, that are not among them yet; none outside a run
-    int32_t drafts_count
+    Outcome* draft  # where the next is written
+    Outcome* drafts_end
     bint failed  # memory ran out: outcomes were lost, and the run ends with MemoryError
     int32_t planted  # id of a planted bug, checked build only
 
@@ -522,10 +532,10 @@ cdef int state_seams(State* s, rows) except -1
 cdef inline Outcome* emit(State* s, int kind) noexcept nogil:
     """Append an outcome of the current time, event, round and stage; the caller fills in the rest."""
     cdef Outcome* o
-    if rarely(s.drafts_count == DRAFTS):
+    if rarely(s.draft == s.drafts_end):
         outcomes_keep(s, False)
-    o = &s.drafts[s.drafts_count]
-    s.drafts_count += 1
+    o = s.draft
+    s.draft = o + 1
     memset(o, 0, sizeof(Outcome))
     o.time_ns, o.event, o.kind, o.round, o.stage = s.now, <uint32_t>s.event, kind, s.round, s.stage
     return o

@@ -1,5 +1,5 @@
 """Memory of one exchange: taken once when it is made, zeroed, freed with it. Outcomes and the pages of the book grow."""
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -69,6 +69,7 @@ cdef int _rules(State* s, table) except -1:
         for act in (ACT_OPEN, ACT_TAKE):
             r.ordinary = r.ordinary and s.state_permits[<int>MARKET_OPEN][<int>act] < PERMIT_DEFER
         r.tick_inverse = tick_inverse(r.tick_size >> r.tick_shift)
+        r.ticks_max = r.price_max // r.tick_size
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
     for i, row in enumerate(table["brackets"]):
@@ -159,8 +160,8 @@ cdef int _memory(State* s, table) except -1:
     s.orders = <Order*>_take(s, s.orders_max + 1, sizeof(Order))
     s.expiries = <int32_t*>_take(s, s.orders_max + 1, sizeof(int32_t))
     s.orders_high = 1
-    s.map_mask, s.map_shift = 2, 63
-    while s.map_mask < 2 * <uint64_t>s.orders_max:
+    s.map_mask, s.map_shift = 2, 31
+    while s.map_mask < 2 * <uint32_t>s.orders_max:
         s.map_mask, s.map_shift = s.map_mask * 2, s.map_shift - 1
     s.map = <Slot*>_take(s, s.map_mask, sizeof(Slot))
     s.map_mask -= 1
@@ -184,7 +185,8 @@ cdef int _memory(State* s, table) except -1:
         s.marks[i].settlement_from = table["settlement_from"][i]
     for i in range(s.collaterals):
         s.collateral_states[i].grade = 2
-    s.drafts = <Outcome*>_take(s, DRAFTS, sizeof(Outcome))
+    s.drafts = s.draft = <Outcome*>_take(s, DRAFTS, sizeof(Outcome))
+    s.drafts_end = s.drafts + DRAFTS
     s.now = table["start_ns"]
     _timers(s)
     return outcomes_room(s, 4096)
@@ -195,7 +197,7 @@ cdef int _timers(State* s) except -1:
     cdef int i, n = 0
     s.timers_count = s.sources + s.indices + s.quoters + 3 * s.markets
     s.timers = <Timer*>_take(s, s.timers_count, sizeof(Timer))
-    s.next_due = INT64_MAX
+    s.next_due = TIMES_MAX_NS + 1
     for i in range(s.sources):
         s.timers[n].kind, s.timers[n].number = TIMER_STALE, i
         n += 1
@@ -263,7 +265,7 @@ cdef int state_reserve(State* s, int64_t outcomes) except -1:
     """Ready a long run: room for so many outcomes more, touched, and large pages under what the hot path walks at random."""
     cdef size_t slots = s.accounts_max
     outcomes_room(s, s.outcomes_count + outcomes)
-    block_large(s.outcomes, s.outcomes_room * sizeof(Outcome))
+    memory_large(s.outcomes, s.outcomes_room * sizeof(Outcome))
     block_large(s.orders, (s.orders_max + 1) * sizeof(Order))
     block_large(s.map, (s.map_mask + 1) * sizeof(Slot))
     block_large(s.accounts, slots * sizeof(Account))
@@ -279,19 +281,20 @@ cdef void outcomes_keep(State* s, bint read_soon) noexcept nogil:
     The room doubles. When memory runs out the run fails with MemoryError at its end; nothing is dropped in silence.
     """
     cdef int64_t room = 2 * s.outcomes_room
+    cdef int64_t count = s.draft - s.drafts
     cdef Outcome* grown
-    if s.outcomes_count + s.drafts_count > s.outcomes_room:
+    s.draft = s.drafts
+    if s.outcomes_count + count > s.outcomes_room:
         grown = <Outcome*>realloc(s.outcomes, room * sizeof(Outcome))
         if grown == NULL:
-            s.failed, s.drafts_count = True, 0
+            s.failed = True
             return
         s.outcomes, s.outcomes_room = grown, room
     if read_soon:
-        memcpy(&s.outcomes[s.outcomes_count], s.drafts, s.drafts_count * sizeof(Outcome))
+        memcpy(&s.outcomes[s.outcomes_count], s.drafts, count * sizeof(Outcome))
     else:
-        block_stream(&s.outcomes[s.outcomes_count], s.drafts, s.drafts_count * sizeof(Outcome))
-    s.outcomes_count += s.drafts_count
-    s.drafts_count = 0
+        block_stream(&s.outcomes[s.outcomes_count], s.drafts, count * sizeof(Outcome))
+    s.outcomes_count += count
 
 
 cdef void ring_push(Ring* ring, int64_t* samples, int32_t room, int64_t value) noexcept nogil:

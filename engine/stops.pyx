@@ -209,8 +209,9 @@ cdef int stops_amend(State* s, const Event* e, int32_t place) noexcept nogil:
 
 cdef void _ticket(const Order* order, const Trigger* trigger, Ticket* t) noexcept nogil:
     """A waiting order as it is sent when it fires."""
-    t.order_id, t.display, t.price, t.qty, t.expiry_ns, t.account = order.order_id, 0, order.price, order.shown, order.expiry_ns, order.account
-    t.market, t.side, t.tif, t.self_trade, t.before = order.market, order.side, order.tif, order.flags // ORDER_SELF_TRADE, 0
+    memset(t, 0, sizeof(Ticket))
+    t.order_id, t.price, t.qty, t.expiry_ns, t.account = order.order_id, order.price, order.shown, order.expiry_ns, order.account
+    t.market, t.side, t.tif, t.self_trade = order.market, order.side, order.tif, order.flags // ORDER_SELF_TRADE
     t.reduce_only, t.close_only = order.flags & ORDER_REDUCE_ONLY != 0, trigger.close_only
 
 
