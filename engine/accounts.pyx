@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.ledger cimport ledger_flow
-from engine.margin cimport margin_free, margin_has_requirements, margin_may_withdraw, margin_requirements, margin_spare_equity
+from engine.margin cimport margin_free, margin_has_requirements, margin_may_withdraw, margin_profit_haircut, margin_requirements, margin_spare_equity
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_min, money_t
 from engine.records cimport (
     FLOW_AUTO_ADD, FLOW_MODE, FLOW_TRANSFER, OUT_AUTO_ADD_SET, OUT_FLOW, OUT_MOVED, PERMIT_DEFER, SIDE_BUY, SIDE_SELL,
@@ -35,7 +35,7 @@ cdef void accounts_join(State* s, uint32_t account) noexcept nogil:
 
 
 cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
-    """A withdrawal or a transfer leaves the wallet at or above 0 and equity at or above initial margin."""
+    """A withdrawal or a transfer leaves the wallet at or above 0 and equity, less a haircut on profit, at initial margin."""
     cdef money_t* balance = &s.balances[<size_t>account * s.assets + asset]
     cdef bint enough
     cdef int why
@@ -47,7 +47,7 @@ cdef int accounts_may_give(State* s, uint32_t account, int asset, money_t amount
     if margin_free(s, account, asset) < amount:
         return WHY_INSUFFICIENT_BALANCE
     balance[0] -= amount
-    enough = margin_has_requirements(s, account)
+    enough = margin_spare_equity(s, account, s.numeraire, 0) - margin_profit_haircut(s, account) >= margin_requirements(s, account)
     balance[0] += amount
     return WHY_NONE if enough else WHY_INSUFFICIENT_MARGIN
 
@@ -165,13 +165,14 @@ cdef bint accounts_auto_add(State* s, uint32_t account, const Evaluation* e) noe
     The parent keeps initial margin: who gives is not liquidated for it.
     """
     cdef uint32_t parent = s.accounts[account].parent
-    cdef money_t spare, amount
+    cdef money_t spare, kept, amount
     if not s.accounts[account].auto_add or not e.open or e.permit >= PERMIT_DEFER:
         return False
     if s.accounts[parent].status != STATUS_NORMAL or margin_may_withdraw(s, parent, -1):
         return False
+    kept = margin_requirements(s, parent) + margin_profit_haircut(s, parent)
     spare = money_min(
-        margin_free(s, parent, s.numeraire), margin_spare_equity(s, parent, s.numeraire, 0) - margin_requirements(s, parent)
+        margin_free(s, parent, s.numeraire), margin_spare_equity(s, parent, s.numeraire, 0) - kept
     )
     amount = money_min(spare, margin_requirements(s, account) - e.equity)
     amount = money_min(amount, BALANCE_MAX - s.balances[<size_t>account * s.assets + s.numeraire])

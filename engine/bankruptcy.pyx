@@ -39,18 +39,28 @@ cdef money_t bankruptcy_share(State* s, uint32_t account, money_t need, money_t 
 
 cdef int64_t bankruptcy_limit(State* s, uint32_t account, int market, money_t need, money_t maintenance, bint debts) noexcept nogil:
     """The price on tick at which closing the position uses up its share of the margin, no more; 0 of a long: no price does."""
-    return _closing_at(s, account, market, bankruptcy_share(s, account, need, maintenance, debts))
+    cdef money_t share = bankruptcy_share(s, account, need, maintenance, debts)
+    return _closing_at(s, account, market, share, s.market_rules[market].bankruptcy_fee_ppm)
 
 
-cdef int64_t _closing_at(State* s, uint32_t account, int market, money_t loss) noexcept nogil:
-    """The price on tick at which closing the position loses so much against the mark, rounded inward."""
+cdef inline money_t _before_fee(money_t value, int64_t fee_ppm, bint sells) noexcept nogil:
+    """The value per lot, v, that leaves a fee on its size: v - f |v| >= value; of who buys, v + f |v| <= value."""
+    if not fee_ppm:
+        return value
+    if sells:
+        return muldiv_ceil(value, PPM, PPM + (fee_ppm if value < 0 else -fee_ppm))
+    return muldiv_floor(value, PPM, PPM + (fee_ppm if value > 0 else -fee_ppm))
+
+
+cdef int64_t _closing_at(State* s, uint32_t account, int market, money_t loss, int64_t fee_ppm) noexcept nogil:
+    """The price on tick at which closing the position loses so much against the mark, a fee in it, rounded inward."""
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef int64_t held = s.positions[<size_t>account * s.markets + market].qty
     cdef money_t value = s.marks[market].value
     if held > 0:
-        value = price_lowest(rule, div_ceil(money_scale(value, held) - loss, held))
+        value = price_lowest(rule, _before_fee(div_ceil(money_scale(value, held) - loss, held), fee_ppm, True))
         return <int64_t>(div_ceil(value, rule.tick_size) * rule.tick_size)
-    value = price_highest(rule, div_floor(money_scale(value, -held) + loss, -held))
+    value = price_highest(rule, _before_fee(div_floor(money_scale(value, -held) + loss, -held), fee_ppm, False))
     return <int64_t>(div_floor(value, rule.tick_size) * rule.tick_size)
 
 
@@ -70,10 +80,10 @@ cdef money_t _fillable_allowance(State* s, const BoundRule* bound, money_t need,
 cdef money_t closing_value(State* s, int market, int64_t held, int64_t lots, const Evaluation* e) noexcept nogil:
     """The cash for `lots` that keeps equity / maintenance as it is, rounded toward +inf to the rule book's unit."""
     cdef money_t value = s.marks[market].value
-    cdef money_t freed = margin_maintenance(s, market, money_abs(money_scale(value, held)))
+    cdef money_t freed = margin_maintenance(s, market, money_abs(money_scale(value, held)), held if held > 0 else -held)
     cdef money_t cash
     if held + lots:
-        freed -= margin_maintenance(s, market, money_abs(money_scale(value, held + lots)))
+        freed -= margin_maintenance(s, market, money_abs(money_scale(value, held + lots)), held + lots if held > 0 else -(held + lots))
     cash = muldiv_floor(e.equity, freed, e.maintenance) if freed < e.maintenance and not PLANTED(s.planted, 46) else e.equity
     cash = -money_scale(value, lots) - cash
     return cash if s.bankruptcy_unit == 1 else div_ceil(cash, s.bankruptcy_unit) * s.bankruptcy_unit
@@ -99,7 +109,7 @@ cdef money_t _limit(State* s, uint32_t account, int market, const BoundRule* bou
     if bound.kind == BOUND_BANKRUPTCY or bound.kind == BOUND_UNDER_WATER:
         return bankruptcy_limit(s, account, market, need, e.maintenance, bound.kind == BOUND_UNDER_WATER)
     if bound.kind == BOUND_FILLABLE:
-        return _closing_at(s, account, market, _fillable_allowance(s, bound, need, e))
+        return _closing_at(s, account, market, _fillable_allowance(s, bound, need, e), 0)
     if long:
         return div_ceil(money_mul(mark, PPM - bound.ppm), money_mul(PPM, tick)) * tick
     return div_floor(money_mul(mark, PPM + bound.ppm), money_mul(PPM, tick)) * tick

@@ -7,7 +7,9 @@ maintenance M, positions of notional N_i and collateral counted at C_j then has
     maintenance <= M + r sum N_i rate(2 N_i) + rounding        (maintenance is convex: its slope up to 2 N is at most rate(2 N))
 
 so for r <= 1 it is safe while r < (E - M - rounding) / (sum N_i (1 + rate(2 N_i)) + sum C_j): its bound. Where there are
-margin calls M and the rates count times the highest ratio of a level, and who is on a level has no bound. Accounts stand in
+margin calls M and the rates count times the highest ratio of a level, and who is on a level has no bound. Where tiers take the
+whole notional maintenance jumps: there the rate is that of N_i, and r stays within its bracket, N_i (1 + r) <= cap. What the
+size of a position adds to its rate does not change with a price. Accounts stand in
 buckets of 64 ppm by bound; a change of prices looks at the buckets up to the move, and at the watched: those whose balance,
 position or status changed since. When as many accounts were looked at as there are, new bounds are made at today's prices.
 
@@ -17,10 +19,10 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
-from engine.margin cimport margin_bracket, margin_collateral_value, margin_evaluate
-from engine.money cimport div_ceil, money_abs, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor, must
+from engine.margin cimport margin_at_rate, margin_bracket, margin_collateral_value, margin_evaluate
+from engine.money cimport div_ceil, money_abs, money_min, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor, must
 from engine.records cimport SEAM_LIQUIDATION_TRIGGER, STATUS_NORMAL, USERS_FROM
-from engine.state cimport BOUND_BUCKETS, Evaluation, Position, State
+from engine.state cimport BOUND_BUCKETS, Evaluation, MarketRule, Position, State
 
 cdef enum:
     PPM = 1000000
@@ -137,7 +139,9 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
     cdef money_t slack = e.equity - muldiv_ceil(e.maintenance + 4 * (s.markets + s.collaterals) + 1, s.call.over, s.call.under)
     cdef money_t exposed = 0
+    cdef money_t reach = PPM
     cdef money_t notional, bound
+    cdef const MarketRule* rule
     cdef int i
     if s.accounts[account].status != STATUS_NORMAL or s.accounts[account].level:
         return 0
@@ -146,16 +150,26 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     if slack <= 0:
         return 0
     for i in range(s.markets):
+        if p[i].qty and s.market_rules[i].bankruptcy_fee_ppm:
+            return 0  # a fee of the notional at which the account is bankrupt: looked at whenever a price changes
         if p[i].qty and not s.market_rules[i].multiplier:
             return 0  # an inverse position's value is not linear in the price: looked at whenever a price changes
         if p[i].qty:
+            rule = &s.market_rules[i]
             notional = money_abs(money_scale(s.marks[i].value, p[i].qty))
-            notional += muldiv_ceil(div_ceil(money_scale(notional, margin_bracket(s, i, 2 * notional).rate_ppm), PPM), s.call.over, s.call.under)
-            exposed += notional
+            if rule.at_entry:  # no price changes its maintenance
+                exposed += notional
+                continue
+            row = margin_bracket(s, i, notional if rule.whole else 2 * notional)
+            if rule.whole and notional <= row.notional_max:
+                reach = money_min(reach, muldiv_floor(row.notional_max - notional, PPM, notional))
+            bound = margin_at_rate(s, rule, row, notional, p[i].qty if p[i].qty > 0 else -p[i].qty)
+            exposed += notional + muldiv_ceil(bound, s.call.over, s.call.under)
     for i in range(s.collaterals):
         exposed += money_abs(margin_collateral_value(s, i, balances[s.collateral_rules[i].asset]))
-    if slack >= exposed:
+    bound = reach if slack >= exposed else money_min(reach, muldiv_floor(slack, PPM, exposed))  # slack * PPM may leave 128 bits
+    if bound >= PPM:
         return BOUND_BUCKETS - 1  # beyond r = 1, where _move makes new bounds
-    bound = muldiv_floor(slack, PPM, exposed) // BUCKET_PPM  # slack * PPM leaves 128 bits for the largest deposits
+    bound //= BUCKET_PPM
     must(0 <= bound < BOUND_BUCKETS, "a bound has a bucket")
     return <uint16_t>bound

@@ -91,6 +91,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 traded_by[number],
                 len(brackets),
                 len(venue.requirements(market)),
+                *_margin(market, decimals),
                 *_minimum(market, decimals),
                 median,
                 market.mark.basis_samples if median else 0,
@@ -100,7 +101,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 *_settlement(market),
             )
         )
-        brackets += venue.requirements(market)
+        brackets += [(*row[:2], row.initial_ppm or 0, *row[3:]) for row in venue.requirements(market)]
     collateral = []
     for row in venue.collateral:
         index = venue.number("indices", row.index)
@@ -139,6 +140,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "bankruptcy_unit": 1
         if venue.liquidation.bankruptcy_unit is None
         else rules.whole(venue.liquidation.bankruptcy_unit, places),
+        "profit_lost_ppm": units.PPM - venue.withdrawal.profit_weight_ppm,
         "one": rules.whole(1, places),
         "permits": [[int(venue.grades.permit(grade, action)) for action in tape.Action] for grade in tape.Grade],
         "state_permits": [[int(venue.states.permit(state, action)) for action in tape.Action] for state in tape.MarketState],
@@ -231,6 +233,29 @@ def _premium(band) -> tuple[int, int]:
     """Return (samples, alpha in ppm) of a band; 0 without a premium."""
     row = getattr(band, "premium", None)
     return (row.samples, row.alpha_ppm) if row else (0, 0)
+
+
+def _margin(market: rules.Market, decimals: int) -> tuple[int, ...]:
+    """Return how brackets become requirements: plain, whole, divides, open interest from and to, what a lot adds to rates."""
+    row, crowd, size = market.margin, market.margin.open_interest, market.margin.size
+    grows = (0, 0, 0)
+    if size:
+        scale = units.PPB * 10**market.lot.decimals
+        grows = (
+            scale,
+            *(min(scale, ppb * market.lot.size) for ppb in (size.initial_ppb_per_coin, size.maintenance_ppb_per_coin)),
+        )
+    return (
+        row == rules.Margin() and not market.bankruptcy_fee_ppm and all(b.initial_ppm is None for b in market.brackets),
+        row.tiers == "whole",
+        row.leverage == "divides",
+        crowd is not None,
+        rules.whole(crowd.lower, decimals) if crowd else 0,
+        rules.whole(crowd.upper, decimals) if crowd else 0,
+        *grows,
+        row.basis == "entry",
+        market.bankruptcy_fee_ppm,
+    )
 
 
 _REFERENCES = ["mark", "index", "last"]

@@ -15,7 +15,7 @@ from engine.fund cimport fund_measure, fund_pay, fund_settle_slice
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
     conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
-    margin_maintenance, margin_minimum, margin_permit, margin_position, margin_state_permit, margin_value,
+    margin_minimum, margin_of, margin_permit, margin_position, margin_state_permit, margin_value,
 )
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
@@ -199,7 +199,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
     held = s.positions[<size_t>account * s.markets + market].qty
     qty = held if held > 0 else -held
     if rule.restore:
-        qty = _restore_qty(s, market, qty, rule.fee_ppm if rule.insured else s.market_rules[market].liquidation_ppm, e)
+        qty = _restore_qty(s, account, market, qty, rule.fee_ppm if rule.insured else s.market_rules[market].liquidation_ppm, e)
     limit = slice_limit(s, account, market, &rule.bound, e)
     if not limit:
         return
@@ -217,27 +217,29 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
         ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, fee)
 
 
-cdef bint _safe(State* s, int market, int64_t lots, int64_t qty, int64_t fee_ppm, const Evaluation* e, money_t others) noexcept nogil:
+cdef bint _safe(
+    State* s, uint32_t account, int market, int64_t lots, int64_t qty, int64_t fee_ppm, const Evaluation* e, money_t others
+) noexcept nogil:
     cdef money_t value = money_abs(s.marks[market].value)
     cdef money_t fee = div_ceil(money_scale(money_scale(value, lots), fee_ppm), PPM)
-    cdef money_t rest = margin_maintenance(s, market, money_scale(value, qty - lots)) if lots < qty else 0
+    cdef money_t rest = margin_of(s, account, market, qty - lots) if lots < qty else 0
     return e.equity - fee > others + rest
 
 
-cdef int64_t _restore_qty(State* s, int market, int64_t qty, int64_t fee_ppm, const Evaluation* e) noexcept nogil:
+cdef int64_t _restore_qty(State* s, uint32_t account, int market, int64_t qty, int64_t fee_ppm, const Evaluation* e) noexcept nogil:
     """The lots that make the account safe if they close at the mark and pay the liquidation fee; all if none do.
 
     Found by bisection between 0 (unsafe) and the whole position (safe), as in the model.
     """
-    cdef money_t others = e.maintenance - margin_maintenance(s, market, money_scale(money_abs(s.marks[market].value), qty))
+    cdef money_t others = e.maintenance - margin_position(s, account, market)
     cdef int64_t unsafe = 0
     cdef int64_t enough = qty
     cdef int64_t middle
-    if _safe(s, market, 0, qty, fee_ppm, e, others) or not _safe(s, market, qty, qty, fee_ppm, e, others):
+    if _safe(s, account, market, 0, qty, fee_ppm, e, others) or not _safe(s, account, market, qty, qty, fee_ppm, e, others):
         return qty
     while enough - unsafe > 1:
         middle = (unsafe + enough) // 2
-        if _safe(s, market, middle, qty, fee_ppm, e, others):
+        if _safe(s, account, market, middle, qty, fee_ppm, e, others):
             enough = middle
         else:
             unsafe = middle

@@ -7,9 +7,11 @@ from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Publi
 
 cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil
 cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil
-cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil
+cdef money_t margin_maintenance(State* s, int market, money_t notional, int64_t lots) noexcept nogil
+cdef money_t margin_at_rate(State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots) noexcept nogil  # no amount
 cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil  # maintenance of the position held
 cdef money_t margin_minimum(State* s, uint32_t account) noexcept nogil  # the least its positions ask for; 0: no minimum
+cdef money_t margin_of(State* s, uint32_t account, int market, int64_t lots) noexcept nogil  # of a part of it, the rest closed
 cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil
 cdef void margin_needs(
     State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, money_t* need, money_t* need_with, bint* exceeded
@@ -17,6 +19,7 @@ cdef void margin_needs(
 cdef money_t requirements_beside(State* s, uint32_t account, int market) noexcept nogil  # of all markets but one; -1: of all
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil  # of all markets
 cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil
+cdef money_t margin_profit_haircut(State* s, uint32_t account) noexcept nogil  # of what does not count when margin leaves
 cdef bint margin_has_requirements(State* s, uint32_t account) noexcept nogil  # equity at or above them
 cdef money_t margin_wallet(State* s, uint32_t account, int asset) noexcept nogil  # without what open positions cost
 cdef money_t margin_given(State* s, int market, int side, int64_t qty, int64_t price, int64_t fee_ppm, int* asset) noexcept nogil

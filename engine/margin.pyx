@@ -1,7 +1,9 @@
 """Margin kernels over the rule rows. Requirements are rounded up, collateral is rounded down."""
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t, money_turn, muldiv_ceil, muldiv_floor
+from engine.money cimport (
+    div_ceil, div_floor, money_abs, money_max, money_min, money_mul, money_scale, money_t, money_turn, muldiv_ceil, muldiv_floor,
+)
 from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
 from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Position, Published, State
 
@@ -22,18 +24,74 @@ cdef inline const Bracket* _bracket(State* s, const MarketRule* rule, money_t no
     return row
 
 
-cdef money_t margin_maintenance(State* s, int market, money_t notional) noexcept nogil:
-    return _maintenance(margin_bracket(s, market, notional), notional)
+cdef money_t margin_maintenance(State* s, int market, money_t notional, int64_t lots) noexcept nogil:
+    """Of so many lots worth so much: notional * rate, rounded up, - amount; never below 0."""
+    return _maintenance(s, &s.market_rules[market], margin_bracket(s, market, notional), notional, lots)
 
 
-cdef inline money_t _maintenance(const Bracket* row, money_t notional) noexcept nogil:
-    """notional * rate, rounded up, - amount; never below 0."""
-    return money_max(0, div_ceil(money_scale(notional, row.rate_ppm), PPM) - row.amount)
+cdef inline money_t _maintenance(State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots) noexcept nogil:
+    if rule.plain:
+        return money_max(0, div_ceil(money_scale(notional, row.rate), PPM) - row.amount)
+    if PLANTED(s.planted, 42) and rule.whole:
+        row = &s.brackets[rule.brackets_from]
+    return money_max(0, margin_at_rate(s, rule, row, notional, lots) - row.amount)
+
+
+cdef money_t margin_at_rate(State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots) noexcept nogil:
+    """notional * maintenance rate, rounded up; the rate grows with the lots, to 100 %."""
+    cdef money_t rate = row.rate
+    cdef money_t of = row.rate_of
+    if not PLANTED(s.planted, 40):
+        _grow(rule, rule.maintenance_per_lot, lots, &rate, &of)
+    return muldiv_ceil(notional, rate, of)
+
+
+cdef inline void _grow(const MarketRule* rule, money_t per_lot, int64_t lots, money_t* rate, money_t* of) noexcept nogil:
+    """rate / of, each of 64 bits, grows by what every lot adds, to 1."""
+    cdef money_t grown
+    if not rule.size_scale:
+        return
+    grown = money_min(rule.size_scale, money_scale(per_lot, lots))
+    rate[0] = money_scale(rule.size_scale, <int64_t>rate[0]) + money_scale(grown, <int64_t>of[0])
+    of[0] = money_scale(rule.size_scale, <int64_t>of[0])
+    rate[0] = money_min(rate[0], of[0])
 
 
 cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil:
     cdef int64_t qty = s.positions[<size_t>account * s.markets + market].qty
-    return margin_maintenance(s, market, money_abs(money_scale(s.marks[market].value, qty))) if qty else 0
+    return margin_of(s, account, market, qty if qty > 0 else -qty) if qty else 0
+
+
+cdef money_t margin_of(State* s, uint32_t account, int market, int64_t lots) noexcept nogil:
+    """The maintenance of so many lots of the position held, the rest of it closed at the mark."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
+    cdef money_t notional = money_scale(money_abs(s.marks[market].value), lots)
+    if rule.plain or PLANTED(s.planted, 43):
+        return margin_maintenance(s, market, notional, lots)
+    notional = margin_maintenance(s, market, _notional(s, market, p, lots if p.qty > 0 else -lots), lots)
+    if rule.bankruptcy_fee_ppm:
+        notional += _closing_fee(s, account, rule, p.qty > 0, money_scale(money_abs(s.marks[market].value), lots))
+    return notional
+
+
+cdef money_t _notional(State* s, int market, const Position* p, int64_t lots) noexcept nogil:
+    """The notional of signed lots at the mark; of what is held of that side, where the row says so, at its entry."""
+    cdef money_t value = money_abs(s.marks[market].value)
+    cdef int64_t size = lots if lots > 0 else -lots
+    cdef int64_t held = p.qty if p.qty > 0 else -p.qty
+    cdef int64_t kept = size if size < held else held
+    if not s.market_rules[market].at_entry or not lots or not held or (lots > 0) != (p.qty > 0):
+        return money_scale(value, size)
+    return muldiv_ceil(money_abs(p.entry), kept, held) + money_scale(value, size - kept)
+
+
+cdef money_t _closing_fee(State* s, uint32_t account, const MarketRule* rule, bint long, money_t notional) noexcept nogil:
+    """The fee on the notional at which equity and the fee are used up; a loss raises that of a linear short, an inverse long."""
+    cdef money_t equity = _equity(s, account)
+    if long == (rule.multiplier == 0):
+        return muldiv_ceil(money_max(0, notional + equity), rule.bankruptcy_fee_ppm, PPM + rule.bankruptcy_fee_ppm)
+    return muldiv_ceil(money_max(0, notional - equity), rule.bankruptcy_fee_ppm, PPM - rule.bankruptcy_fee_ppm)
 
 
 cdef money_t margin_minimum(State* s, uint32_t account) noexcept nogil:
@@ -86,32 +144,63 @@ cdef void margin_needs(
     cdef money_t near_loss = money_max(0, money_turn(near_cost - money_scale(value, near), sells))
     cdef money_t far_loss = money_max(0, money_turn(money_scale(value, far) - far_cost, sells))
     cdef bint ignored, other
-    cdef money_t same = _side_need(s, rule, p.leverage, value, held + near, near_loss, &ignored)
-    cdef money_t opposite = _side_need(s, rule, p.leverage, value, held - far, far_loss, &other)
+    cdef money_t same = _side_need(s, market, p, value, held + near, sells, near_loss, &ignored)
+    cdef money_t opposite = _side_need(s, market, p, value, held - far, sells, far_loss, &other)
     cdef money_t added
     near_loss += money_max(0, money_turn(cost - money_scale(value, lots), sells))
-    added = _side_need(s, rule, p.leverage, value, held + near + lots, near_loss, exceeded)
+    added = _side_need(s, market, p, value, held + near + lots, sells, near_loss, exceeded)
     need[0] = money_max(same, opposite)
     need_with[0] = money_max(added, opposite)
     exceeded[0] = exceeded[0] or other
 
 
 cdef inline money_t _side_need(
-    State* s, const MarketRule* rule, int64_t chosen, money_t value, int64_t lots, money_t loss, bint* exceeded
+    State* s, int market, const Position* p, money_t value, int64_t lots, bint turned, money_t loss, bint* exceeded
 ) noexcept nogil:
-    """notional / min(chosen leverage, bracket cap), rounded up, never so little that it is liquidated at once; plus a loss."""
+    """notional / min(chosen leverage, bracket cap), rounded up, never so little that it is liquidated at once; plus a loss.
+
+    turned: lots are those of a short, long positive.
+    """
+    cdef const MarketRule* rule = &s.market_rules[market]
     cdef money_t notional = money_abs(money_scale(value, lots))
     cdef const Bracket* row
-    cdef int64_t leverage = chosen if chosen else rule.leverage_default
+    cdef int64_t leverage = p.leverage if p.leverage else rule.leverage_default
+    if rule.at_entry:
+        notional = _notional(s, market, p, -lots if turned else lots)
     if not notional:
         exceeded[0] = False
         return loss
     row = _bracket(s, rule, notional)
     leverage = leverage if leverage < row.leverage_max else row.leverage_max
     exceeded[0] = notional > row.notional_max
-    if leverage * row.rate_ppm * 2 <= PPM and notional >= 4 * leverage and row.amount >= 0:  # maintenance: at most half, and 2 less
+    if not rule.plain:
+        return _initial(s, market, row, notional, lots if lots > 0 else -lots, leverage) + loss
+    if leverage * row.rate * 2 <= PPM and notional >= 4 * leverage and row.amount >= 0:  # maintenance: at most half, and 2 less
         return div_ceil(notional, leverage) + loss
-    return money_max(div_ceil(notional, leverage), _maintenance(row, notional) + s.trigger_at_equal) + loss
+    return money_max(div_ceil(notional, leverage), _maintenance(s, rule, row, notional, lots) + s.trigger_at_equal) + loss
+
+
+cdef money_t _initial(State* s, int market, const Bracket* row, money_t notional, int64_t lots, int64_t leverage) noexcept nogil:
+    """The initial margin of lots by the margin row: a rate of the leverage or the bracket, grown by size or open interest."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef int64_t part = 1
+    cdef int64_t whole = leverage
+    cdef money_t rate, of, span, above
+    if rule.divides:
+        part, whole = row.initial_ppm, PPM * leverage
+    elif row.initial_ppm * leverage >= PPM:
+        part, whole = row.initial_ppm, PPM
+    rate, of = part, whole
+    _grow(rule, rule.initial_per_lot, lots, &rate, &of)
+    span = rule.upper - rule.lower
+    if rule.crowded and span and not PLANTED(s.planted, 41):
+        above = money_scale(money_abs(s.marks[market].value), s.open_interest[market]) - rule.lower
+        above = money_min(money_max(above, 0), span)
+        rate, of = money_scale(span - above, part) + money_scale(above, whole), money_scale(span, whole)
+    above = _maintenance(s, rule, row, notional, lots) + s.trigger_at_equal
+    if rule.bankruptcy_fee_ppm:  # M (1 + f) + N f leaves M when the fee at the bankruptcy price counts
+        above += muldiv_ceil(above, rule.bankruptcy_fee_ppm, PPM) + muldiv_ceil(notional, rule.bankruptcy_fee_ppm, PPM) + 1
+    return money_max(muldiv_ceil(notional, rate, of), above)
 
 
 cdef money_t margin_requirements(State* s, uint32_t account) noexcept nogil:
@@ -127,6 +216,19 @@ cdef money_t requirements_beside(State* s, uint32_t account, int market) noexcep
         if i != market:
             total += margin_requirement(s, account, i, 0, 0, 0, &exceeded)
     return total
+
+
+cdef money_t margin_profit_haircut(State* s, uint32_t account) noexcept nogil:
+    """What unrealised profit does not count for when margin leaves the account, rounded up."""
+    cdef const Position* p = &s.positions[<size_t>account * s.markets]
+    cdef money_t total = 0
+    cdef int i
+    if not s.profit_lost_ppm or PLANTED(s.planted, 44):
+        return 0
+    for i in range(s.markets):
+        if p[i].qty:
+            total += money_max(0, money_scale(s.marks[i].value, p[i].qty) - p[i].entry)
+    return muldiv_ceil(total, s.profit_lost_ppm, PPM)
 
 
 cdef bint margin_has_requirements(State* s, uint32_t account) noexcept nogil:
@@ -229,15 +331,14 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
     cdef Evaluation e
     cdef const Position* p = &s.positions[<size_t>account * s.markets]
     cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
-    cdef money_t notional, counted
+    cdef money_t counted
     cdef int market, row, permit
     e.equity, e.maintenance, e.permit, e.open = balances[s.numeraire], 0, PERMIT_ALLOW, False
     for market in range(s.markets):
         if p[market].qty:
             e.open = True
-            notional = money_scale(s.marks[market].value, p[market].qty)
-            e.equity += notional
-            e.maintenance += margin_maintenance(s, market, money_abs(notional))
+            e.equity += money_scale(s.marks[market].value, p[market].qty)
+            e.maintenance += margin_position(s, account, market)
             permit = margin_permit(s, market, ACT_LIQUIDATE)
             if permit > e.permit:
                 e.permit = permit

@@ -9,7 +9,8 @@ maintenance of all the rest (less 1 where equity at maintenance triggers). In a 
     triggered  <=>  ceil(N r) - A > B + s N  <=>  N (r - s) > A + B        (what stands on the right before is an integer)
 
 so with s = 1 it is triggered while N (1 - r) < D = -(A + B), with s = -1 while N (1 + r) > A + B. Maintenance is not below 0, and
-a table that a rule book admits never asks for less. Brackets are taken from that of the mark on in the direction of loss.
+a table that a rule book admits never asks for less. Brackets are taken from that of the mark on in the direction of loss. A
+market with a margin row is asked by bisection.
 """
 from libc.stdint cimport int64_t, uint32_t
 
@@ -17,7 +18,8 @@ from engine.accounts cimport accounts_may_give
 from engine.adl cimport adl_score
 from engine.bankruptcy cimport bankruptcy_limit, closing_value, price_highest, price_lowest, slice_limit
 from engine.margin cimport (
-    margin_evaluate, margin_free, margin_maintenance, margin_position, margin_requirements, margin_spare_equity, margin_value,
+    margin_bracket, margin_evaluate, margin_free, margin_maintenance, margin_position, margin_profit_haircut, margin_requirements,
+    margin_spare_equity, margin_value,
 )
 from engine.money cimport MONEY_IN_MAX, div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
 from engine.records cimport PLANTED, STAGE_BOOK, STATUS_NORMAL, USERS_FROM, WHY_NONE
@@ -32,8 +34,20 @@ cdef bint _triggered_at(State* s, uint32_t account, const Evaluation* rest, int 
     """Would the account be triggered at a price of the market? `rest`: what it is without its position there."""
     cdef money_t cash = money_scale(margin_value(&s.market_rules[market], price), qty)
     cdef Evaluation e = rest[0]
+    if not s.market_rules[market].plain or s.entangled:
+        return _triggered_if(s, account, market, margin_value(&s.market_rules[market], price))
     e.equity += cash
-    e.maintenance += margin_maintenance(s, market, money_abs(cash))
+    e.maintenance += margin_maintenance(s, market, money_abs(cash), qty if qty > 0 else -qty)
+    return triggered(s, account, &e)
+
+
+cdef bint _triggered_if(State* s, uint32_t account, int market, money_t value) noexcept nogil:
+    """Would the account be triggered if a lot were worth so much? The whole account is evaluated again."""
+    cdef money_t now = s.marks[market].value
+    cdef Evaluation e
+    s.marks[market].value = value
+    e = margin_evaluate(s, account)
+    s.marks[market].value = now
     return triggered(s, account, &e)
 
 
@@ -42,9 +56,9 @@ cdef money_t _down_to(const Bracket* row, money_t rest, int64_t lots, money_t hi
     cdef money_t short_of = -(row.amount + rest)
     if short_of <= 0:
         return 0
-    if row.rate_ppm >= PPM or short_of > money_scale(high, lots):  # N (1 - r) < D at all N of the bracket
+    if row.rate >= PPM or short_of > money_scale(high, lots):  # N (1 - r) < D at all N of the bracket
         return high
-    return money_min(high, (div_ceil(money_scale(short_of, PPM), PPM - row.rate_ppm) - 1) // lots)
+    return money_min(high, (div_ceil(money_scale(short_of, PPM), PPM - row.rate) - 1) // lots)
 
 
 cdef money_t _up_to(const Bracket* row, money_t rest, int64_t lots, money_t low, money_t high) noexcept nogil:
@@ -54,7 +68,7 @@ cdef money_t _up_to(const Bracket* row, money_t rest, int64_t lots, money_t low,
         return low
     if spare > 2 * money_scale(high, lots):  # r <= 1
         return high + 1
-    return money_max(low, div_ceil(div_floor(money_scale(spare, PPM), PPM + row.rate_ppm) + 1, lots))
+    return money_max(low, div_ceil(div_floor(money_scale(spare, PPM), PPM + row.rate) + 1, lots))
 
 
 cdef int64_t query_liquidation_price(State* s, uint32_t account, int market) noexcept nogil:
@@ -85,6 +99,8 @@ cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept
     e = margin_evaluate(s, account)
     e.equity -= money_scale(s.marks[market].value, qty)
     e.maintenance -= margin_position(s, account, market)
+    if not rule.plain or s.entangled:
+        return _searched_price(s, account, &e, market, qty)
     rest = e.equity - e.maintenance - s.trigger_at_equal
     for k in range(rule.brackets_count):
         i = k if rises else last - k
@@ -103,6 +119,46 @@ cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept
             _verify(s, account, &e, market, qty, price)
             return price
     return 0
+
+
+cdef int64_t _searched_price(State* s, uint32_t account, const Evaluation* rest, int market, int64_t qty) noexcept nogil:
+    """The same by bisection, bracket by bracket: within one, equity less maintenance never rises on the way to a loss."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef int64_t near = s.marks[market].published.last_valid
+    cdef int64_t step = -1 if qty > 0 else 1
+    cdef int64_t last = 1 if qty > 0 else rule.price_max
+    cdef int64_t within, beyond, middle
+    cdef const Bracket* row
+    while (last - near) * step >= 0:
+        row = _bracket_at(s, market, qty, near)
+        within, beyond = near, last + step
+        while beyond - within > 1 or within - beyond > 1:
+            middle = within + (beyond - within) // 2
+            if _bracket_at(s, market, qty, middle) == row:
+                within = middle
+            else:
+                beyond = middle
+        if _triggered_at(s, account, rest, market, qty, within):
+            return _first(s, account, rest, market, qty, near, within)
+        near = beyond
+    return 0
+
+
+cdef int64_t _first(State* s, uint32_t account, const Evaluation* rest, int market, int64_t qty, int64_t near, int64_t far) noexcept nogil:
+    cdef int64_t middle
+    if _triggered_at(s, account, rest, market, qty, near):
+        return near
+    while far - near > 1 or near - far > 1:
+        middle = near + (far - near) // 2
+        if _triggered_at(s, account, rest, market, qty, middle):
+            far = middle
+        else:
+            near = middle
+    return far
+
+
+cdef inline const Bracket* _bracket_at(State* s, int market, int64_t qty, int64_t price) noexcept nogil:
+    return margin_bracket(s, market, money_abs(money_scale(margin_value(&s.market_rules[market], price), qty)))
 
 
 cdef int64_t _price_of(State* s, int market, bint long, money_t worth) noexcept nogil:
@@ -191,7 +247,7 @@ cdef money_t query_withdrawable(State* s, uint32_t account, int asset) noexcept 
     if not accounts_may_give(s, account, asset, most):
         return most
     if asset == s.numeraire:
-        accepted = margin_spare_equity(s, account, asset, 0) - margin_requirements(s, account)
+        accepted = margin_spare_equity(s, account, asset, 0) - margin_profit_haircut(s, account) - margin_requirements(s, account)
         must(not accounts_may_give(s, account, asset, accepted), "the gate lets through what is spare")
         must(accounts_may_give(s, account, asset, accepted + 1) != WHY_NONE, "the gate lets through no more than is spare")
         return accepted

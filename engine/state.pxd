@@ -58,9 +58,11 @@ cdef enum OrderFlag:
 
 cdef struct Bracket:
     money_t notional_max  # money of the settlement asset
-    money_t amount  # money: maintenance = notional * rate up - amount
+    money_t amount  # money: maintenance = notional * rate / rate_of up - amount
     int64_t leverage_max
-    int64_t rate_ppm
+    int64_t initial_ppm  # 0: 1 / leverage_max
+    int64_t rate  # of maintenance, slippage in it
+    int64_t rate_of  # PPM; half_initial: a multiple of it
 
 cdef struct MarketRule:
     int64_t tick_size  # price units: 2^tick_shift * odd
@@ -85,6 +87,17 @@ cdef struct MarketRule:
     bint spot
     int32_t brackets_from
     int32_t brackets_count
+    bint plain  # requirements are what the brackets alone say, their rates ppm
+    bint whole  # tiers: the whole notional at its bracket's rate
+    bint divides  # the chosen leverage divides the initial rate
+    bint crowded  # the initial rate grows with open interest from lower to upper
+    money_t lower  # money
+    money_t upper
+    money_t size_scale  # what a lot adds to a rate, as parts of this; 0: nothing
+    money_t initial_per_lot  # no more than size_scale: 100 %
+    money_t maintenance_per_lot
+    bint at_entry  # the notional of lots held is what they were entered at
+    int64_t bankruptcy_fee_ppm  # of closing at the bankruptcy price, with maintenance; 0: none
     money_t least  # maintenance of a position, settlement asset; 0: no minimum
     int64_t closing_ppm  # what closing costs beside a minimum, of the notional
     money_t closing_fixed
@@ -430,6 +443,7 @@ cdef struct State:
     int32_t order_row  # 0 ratio, 1 deficit, 2 account
     bint trigger_at_equal
     bint spots  # there is a spot market
+    bint entangled  # a market's maintenance depends on the equity of the whole account
     bint converts  # a stage sells collateral
     bint fund_net  # the fund is measured with the backstop
     bint fund_capped  # it pays no more than fund_event_max in one event
@@ -437,6 +451,7 @@ cdef struct State:
     money_t fund_event_max
     money_t bankruptcy_unit  # of the numeraire's money: bankruptcy values are whole multiples of it
     money_t one  # a whole unit of the numeraire
+    int64_t profit_lost_ppm  # of unrealised profit, when margin leaves an account
     uint32_t armed  # bit per seam with a row
     int64_t samples_count
     # accounts

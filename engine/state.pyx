@@ -37,7 +37,7 @@ cdef int _rules(State* s, table) except -1:
     s.clears = table["clearing"]
     s.numeraire, s.assets = table["numeraire"], table["assets"]
     s.trigger_at_equal, s.order_row = table["trigger_at_equal"], table["order_row"]
-    s.fund_net, s.one = table["fund_net"], table["one"]
+    s.fund_net, s.one, s.profit_lost_ppm = table["fund_net"], table["one"], table["profit_lost_ppm"]
     s.fund_floor, s.fund_capped, s.fund_event_max = table["fund_pays"]
     s.bankruptcy_unit = table["bankruptcy_unit"]
     for i, row in enumerate(table["permits"]):
@@ -52,7 +52,9 @@ cdef int _rules(State* s, table) except -1:
         r = &s.market_rules[i]
         (r.tick_size, r.multiplier, r.face, r.price_max, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
          r.quote, r.spot, r.base, r.lot_units, r.heard_by,
-         r.brackets_from, r.brackets_count, r.least, r.closing_ppm, r.closing_fixed, r.mark_median, r.basis_samples, r.republish_on_fill,
+         r.brackets_from, r.brackets_count, r.plain, r.whole, r.divides, r.crowded, r.lower, r.upper,
+         r.size_scale, r.initial_per_lot, r.maintenance_per_lot, r.at_entry, r.bankruptcy_fee_ppm, r.least, r.closing_ppm, r.closing_fixed,
+         r.mark_median, r.basis_samples, r.republish_on_fill,
          r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb,
          r.bound_in_ticks, r.bound_ticks, r.trigger_protect_ppm, r.self_trade, r.self_trade_by_owner,
          r.band_kind, r.band_anchor, r.band_up_ppm, r.band_down_ppm, r.band_policy, r.band_liquidation,
@@ -61,6 +63,7 @@ cdef int _rules(State* s, table) except -1:
          r.qty_max, r.notional_limited, r.notional_max, r.position_max, r.open_interest_max, r.auction_reference,
          r.settles, r.settlement_samples, r.expires_ns, r.retry_ns) = row
         s.spots = s.spots or r.spot
+        s.entangled = s.entangled or r.bankruptcy_fee_ppm
         r.tick_shift = 0
         while not r.tick_size >> r.tick_shift & 1:
             r.tick_shift += 1
@@ -73,7 +76,8 @@ cdef int _rules(State* s, table) except -1:
     s.brackets_count = len(table["brackets"])
     s.brackets = <Bracket*>_take(s, s.brackets_count, sizeof(Bracket))
     for i, row in enumerate(table["brackets"]):
-        s.brackets[i].notional_max, s.brackets[i].leverage_max, s.brackets[i].rate_ppm, s.brackets[i].amount = row
+        b = &s.brackets[i]
+        b.notional_max, b.leverage_max, b.initial_ppm, b.rate, b.rate_of, b.amount = row
     s.sources = len(table["sources"])
     s.source_rules = <SourceRule*>_take(s, s.sources, sizeof(SourceRule))
     for i, row in enumerate(table["sources"]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from fractions import Fraction
 from unittest import mock
 
 from specs import units
@@ -16,6 +17,7 @@ from specs.model.book import Book
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.model.ledger import Ledger
+from specs.model.margin import Brackets, Margins
 from specs.tape import SEAM_ANY, USERS_FROM, Action, Chart, EventKind, Flow, OutcomeKind, Permit, Reason, Side, Stage
 
 # ---- bugs that live in a method
@@ -293,6 +295,34 @@ def _enters_whatever_is_below(e, row):
     return _enters(e, row.model_copy(update={"below": None}) if row and row.at_least else None)
 
 
+def _size_is_not_counted(brackets, notional, lots):
+    """40: the maintenance rate does not grow with the position."""
+    return _maintenance(brackets, notional, 0)
+
+
+def _nobody_else_there(brackets, open_interest):
+    """41: open interest does not raise initial margin."""
+    return Fraction(0)
+
+
+def _at_the_mark(exchange, account, market, lots):
+    """43: maintenance is of the notional at the mark, without a fee of closing."""
+    return exchange.brackets[market].maintenance(lots * abs(exchange.value[market]), lots)
+
+
+def _all_of_the_profit(exchange, account):
+    """44: unrealised profit counts in full when margin leaves an account."""
+    return 0
+
+
+def _lowest_tier(brackets, notional, lots):
+    """42: of tiers at the whole notional, maintenance is that of the first."""
+    if brackets.market.margin.tiers == "whole":
+        row = brackets.rows[0]
+        return max(0, units.div_ceil(notional * row.rate, row.of) - row.amount)
+    return _maintenance(brackets, notional, lots)
+
+
 def _no_limits(exchange, market):
     """27: takers do not know of the limits up and down."""
 
@@ -309,6 +339,7 @@ def _settled_at_the_mark(exchange, market):
 
 _triggered, _enters, _queue, _settle = trigger.triggered, trigger.enters, adl.queue, Funding.settle
 _holders, _price_of = settlement.holders, settlement.price_of
+_maintenance = Brackets.maintenance
 _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     7: [(trigger, "triggered", _trigger_at_twice_maintenance)],
     9: [(fund, "pay", _pay_all)],
@@ -320,6 +351,11 @@ _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     28: [(auction, "_leaving_least", _whatever_it_leaves)],
     67: [(settlement, "holders", _only_users_are_settled)],
     68: [(settlement, "price_of", _settled_at_the_mark)],
+    40: [(Brackets, "maintenance", _size_is_not_counted)],
+    41: [(Brackets, "_crowded", _nobody_else_there)],
+    42: [(Brackets, "maintenance", _lowest_tier)],
+    44: [(Margins, "profit_haircut", _all_of_the_profit)],
+    43: [(Margins, "maintenance_of", _at_the_mark)],
 }
 
 

@@ -160,6 +160,41 @@ _BRACKETS = [
     {"notional_max": 30_000, "leverage_max": 5, "maintenance_ppm": 100_000, "amount": 550},
 ]
 _HUGE_BRACKETS = [{"notional_max": 10**24, "leverage_max": 20, "maintenance_ppm": 25_000}]  # for quantities at their bounds
+_ONE = {"notional_max": 30_000, "leverage_max": 20, "maintenance_ppm": 25_000}
+_MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS) * 3] + [
+    {
+        "brackets": [
+            {"notional_max": most, "leverage_max": cap, "maintenance_ppm": rate}
+            for most, cap, rate in ((300, 20, 20_000), (1_200, 20, 33_333), (30_000, 12, 60_000))
+        ],
+        "margin": {"tiers": "whole"},
+    },
+    {
+        "brackets": [_ONE | {"initial_ppm": 66_667}],
+        "margin": {"size": {"initial_ppb_per_coin": 3_000_000, "maintenance_ppb_per_coin": 3_000_000}},
+    },
+    {"brackets": [_ONE], "margin": {"open_interest": {"lower": 300, "upper": 2_500}, "slippage_ppm": 9_999}},
+    {
+        "brackets": [{"notional_max": most, "leverage_max": cap} for most, cap in ((2_000, 20), (10_000, 7), (30_000, 3))],
+        "margin": {"maintenance": "half_initial"},
+    },
+    {
+        "brackets": [row | {"initial_ppm": 999_999} for row in _BRACKETS],
+        "margin": {"leverage": "divides"},
+    },
+    {"brackets": _BRACKETS, "margin": {"basis": "entry"}},
+    {
+        "brackets": [_ONE],
+        "margin": {"basis": "entry"},
+        "fees": {"taker_ppm": 2_500, "liquidation_ppm": 7_000},
+        "closing": {"fee": "taker", "at": "bankruptcy", "fixed": "0.1"},
+    },
+    {
+        "brackets": [{"notional_max": 30_000, "leverage_max": 20, "maintenance_ppm": 20_000}],
+        "fees": {"liquidation_ppm": 9_999},
+        "closing": {"fee": "liquidation", "at": "bankruptcy"},
+    },
+]
 _GRADES = [
     {},
     {
@@ -273,7 +308,7 @@ def _market(choices: Choices, name: str, index: str) -> dict:
             {"kind": "median", "basis_samples": 3},
         ),
     )
-    return {
+    market = {
         "name": name,
         "settles_in": "USDT",
         "index": index,
@@ -286,9 +321,12 @@ def _market(choices: Choices, name: str, index: str) -> dict:
         **pick(choices, _REQUIREMENTS),
         **_trading(choices),
         "limits": pick(choices, _LIMITS),
-        "brackets": pick(choices, (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS)),
+        **pick(choices, _MARGINS),
         **pick(choices, _ENDS),
     }
+    if "size" in market.get("margin", {}):  # beside a minimum it is refused
+        market.pop("maintenance_min", None)
+    return market
 
 
 def _spot(choices: Choices, name: str, base: str, index: str) -> dict:
@@ -432,6 +470,7 @@ def make_venue(choices: Choices) -> rules.Venue:
             "stages": stages,
         }
         | ({"bankruptcy_unit": "0.05"} if asked and choices.below(4) == 3 else {}),
+        "withdrawal": {"profit_weight_ppm": pick(choices, (units.PPM, units.PPM, 0, 333_333))},
         "fund": {"capital": pick(choices, (20, 0, 1_000_000)), "measure": pick(choices, ("cash", "net"))}
         | pick(choices, ({}, {}, {}, {"floor": 5}, {}, {"event_max": 3}, {"floor": 2, "event_max": 12})),
         "quoters": [

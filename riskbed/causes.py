@@ -28,6 +28,7 @@ from enum import IntEnum
 import numpy as np
 
 from riskbed.labels import Forced, Labels, marks_at
+from specs.errors import SpecError
 from specs.model.margin import Brackets, Haircut
 from specs.rules import Venue
 from specs.tape import Chart, EventKind, Flag, Grade, OutcomeKind, Side, money_join
@@ -275,6 +276,11 @@ class _Judged:
         self.history, self.lots = history, lots
         self.worth = [venue.worth(row) for row in venue.markets]
         self.brackets = [Brackets(venue, row) for row in venue.markets]
+        for i, rows in enumerate(self.brackets):
+            if rows.at_entry or rows.bankruptcy_fee_ppm:
+                name = venue.markets[i].name
+                problem = f"causes are judged at prices, and the maintenance of {name} depends on entries or equity"
+                raise SpecError(problem, remedy="margin.basis: mark and closing.at: mark")
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.marks = [column.tolist() for column in prices.marks]
         self.lowest, self.highest = ([column.tolist() for column in columns] for columns in (prices.lowest, prices.highest))
@@ -291,7 +297,7 @@ class _Judged:
                 true = (self.lowest if n > 0 else self.highest)[market][i]
                 value = worth(true) if true_marks else published
                 equity += n * (value - published)
-                maintenance += self.brackets[market].maintenance(abs(n * value))
+                maintenance += self.brackets[market].maintenance(abs(n * value), abs(n))
         for haircut in self.haircuts:
             balance = self.history.balance(account, haircut.asset, row)
             if balance:

@@ -16,8 +16,9 @@ import numpy as np
 from riskbed import comparison as answer
 from riskbed.sums import State, chart_name, leg_name
 from specs import units
-from specs.model.margin import Brackets, Haircut
+from specs.model.margin import Haircut
 from specs.rules import Venue
+from specs.scene import Book, Scene
 from specs.tape import (
     OUTCOME,
     USERS_FROM,
@@ -265,6 +266,7 @@ def account_state(venue: Venue, state: State, account: int) -> answer.State | No
     balances = {asset: balance for number, asset, balance in state["balances"] if number == account}
     marks = {row[0]: row for row in state["marks"]}
     collateral = {row[0]: row for row in state["collateral"]}
+    scene = Scene(Book(venue), state)
     equity, maintenance, positions, held = balances.get(numeraire, 0), 0, [], []
     for number, market, leg, lots, *_ in state["positions"]:
         if number != account or not lots:
@@ -272,7 +274,7 @@ def account_state(venue: Venue, state: State, account: int) -> answer.State | No
         row, (grade, last_valid) = venue.markets[market], (marks[market][1], marks[market][5])
         notional = lots * venue.value(row, last_valid)
         equity += notional
-        maintenance += Brackets(venue, row).maintenance(abs(notional))
+        maintenance += scene.maintenance(account, market)
         mark = units.int_to_decimal(last_valid, row.price_decimals)
         positions.append(answer.Position(market=row.name, leg=leg_name(leg), lots=lots, mark=mark, grade=Grade(grade).name))
     for row in venue.collateral:

@@ -157,7 +157,11 @@ class _Market:
         self.notionals = log_steps(row.notional.low, row.notional.high)
         self.dip_notionals = log_steps(row.dip_notional.low, row.dip_notional.high)
         decimals = builder.decimals
-        self.brackets = [(rules.whole(b.notional_max, decimals), b.leverage_max, b.maintenance_ppm) for b in self.rules.brackets]
+        rates = [self.rules.maintenance_rate(row) * units.PPM for row in self.rules.brackets]
+        self.brackets = [
+            (rules.whole(b.notional_max, decimals), b.leverage_max, units.div_ceil(rate.numerator, rate.denominator))
+            for b, rate in zip(self.rules.brackets, rates, strict=True)
+        ]
 
     def price(self, prices: list[int], second: int) -> int:
         return prices[second] // self.rules.tick_size * self.rules.tick_size

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from operator import mul
-from typing import Annotated, ClassVar, Literal, Union
+from typing import Annotated, ClassVar, Literal, NamedTuple, Union
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
@@ -261,12 +261,78 @@ Mark = Annotated[Union[MarkIndex, MarkMedian], Field(discriminator="kind")]
 
 
 class Bracket(Row):
-    """Of a position of up to notional_max: leverage cap, maintenance rate, maintenance amount. Both moneys in whole numeraire."""
+    """Of a position of up to notional_max: leverage cap, maintenance rate, maintenance amount. Both moneys in whole numeraire.
+
+    initial_ppm: the initial rate where it is no 1 / leverage_max; a lower chosen leverage raises it. With margin.maintenance
+    half_initial there is neither maintenance_ppm nor amount.
+    """
 
     notional_max: Whole
     leverage_max: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)]
-    maintenance_ppm: Ppm
+    initial_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)] | None = None
+    maintenance_ppm: Ppm | None = None
     amount: Whole = 0
+
+    def maintenance(self) -> Fraction:
+        """Return the maintenance rate: maintenance_ppm, or half of the initial one at the highest leverage."""
+        return Fraction(1, 2 * self.leverage_max) if self.maintenance_ppm is None else Fraction(self.maintenance_ppm, units.PPM)
+
+
+PpbPerCoin = Annotated[StrictInt, Field(ge=0, le=units.PPB)]
+
+
+class SizeMargin(Row):
+    """What every coin of a position adds to its rates, in ppb of the notional (Deribit: 0.005 % a BTC are 50,000).
+
+    A coin is a whole unit of what the market's lots are of. The initial rate counts the lots with open orders on the worse side.
+    A rate grows to 100 %. Source: support.deribit.com, Linear Perpetual.
+    """
+
+    initial_ppb_per_coin: PpbPerCoin = 0
+    maintenance_ppb_per_coin: PpbPerCoin = 0
+
+    @model_validator(mode="after")
+    def _initial_keeps_up(self) -> "SizeMargin":
+        if self.maintenance_ppb_per_coin > self.initial_ppb_per_coin:
+            raise At(
+                ("maintenance_ppb_per_coin",),
+                f"maintenance grows by {self.maintenance_ppb_per_coin} a coin, initial margin by {self.initial_ppb_per_coin}: "
+                "a large position is liquidated at once",
+                f"at most {self.initial_ppb_per_coin}",
+            )
+        return self
+
+
+class OpenInterestMargin(Row):
+    """The initial rate r becomes r + x (1 - r), x = clamp((open interest - lower) / (upper - lower), 0, 1); 0 if they are equal.
+
+    Open interest is the market's long lots at the mark in force, before the order that is judged; lower and upper are whole units
+    of the settlement asset. Source: dYdX v4, x/perpetuals/types/liquidity_tier.go.
+    """
+
+    lower: Whole
+    upper: Whole
+
+
+class Margin(Row):
+    """How a market's brackets become requirements; each is rounded up once.
+
+    tiers: marginal, notional x rate - amount, continuous; whole, the whole notional at its tier's rate, without an amount.
+    maintenance: rate, as the brackets say it; half_initial, 1 / (2 leverage_max), and amounts follow, rounded down to a unit of
+    money (Hyperliquid). slippage_ppm: added to every maintenance rate, which is then the risk factor alone (Vega).
+    leverage: what a chosen one does to a bracket's initial_ppm: caps, the rate is at least 1 / leverage; divides, it is
+    initial_ppm / leverage (Nautilus). size, open_interest: see there; of a market with one bracket, and not both.
+    basis: the notional is that at the mark; entry, of lots held it is what they were entered at, a part rounded up (Bybit), while
+    lots of open orders count at the mark.
+    """
+
+    tiers: Literal["marginal", "whole"] = "marginal"
+    maintenance: Literal["rate", "half_initial"] = "rate"
+    leverage: Literal["caps", "divides"] = "caps"
+    slippage_ppm: Ppm = 0
+    size: SizeMargin | None = None
+    open_interest: OpenInterestMargin | None = None
+    basis: Literal["mark", "entry"] = "mark"
 
 
 class Lot(Row):
@@ -293,14 +359,21 @@ class Closing(Row):
     fee: taker_ppm or liquidation_ppm of the market's fees. impact_ppm: what the close itself moves its price. Both of the
     notional at the mark, their sum rounded up with the maintenance rate. fixed: of each position, whole settlement asset. So with
     OKX, whose threshold is maintenance rate + taker fee, and with GMX, which sets off fees and price impact against collateral.
+
+    at bankruptcy: the fee is that of the notional at which equity and this fee are used up, all else as it is, rounded up; no
+    price of its own market moves it (Bybit). The bankruptcy price then leaves it: a slice of the liquidation stops where it could
+    still be paid. At most 1 %, so that equity less maintenance falls with every loss whatever else the account holds.
     """
 
     fee: Literal["none", "taker", "liquidation"] = "none"
+    at: Literal["mark", "bankruptcy"] = "mark"
     impact_ppm: Ppm = 0
     fixed: Whole = 0
 
     @model_validator(mode="after")
     def _says_something(self) -> "Closing":
+        if self.at == "bankruptcy" and (self.fee == "none" or self.impact_ppm):
+            raise At(("at",), "only a fee is known at the bankruptcy price", "a fee, no impact_ppm; or at: mark")
         if self.fee == "none" and not self.impact_ppm and not Fraction(self.fixed):
             raise At(("fee",), "closing costs nothing", "leave the row out, or fee: taker")
         return self
@@ -445,6 +518,29 @@ class MarketLimits(Row):
     open_interest_max: Annotated[StrictInt, Field(ge=1, le=units.POSITION_MAX)] | None = None
 
 
+class Requirement(NamedTuple):
+    """A piece of what positions of a market require, in money units: of notionals above the piece before it, up to notional_max.
+
+    Maintenance is notional x rate / of, rounded up, - amount, never below 0. initial_ppm: None where leverage alone says it.
+    """
+
+    notional_max: int
+    leverage_max: int
+    initial_ppm: int | None
+    rate: int
+    of: int
+    amount: int
+
+
+@cache
+def initial_rate(own_ppm: int | None, leverage: int, divides: bool) -> Fraction:
+    """Return an initial rate: 1 / leverage; where a bracket names its own, that over the leverage, or the larger of the two."""
+    if own_ppm is None:
+        return Fraction(1, leverage)
+    own = Fraction(own_ppm, units.PPM)
+    return own / leverage if divides else max(own, Fraction(1, leverage))
+
+
 class Market(Row):
     """linear: a perpetual; one lot is worth price x multiplier money units of the settlement asset, the numeraire.
 
@@ -490,6 +586,7 @@ class Market(Row):
     brackets: Annotated[list[Bracket], Field(max_length=units.BRACKETS_MAX)] = []
     maintenance_min: Whole = 0
     closing: Closing | None = None
+    margin: Margin = Margin()
     funding: Funding | None = None
     expires: AwareDatetime | None = None
     settlement: Settlement | None = None
@@ -518,6 +615,7 @@ class Market(Row):
         for field, wrong in (
             ("settlement", self.settlement is not None),
             ("brackets", bool(self.brackets)),
+            ("margin", self.margin != Margin()),
             ("funding", self.funding is not None),
             ("closing", self.closing is not None),
             ("maintenance_min", bool(Fraction(self.maintenance_min))),
@@ -529,23 +627,31 @@ class Market(Row):
 
     @property
     def closing_ppm(self) -> int:
-        """Return what closing is taken to cost, ppm of the notional."""
-        if self.closing is None:
-            return 0
-        fee = {"none": 0, "taker": self.fees.taker_ppm, "liquidation": self.fees.liquidation_ppm}[self.closing.fee]
-        return fee + self.closing.impact_ppm
+        """Return what closing is taken to cost, ppm of the notional at the mark."""
+        return self._closing_fee("mark") + self.closing.impact_ppm if self.closing else 0
+
+    @property
+    def bankruptcy_fee_ppm(self) -> int:
+        """Return the fee of closing that counts at the bankruptcy price, and that this price leaves."""
+        return self._closing_fee("bankruptcy") if self.closing else 0
+
+    def _closing_fee(self, at: str) -> int:
+        fees = {"none": 0, "taker": self.fees.taker_ppm, "liquidation": self.fees.liquidation_ppm}
+        return fees[self.closing.fee] if self.closing.at == at else 0
 
     @model_validator(mode="after")
     def _closing(self) -> "Market":
         if self.closing is None:
             return self
-        if self.closing.fee != "none" and not self.closing_ppm - self.closing.impact_ppm:
+        if self.bankruptcy_fee_ppm > units.PPM // 100:
+            raise At(("closing", "at"), f"a fee of {self.bankruptcy_fee_ppm} ppm at the bankruptcy price", "at most 10000")
+        if self.closing.fee != "none" and not self._closing_fee(self.closing.at):
             raise At(
                 ("closing", "fee"), f"the market has no {self.closing.fee} fee", f"fees.{self.closing.fee}_ppm, or fee: none"
             )
-        rates = [row.maintenance_ppm for row in self.brackets]
-        if max(rates, default=0) + self.closing_ppm > units.PPM:
-            raise At(("closing",), f"{self.closing_ppm} ppm beside a maintenance rate of {max(rates)} are more than 100 %")
+        most = max((self.maintenance_rate(row) for row in self.brackets), default=Fraction(0)) * units.PPM
+        if most + self.closing_ppm > units.PPM:
+            raise At(("closing",), f"{self.closing_ppm} ppm beside a maintenance rate of {int(most)} are more than 100 %")
         return self
 
     def _dated(self) -> None:
@@ -574,38 +680,103 @@ class Market(Row):
             raise At(("tick_size",), "the tick is above the largest price")
         before = None
         for i, row in enumerate(self.brackets):
+            self._said(i, row)
             cap, amount = (self._money(getattr(row, field), ("brackets", i, field)) for field in ("notional_max", "amount"))
             if before is None:
                 if amount:
                     raise At(("brackets", i, "amount"), "the first bracket starts at 0: its maintenance amount is 0")
             else:
-                floor, rate, amount_before = before
+                floor, last, amount_before = before
                 if cap <= floor:
                     raise At(
                         ("brackets", i, "notional_max"),
                         f"{row.notional_max} does not exceed the bracket before it",
                         "ascending, without a gap",
                     )
-                if row.maintenance_ppm < rate:
-                    raise At(
-                        ("brackets", i, "maintenance_ppm"),
-                        f"{row.maintenance_ppm} is below the bracket before it",
-                        "maintenance rates never fall",
-                    )
-                want = amount_before * units.PPM + floor * (row.maintenance_ppm - rate)
-                if amount * units.PPM != want:
-                    right = units.int_to_decimal(want // units.PPM, units.DECIMALS_MAX).rstrip("0").rstrip(".")
-                    raise At(
-                        ("brackets", i, "amount"),
-                        f"maintenance jumps where this bracket begins: amount {row.amount}",
-                        f"continuous with {right}",
-                    )
-            if row.leverage_max * row.maintenance_ppm > units.PPM:
-                raise At(
-                    ("brackets", i, "leverage_max"),
-                    f"initial margin 1/{row.leverage_max} is below maintenance {row.maintenance_ppm} ppm",
-                )
-            before = (cap, row.maintenance_ppm, amount)
+                self._follows(i, row, last, floor, amount_before)
+            self._initial_covers(i, row)
+            before = (cap, row, amount)
+        return self
+
+    def _said(self, i: int, row: Bracket) -> None:
+        """A bracket names its rate, or it follows from the leverage: one of the two."""
+        half = self.margin.maintenance == "half_initial"
+        if not half and row.maintenance_ppm is None:
+            raise At(("brackets", i), "maintenance_ppm is missing", "a rate in ppm; only half_initial needs none")
+        for field in ("maintenance_ppm", "amount") if half else ("amount",) if self.margin.tiers == "whole" else ():
+            if getattr(row, field):
+                why = "half_initial: it follows from leverage_max" if half else "tiers whole: they have no amount"
+                raise At(("brackets", i, field), f"margin has {why}", f"no {field}")
+        if self.margin.leverage == "divides" and row.initial_ppm is None:
+            raise At(("brackets", i), "a leverage that divides needs an initial_ppm", "initial_ppm, or margin.leverage: caps")
+
+    def _follows(self, i: int, row: Bracket, last: Bracket, floor: int, amount_before: int) -> None:
+        """Rates never fall; what marginal tiers ask for does not jump."""
+        if row.maintenance() < last.maintenance():
+            field = "maintenance_ppm" if self.margin.maintenance == "rate" else "leverage_max"
+            raise At(
+                ("brackets", i, field),
+                f"{getattr(row, field)} is {'below' if field == 'maintenance_ppm' else 'above'} the bracket before it",
+                "maintenance rates never fall",
+            )
+        if self.margin != Margin() and (self.margin.tiers == "whole" or self.margin.maintenance == "half_initial"):
+            return
+        want = amount_before * units.PPM + floor * (row.maintenance_ppm - last.maintenance_ppm)
+        if self._money(row.amount, ("brackets", i, "amount")) * units.PPM != want:
+            right = units.int_to_decimal(want // units.PPM, units.DECIMALS_MAX).rstrip("0").rstrip(".")
+            raise At(
+                ("brackets", i, "amount"),
+                f"maintenance jumps where this bracket begins: amount {row.amount}",
+                f"continuous with {right}",
+            )
+
+    def _initial_covers(self, i: int, row: Bracket) -> None:
+        """The initial rate at the highest leverage is at least the maintenance rate."""
+        initial, maintenance = self.initial_rate(row, row.leverage_max), self.maintenance_rate(row)
+        if initial < maintenance:
+            said = f"{row.initial_ppm} ppm" if row.initial_ppm is not None else f"1/{row.leverage_max}"
+            if self.margin.leverage == "divides":
+                said += f" / {row.leverage_max}"
+            rate = f"{maintenance.numerator * units.PPM // maintenance.denominator} ppm"
+            raise At(("brackets", i, "leverage_max"), f"initial margin {said} is below maintenance {rate}")
+
+    def initial_rate(self, row: Bracket, leverage: int) -> Fraction:
+        """Return a bracket's initial rate at a chosen leverage, before size and open interest raise it."""
+        return initial_rate(row.initial_ppm, min(leverage, row.leverage_max), self.margin.leverage == "divides")
+
+    def maintenance_rate(self, row: Bracket) -> Fraction:
+        """Return a bracket's maintenance rate with slippage, before size raises it."""
+        return row.maintenance() + Fraction(self.margin.slippage_ppm, units.PPM)
+
+    def amounts(self) -> list[Fraction]:
+        """Return each bracket's maintenance amount in whole units, exact; of half_initial what makes maintenance continuous."""
+        if self.margin.maintenance == "rate" or self.margin.tiers == "whole":
+            return [Fraction(row.amount) for row in self.brackets]
+        found = [Fraction(0)] * bool(self.brackets)
+        for before, row in zip(self.brackets, self.brackets[1:]):
+            found.append(found[-1] + Fraction(before.notional_max) * (row.maintenance() - before.maintenance()))
+        return found
+
+    @model_validator(mode="after")
+    def _scaled(self) -> "Market":
+        """Requirements that grow with size or open interest are those of one bracket, and of coins."""
+        margin = self.margin
+        for field in ("size", "open_interest"):
+            if getattr(margin, field) is not None and len(self.brackets) > 1:
+                raise At(("margin", field), f"it scales one rate: there are {len(self.brackets)} brackets", "one bracket")
+        if margin.size and margin.open_interest:
+            raise At(("margin", "open_interest"), "initial margin grows with size already", "size or open_interest")
+        if margin.size and Fraction(self.maintenance_min):
+            raise At(("margin", "size"), "a rate that grows with the position beside a maintenance_min", "one of them")
+        if margin.size and self.payoff == "inverse":
+            raise At(("margin", "size"), "lots of an inverse market are of the quote currency, not coins", "a linear market")
+        if margin.open_interest:
+            row = margin.open_interest
+            low, high = (self._money(getattr(row, name), ("margin", "open_interest", name)) for name in ("lower", "upper"))
+            if high < low:
+                raise At(("margin", "open_interest", "upper"), f"{row.upper} is below lower {row.lower}")
+        if self.brackets and self.maintenance_rate(self.brackets[-1]) > 1:
+            raise At(("margin", "slippage_ppm"), "slippage and maintenance rate together are above 100 %", "a lower slippage_ppm")
         return self
 
 
@@ -927,6 +1098,16 @@ class Liquidation(Row):
         return self
 
 
+class Withdrawal(Row):
+    """What is counted when margin leaves an account: by a withdrawal, a transfer or what a parent adds.
+
+    profit_weight_ppm: of the unrealised profit of its positions in profit, summed; losses count in full. What does not count is
+    rounded up. The wallet bounds what can leave anyway, and initial margin, at the leverage chosen, stays.
+    """
+
+    profit_weight_ppm: Ppm = units.PPM
+
+
 class Fund(Row):
     """capital: what the insurance fund holds at the start, whole numeraire.
 
@@ -1029,6 +1210,7 @@ class Venue(Row):
     states: States = States()
     liquidation: Liquidation
     fund: Fund = Fund()
+    withdrawal: Withdrawal = Withdrawal()
     quoters: Annotated[list[Quoter], Field(max_length=units.QUOTERS_MAX)] = []
 
     def number(self, table: str, name: str) -> int:
@@ -1062,23 +1244,26 @@ class Venue(Row):
             return min(units.PRICE_MAX, units.div_ceil(face, -value)) if value < 0 else units.PRICE_MAX
         return min(units.PRICE_MAX, units.div_ceil(face, -value - 1) - 1) if value < -1 else units.PRICE_MAX
 
-    def requirements(self, market: Market) -> list[tuple[int, int, int, int]]:
-        """Return (notional cap, leverage cap, rate ppm, amount) of what positions of a market require, in money units.
+    def requirements(self, market: Market) -> list[Requirement]:
+        """Return what positions of a market require, by notional.
 
-        max(0, notional x rate, rounded up, - amount) is max(maintenance_min, maintenance of the bracket) + what closing costs. A
-        minimum is a piece of rate 0 before the notional at which the brackets ask for as much; a cost adds to every rate.
+        max(0, notional x rate / of, rounded up, - amount) is max(maintenance_min, that of the bracket) + what closing costs.
+        A minimum is a piece of rate 0 before the notional at which the brackets ask for as much; a cost adds to every rate. What
+        size and open interest add to the rates is not in it.
         """
         decimals = self.decimals(market.settles_in)
         least, closing = whole(market.maintenance_min, decimals), market.closing_ppm
         fixed = whole(market.closing.fixed, decimals) if market.closing else 0
-        rows: list[tuple[int, int, int, int]] = []
-        for row in market.brackets:
-            cap, amount = whole(row.notional_max, decimals), whole(row.amount, decimals)
-            flat = (least + amount) * units.PPM // row.maintenance_ppm if row.maintenance_ppm else cap
-            if least and flat > (rows[-1][0] if rows else 0):
-                rows.append((min(flat, cap), row.leverage_max, closing, -least - fixed))
+        rows: list[Requirement] = []
+        for row, amount in zip(market.brackets, self.amounts(market), strict=True):
+            cap, own = whole(row.notional_max, decimals), (row.leverage_max, row.initial_ppm)
+            many = 1 if row.maintenance_ppm is not None else 2 * row.leverage_max  # of: PPM, or as often more
+            rate = int(market.maintenance_rate(row) * units.PPM * many)
+            flat = (least + amount) * units.PPM * many // rate if rate else cap
+            if least and flat > (rows[-1].notional_max if rows else 0):
+                rows.append(Requirement(min(flat, cap), *own, closing * many, units.PPM * many, -least - fixed))
             if not least or flat < cap:
-                rows.append((cap, row.leverage_max, row.maintenance_ppm + closing, amount - fixed))
+                rows.append(Requirement(cap, *own, rate + closing * many, units.PPM * many, amount - fixed))
         return rows
 
     def price_max(self, market: Market) -> int:
@@ -1098,6 +1283,11 @@ class Venue(Row):
         if market.payoff == "quanto":
             return market.lot.size * whole(market.quanto, self.decimals(market.settles_in)) // 10**market.price_decimals
         return market.lot.size * 10 ** (self.decimals(market.settles_in) - market.price_decimals - market.lot.decimals)
+
+    def amounts(self, market: Market) -> list[int]:
+        """Return the maintenance amounts of a market's brackets in money units, rounded down."""
+        one = 10 ** self.decimals(market.settles_in)
+        return [amount.numerator * one // amount.denominator for amount in market.amounts()]
 
     def lot_units(self, market: Market) -> int:
         """Return units of the base asset per lot of a spot market: lot.size x 10^(asset decimals - lot.decimals)."""
@@ -1198,6 +1388,8 @@ class Venue(Row):
             for j, row in enumerate(market.brackets):
                 for field in ("notional_max", "amount"):
                     self._whole(getattr(row, field), places, ("markets", i, "brackets", j, field))
+            for field in ("lower", "upper") if market.margin.open_interest else ():
+                self._whole(getattr(market.margin.open_interest, field), places, ("markets", i, "margin", "open_interest", field))
         self._timers()
         seen = set()
         for i, row in enumerate(self.collateral):

@@ -431,7 +431,7 @@ class Scene:
     def closing_value(self, market: int, held: int, lots: int, e: Evaluation) -> int:
         """Return the cash for `lots` of a position `held` that keeps equity / maintenance as it is in `e`, up to the unit."""
         value, unit = self.value(market), self.book.venue.liquidation.bankruptcy_unit
-        need = [self.book.brackets[market].maintenance(abs(n * value)) if n else 0 for n in (held, held + lots)]
+        need = [self.book.brackets[market].maintenance(abs(n * value), abs(n)) if n else 0 for n in (held, held + lots)]
         freed = Fraction(need[0] - need[1], e.maintenance) if e.maintenance else Fraction(1)
         step = 1 if unit is None else self.book.whole(unit)
         return math.ceil((-lots * value - min(Fraction(1), freed) * e.equity) / Fraction(step)) * step
@@ -453,16 +453,35 @@ class Scene:
         return [market for market in self.book.markets if self.qty[account, market]]
 
     def maintenance(self, account: int, market: int) -> int:
-        return self.book.brackets[market].maintenance(abs(self.qty[account, market] * self.value(market)))
+        qty, row = self.qty[account, market], self.book.venue.markets[market]
+        need = self.book.brackets[market].maintenance(self.notional(account, market, qty), abs(qty))
+        fee_ppm = row.bankruptcy_fee_ppm
+        if not fee_ppm or not qty:
+            return need
+        rises, notional = (qty > 0) == (row.payoff == "inverse"), abs(qty * self.value(market))
+        reach = max(0, notional + (self.equity(account) if rises else -self.equity(account)))
+        return need + units.muldiv_ceil(reach, fee_ppm, units.PPM + (fee_ppm if rises else -fee_ppm))
+
+    def notional(self, account: int, market: int, lots: int) -> int:
+        """Return the notional of signed lots at the mark; of what is held of that side, where the row says so, at its entry."""
+        held, value = self.qty[account, market], abs(self.value(market))
+        if self.book.venue.markets[market].margin.basis == "mark" or held * lots <= 0:
+            return abs(lots) * value
+        kept = min(abs(lots), abs(held))
+        return units.muldiv_ceil(abs(self.entry[account, market]), kept, abs(held)) + (abs(lots) - kept) * value
+
+    def equity(self, account: int) -> int:
+        """Return cash, positions at the marks and haircut collateral."""
+        equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in self.held(account))
+        for haircut in self.book.haircuts:
+            equity += haircut.collateral_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
+        return equity
 
     def evaluate(self, account: int) -> Evaluation:
         """Return haircut equity, maintenance, whether a position is open, and the strictest permit to liquidate."""
         held = self.held(account)
-        equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in held)
-        for haircut in self.book.haircuts:
-            equity += haircut.collateral_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
         maintenance = sum(self.maintenance(account, m) for m in held)
-        return Evaluation(equity, maintenance, bool(held), self.strictest(account, Action.LIQUIDATE))
+        return Evaluation(self.equity(account), maintenance, bool(held), self.strictest(account, Action.LIQUIDATE))
 
     def ratio(self, account: int) -> Fraction | None:
         """Return equity / maintenance; None without maintenance, where it is above every ratio unless equity is a debt."""
@@ -509,8 +528,9 @@ class Scene:
         """
         if market in self.book.spot:
             return 0
-        value, needs = self.value(market), []
-        leverage = self.leverage.get((account, market)) or self.book.venue.markets[market].leverage_default
+        value, needs, row = self.value(market), [], self.book.venue.markets[market]
+        open_interest = self.open_interest(market) * abs(value) if row.margin.open_interest else 0
+        leverage = self.leverage.get((account, market)) or row.leverage_default
         for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
             mine = [o for o in self.orders.values() if (o.account, o.market, o.side) == (account, market, side)]
             lots, cost = sum(o.qty for o in mine), sum(o.qty * self.book.value_at(market, o.price) for o in mine)
@@ -518,9 +538,16 @@ class Scene:
             if order is not None and order.side == side:
                 lots += order.qty
                 loss += 0 if at_mark else max(0, sign * order.qty * (self.book.value_at(market, order.price) - value))
-            notional = abs((self.qty[account, market] + sign * lots) * value)
-            needs.append(self.book.brackets[market].initial(notional, leverage) + loss)
+            lots = self.qty[account, market] + sign * lots
+            notional = self.notional(account, market, lots)
+            needs.append(self.book.brackets[market].initial(notional, abs(lots), leverage, open_interest) + loss)
         return max(needs)
+
+    def profit_haircut(self, account: int) -> int:
+        """Return what unrealised profit does not count for when margin leaves the account, rounded up."""
+        profits = [self.qty[account, m] * self.value(m) - self.entry[account, m] for m in self.held(account)]
+        lost_ppm = units.PPM - self.book.venue.withdrawal.profit_weight_ppm
+        return units.div_ceil(sum(profit for profit in profits if profit > 0) * lost_ppm, units.PPM)
 
     def requirements(self, account: int) -> int:
         return sum(self.requirement(account, market) for market in self.book.markets)

@@ -336,7 +336,7 @@ def _judged_by_hand(done, row: int, state: dict, true_ns: int) -> bool:
         if number == account:
             value = int(marks["price"][marks["market"] == market][-1]) * venue.multiplier(venue.markets[market])
             equity += n * value
-            maintenance += Brackets(venue, venue.markets[market]).maintenance(abs(n) * value)
+            maintenance += Brackets(venue, venue.markets[market]).maintenance(abs(n) * value, abs(n))
     return maintenance >= equity
 
 

@@ -115,7 +115,7 @@ def test_requirements_are_their_formula():
                 plain = Fraction(notional * at.maintenance_ppm, units.PPM) - at.amount * one
                 need = max(plain, rules.whole(row.maintenance_min, 4)) + Fraction(notional * row.closing_ppm, units.PPM)
                 need += rules.whole(row.closing.fixed, 4) if row.closing else 0
-                assert 0 <= brackets.maintenance(notional) - need < 1, (market, more, notional)
+                assert 0 <= brackets.maintenance(notional, 1) - need < 1, (market, more, notional)
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,8 @@ def test_margin_is_stricter_or_looser_by_notional(pairs: list[tuple[str, str]], 
 
 def test_the_direction_is_that_of_every_notional() -> None:
     """Two packaged tables of brackets, notional by notional across every boundary."""
-    a, b = (book.of(f"binance-um-2025-10-10{tail}").venue.markets[0].brackets for tail in ("", "-cascade"))
-    rows = [margins.pieces(brackets) for brackets in (a, b)]
+    a, b = (book.of(f"binance-um-2025-10-10{tail}").venue.markets[0] for tail in ("", "-cascade"))
+    rows = [margins.pieces(market.brackets) for market in (a, b)]
     grid = sorted({piece.cap + step for side in rows for piece in side for step in (-1, 0, 1)})
     for requirement, line in margins.REQUIREMENTS.items():
         parts = margins.compare(a, b, requirement)

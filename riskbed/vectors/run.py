@@ -23,6 +23,7 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "initial_margin": positions.run_initial,
     "maintenance_margin": positions.run_maintenance,
     "margin_tier_deduction": positions.run_deduction,
+    "bankruptcy_price": liquidation_price.run_bankruptcy,
     "liquidation_price": liquidation_price.run,
     "liquidation_trigger": trigger.run,
     "liquidation_limit_price": bankruptcy.run_limit,

@@ -17,17 +17,20 @@ from specs import rules, units
 MENDED = "the amount that continuity gives; `amount` follows from floors and rates"
 
 
-def initial_of(brackets: Sequence[rules.Bracket], leverage: int | None = None) -> Iterator[Found]:
+PLAIN = rules.Margin()
+
+
+def initial_of(brackets: Sequence[rules.Bracket], leverage: int | None = None, margin: rules.Margin = PLAIN) -> Iterator[Found]:
     """Initial margin N / min(leverage, cap) is at least maintenance N x rate - amount, over the whole of every bracket.
 
-    leverage: what an account chose; without one the cap of each bracket.
+    leverage: what an account chose; without one the cap of each bracket. margin: says another initial rate.
     """
-    rows = pieces(brackets)
+    rows = pieces(brackets, margin)
     for piece in rows:
-        used = min(leverage or piece.leverage, piece.leverage)
-        at = f"initial margin 1/{used}"
-        spans = where([piece], lambda p: (p.rate - Fraction(1, used), -p.amount))
-        if spans or (leverage is None and piece.rate * used > 1):
+        initial = piece.initial(leverage)
+        at = f"initial margin {f'1/{initial.denominator}' if initial.numerator == 1 else ppm(initial)}"
+        spans = where([piece], lambda p: (p.rate - initial, -p.amount))
+        if spans or (leverage is None and piece.rate > initial):
             reach = f": {spans[0].words(rows[-1].cap)}" if spans else ", though its amount keeps the money above"
             yield fails(
                 (piece.number, "leverage_max"),
@@ -36,9 +39,15 @@ def initial_of(brackets: Sequence[rules.Bracket], leverage: int | None = None) -
             )
 
 
-def continuous_of(brackets: Sequence[rules.Bracket]) -> Iterator[Found]:
-    """Maintenance does not jump: amount = amount before + floor x (rate - rate before)."""
-    rows = pieces(brackets)
+def continuous_of(brackets: Sequence[rules.Bracket], margin: rules.Margin = PLAIN) -> Iterator[Found]:
+    """Maintenance does not jump: amount = amount before + floor x (rate - rate before). That of whole tiers does: a note."""
+    rows = pieces(brackets, margin)
+    if margin.tiers == "whole":
+        for before, piece in zip(rows, rows[1:]):
+            jump = piece.maintenance(piece.floor) - before.maintenance(piece.floor)
+            words = f"tiers take the whole notional: maintenance jumps by {exact(jump)} at {exact(piece.floor)}"
+            yield note((piece.number, "notional_max"), words, "margin.tiers: marginal is continuous")
+        return
     if rows and rows[0].amount:
         yield fails((0, "amount"), f"the first bracket starts at 0 with amount {exact(rows[0].amount)}", "amount: 0")
     for before, piece, right in zip(rows, rows[1:], recomputed(brackets)[1:], strict=False):
@@ -52,9 +61,9 @@ def continuous_of(brackets: Sequence[rules.Bracket]) -> Iterator[Found]:
             )
 
 
-def ordered_of(brackets: Sequence[rules.Bracket]) -> Iterator[Found]:
+def ordered_of(brackets: Sequence[rules.Bracket], margin: rules.Margin = PLAIN) -> Iterator[Found]:
     """Caps ascend, maintenance rates never fall."""
-    rows = pieces(brackets)
+    rows = pieces(brackets, margin)
     for before, piece in zip(rows, rows[1:]):
         if piece.cap <= before.cap:
             yield fails((piece.number, "notional_max"), f"{exact(piece.cap)} after {exact(before.cap)}", "ascending caps")
@@ -93,8 +102,8 @@ def initial_margin(book: Book) -> Iterator[Found]:
     At the leverage cap, and at the default leverage where that is lower.
     """
     for path, market in book.perpetuals():
-        yield from _below(path, initial_of(market.brackets))
-        yield from _below(path, initial_of(market.brackets, market.leverage_default))
+        yield from _below(path, initial_of(market.brackets, None, market.margin))
+        yield from _below(path, initial_of(market.brackets, market.leverage_default, market.margin))
 
 
 def room_to_open(book: Book) -> Iterator[Found]:
@@ -105,7 +114,7 @@ def room_to_open(book: Book) -> Iterator[Found]:
     """
     equal = book.venue.liquidation.trigger == "maintenance_ge_equity"
     for path, market in book.perpetuals():
-        rows, funding = pieces(market.brackets), _funding(market)
+        rows, funding = pieces(market.brackets, market.margin), _funding(market)
         less = f" less one interval of funding at its cap, {ppm(funding)}," if funding else ""
         for words, field, leverage in (
             ("the caps of the brackets", "brackets", units.LEVERAGE_MAX),
@@ -113,7 +122,7 @@ def room_to_open(book: Book) -> Iterator[Found]:
         ):
 
             def line(piece: Piece, leverage: int = leverage) -> tuple[Fraction, Fraction]:
-                return piece.rate + funding - Fraction(1, min(leverage, piece.leverage)), -piece.amount
+                return piece.rate + funding - piece.initial(leverage), -piece.amount
 
             for span in where(rows, line, equal):
                 yield warns(
@@ -133,13 +142,13 @@ def _funding(market: rules.Market) -> Fraction:
 def continuity(book: Book) -> Iterator[Found]:
     """Maintenance is continuous, amounts are the recomputed ones."""
     for path, market in book.perpetuals():
-        yield from _below(path, continuous_of(market.brackets))
+        yield from _below(path, continuous_of(market.brackets, market.margin))
 
 
 def order(book: Book) -> Iterator[Found]:
     """Caps and maintenance rates ascend, leverage caps do not rise."""
     for path, market in book.perpetuals():
-        yield from _below(path, ordered_of(market.brackets))
+        yield from _below(path, ordered_of(market.brackets, market.margin))
         yield from _below(path, leverage_of(market.brackets))
 
 
@@ -151,7 +160,7 @@ def one_move(book: Book) -> Iterator[Found]:
     so they make nobody insolvent: that warns.
     """
     for path, market in book.perpetuals():
-        rows = pieces(market.brackets)
+        rows = pieces(market.brackets, market.margin)
         funding = _funding(market)
         taker, fee = (Fraction(rate, units.PPM) for rate in (market.fees.taker_ppm, market.fees.liquidation_ppm))
         need = funding + taker + fee

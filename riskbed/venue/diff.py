@@ -23,12 +23,17 @@ from specs.schema import text_of
 Direction = Literal["stricter", "looser", ""]
 RISES: dict[str, Direction] = {  # of a margin row: what it is for an account when the number rises
     "maintenance_ppm": "stricter",
+    "initial_ppm": "stricter",
+    "slippage_ppm": "stricter",
+    "initial_ppb_per_coin": "stricter",
+    "maintenance_ppb_per_coin": "stricter",
     "maintenance_min": "stricter",
     "impact_ppm": "stricter",
     "fixed": "stricter",
     "leverage_max": "looser",
     "leverage_default": "looser",
     "weight_ppm": "looser",
+    "profit_weight_ppm": "looser",
     "liability_weight_ppm": "stricter",
 }  # not `amount`: it follows from floors and rates
 OPPOSITE: dict[str, Direction] = {"stricter": "looser", "looser": "stricter"}
@@ -128,7 +133,7 @@ def _differs(a: Value, b: Value) -> Differs:
 
 
 def _direction(a: Value, b: Value) -> Direction:
-    if a.path[0] not in ("markets", "collateral") or a.path[-1] not in RISES:
+    if a.path[0] not in ("markets", "collateral", "withdrawal") or a.path[-1] not in RISES or NONE in (a.value, b.value):
         return ""
     rises = RISES[a.path[-1]]
     return rises if _number(b.value) > _number(a.value) else OPPOSITE[rises]
@@ -177,7 +182,7 @@ def _margins(a: Book, b: Book) -> list[Margin]:
         if market.name not in others:
             continue
         for requirement in margins.REQUIREMENTS:
-            for span, direction, last in margins.compare(market.brackets, others[market.name].brackets, requirement):
+            for span, direction, last in margins.compare(market, others[market.name], requirement):
                 row = {"market": market.name, "requirement": requirement, "notionals": span.words(last)}
                 found.append(Margin(**row, direction=direction))
         ours, theirs = (Fraction(rows[-1].notional_max) for rows in (market.brackets, others[market.name].brackets))

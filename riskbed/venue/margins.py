@@ -12,7 +12,7 @@ from specs import rules
 Line = tuple[Fraction, Fraction]  # slope and constant
 REQUIREMENTS: dict[str, Callable[[Piece], Line]] = {
     "maintenance": lambda piece: (piece.rate, -piece.amount),
-    "initial margin at the cap": lambda piece: (Fraction(1, piece.leverage), Fraction(0)),
+    "initial margin at the cap": lambda piece: (piece.initial(), Fraction(0)),
 }
 
 
@@ -24,9 +24,9 @@ class Part(NamedTuple):
     last: Fraction
 
 
-def compare(a: list[rules.Bracket], b: list[rules.Bracket], requirement: str) -> list[Part]:
+def compare(a: rules.Market, b: rules.Market, requirement: str) -> list[Part]:
     """Return where B asks for more or for less than A, ascending, up to what both admit; nothing where they ask alike."""
-    line, (left, right) = REQUIREMENTS[requirement], (pieces(a), pieces(b))
+    line, (left, right) = REQUIREMENTS[requirement], (pieces(a.brackets, a.margin), pieces(b.brackets, b.margin))
     last, floor, found = min(left[-1].cap, right[-1].cap), Fraction(0), []
     for cap in sorted({piece.cap for piece in (*left, *right) if piece.cap <= last}):
         (slope_a, constant_a), (slope_b, constant_b) = (line(_of(rows, cap)) for rows in (left, right))

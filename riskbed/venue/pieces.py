@@ -1,7 +1,8 @@
 """Margin as a function of notional: linear in each bracket, so that where an inequality fails is solved, never searched.
 
-Of a notional N in (floor, cap] maintenance is N x rate - amount. All figures are exact fractions of whole numeraire; what the
-engine rounds, less than one unit of money a requirement, is left out.
+Of a notional N in (floor, cap] maintenance is N x rate - amount. What size or open interest adds to the rates is left out: it
+raises initial margin at least as much as maintenance, so that what holds without it holds with it. All figures are exact
+fractions of whole numeraire; what the engine rounds, less than one unit of money a requirement, is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from specs import rules, units
 
 
 class Piece(NamedTuple):
-    """One bracket: of notionals above floor up to cap. number: its row."""
+    """One bracket: of notionals above floor up to cap. number: its row; own: its initial rate, where it names one."""
 
     number: int
     floor: Fraction
@@ -23,6 +24,15 @@ class Piece(NamedTuple):
     rate: Fraction
     amount: Fraction
     leverage: int
+    own: Fraction | None = None
+    divides: bool = False
+
+    def initial(self, leverage: int | None = None) -> Fraction:
+        """Return the initial rate at a chosen leverage; without one at the highest."""
+        used = min(leverage or self.leverage, self.leverage)
+        if self.own is None:
+            return Fraction(1, used)
+        return self.own / used if self.divides else max(self.own, Fraction(1, used))
 
     def maintenance(self, notional: Fraction) -> Fraction:
         return notional * self.rate - self.amount
@@ -44,13 +54,16 @@ class Span(NamedTuple):
         return f"{start} {'up to and with' if self.high_in else 'to below'} {exact(self.high)}"
 
 
-def pieces(brackets: Sequence[rules.Bracket]) -> list[Piece]:
+def pieces(brackets: Sequence[rules.Bracket], margin: rules.Margin = rules.Margin()) -> list[Piece]:  # noqa: B008  # frozen
     """Return brackets as pieces. They need not be continuous or ascending: that is judged elsewhere."""
     found, floor = [], Fraction(0)
-    for i, row in enumerate(brackets):
+    whole, half = margin.tiers == "whole", margin.maintenance == "half_initial"
+    amounts = recomputed(brackets) if half and not whole else [Fraction(0 if whole else row.amount) for row in brackets]
+    for i, (row, amount) in enumerate(zip(brackets, amounts, strict=True)):
         cap = Fraction(row.notional_max)
-        rate = Fraction(row.maintenance_ppm, units.PPM)
-        found.append(Piece(i, floor, cap, rate, Fraction(row.amount), row.leverage_max))
+        rate = row.maintenance() + Fraction(margin.slippage_ppm, units.PPM)
+        own = None if row.initial_ppm is None else Fraction(row.initial_ppm, units.PPM)
+        found.append(Piece(i, floor, cap, rate, amount, row.leverage_max, own, margin.leverage == "divides"))
         floor = cap
     return found
 
@@ -59,9 +72,10 @@ def recomputed(brackets: Sequence[rules.Bracket]) -> list[Fraction]:
     """Return the amounts that make maintenance continuous: amount + floor x (rate - rate before), the first 0."""
     amounts: list[Fraction] = []
     before = None
-    for piece in pieces(brackets):
-        amounts.append(amounts[-1] + piece.floor * (piece.rate - before.rate) if before else Fraction(0))
-        before = piece
+    for row in brackets:
+        step = Fraction(before.notional_max) * (row.maintenance() - before.maintenance()) if before else Fraction(0)
+        amounts.append(amounts[-1] + step if amounts else step)
+        before = row
     return amounts
 
 

@@ -78,7 +78,8 @@ def _given_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
         yield f"a {what} takes from account {o.account}, which is {Status(scene.status[o.account]).name}"
     if case.event.kind == EventKind.MODE and o.flow == Flow.TRANSFER:
         return
-    needs, equity = scene.requirements(o.account), scene.spare_equity(o.account, o.asset, o.money)
+    needs = scene.requirements(o.account)
+    equity = scene.spare_equity(o.account, o.asset, o.money) - scene.profit_haircut(o.account)
     if equity < needs:
         yield f"a {what} leaves account {o.account} with equity {equity}, it needs {needs}"
 

@@ -106,7 +106,8 @@ def auto_add(exchange, account: Account, e: Evaluation) -> bool:
     parent = exchange.ledger.accounts[account.parent]
     if parent.status != Status.NORMAL or exchange.may_withdraw(parent):
         return False
-    spare = min(exchange.free(parent, exchange.numeraire), exchange.spare_equity(parent) - exchange.requirements(parent))
+    kept = exchange.requirements(parent) + exchange.profit_haircut(parent)
+    spare = min(exchange.free(parent, exchange.numeraire), exchange.spare_equity(parent) - kept)
     amount = min(spare, exchange.requirements(account) - e.equity, units.BALANCE_MAX - account.balance[exchange.numeraire])
     if amount <= 0:
         return False

@@ -26,9 +26,10 @@ def share(exchange, account: Account, need: int, maintenance: int, debts: bool =
 def bankruptcy_limit(exchange, account: Account, market: int, need: int, maintenance: int, debts: bool = False) -> int:
     """Return the price on tick at which closing the position uses up its share of the margin, no more: a long's rounded up.
 
-    0 of a long: no price does; a short's is at most PRICE_MAX.
+    0 of a long: no price does; a short's is at most PRICE_MAX. Where a fee of closing counts at this price, it is left too.
     """
-    return _closing_at(exchange, account, market, share(exchange, account, need, maintenance, debts))
+    loss, fee_ppm = share(exchange, account, need, maintenance, debts), exchange.brackets[market].bankruptcy_fee_ppm
+    return _closing_at(exchange, account, market, loss, fee_ppm)
 
 
 def fillable_allowance(bound: rules.BoundFillable, need: int, e: Evaluation) -> int:
@@ -61,9 +62,9 @@ def closing_value(exchange, market: int, held: int, lots: int, e: Evaluation) ->
     Source: dYdX v4 (x/clob, GetBankruptcyPriceInQuoteQuantums).
     """
     notional, brackets = exchange.value[market], exchange.brackets[market]
-    freed = brackets.maintenance(abs(held * notional))
+    freed = brackets.maintenance(abs(held * notional), abs(held))
     if held + lots:  # a market may ask for something of any position, and of none for nothing
-        freed -= brackets.maintenance(abs((held + lots) * notional))
+        freed -= brackets.maintenance(abs((held + lots) * notional), abs(held + lots))
     part = units.muldiv_floor(e.equity, freed, e.maintenance) if freed < e.maintenance else e.equity
     unit = exchange.bankruptcy_unit
     return units.div_ceil(-lots * notional - part, unit) * unit
@@ -91,13 +92,23 @@ def _limit(exchange, account: Account, market: int, bound: rules.Row, e: Evaluat
     return units.div_floor(mark * (units.PPM + bound.ppm), units.PPM * tick) * tick
 
 
-def _closing_at(exchange, account: Account, market: int, loss: int) -> int:
-    """Return the price on tick at which closing the position loses so much against the mark, rounded inward."""
+def _closing_at(exchange, account: Account, market: int, loss: int, fee_ppm: int = 0) -> int:
+    """Return the price on tick at which closing the position loses so much against the mark, a fee in it, rounded inward."""
     qty, value, row = account.qty[market], exchange.value[market], exchange.venue.markets[market]
     if qty > 0:
-        limit = exchange.venue.price_for(row, units.div_ceil(qty * value - loss, qty), True)
+        limit = exchange.venue.price_for(row, _before_fee(units.div_ceil(qty * value - loss, qty), fee_ppm, True), True)
         return units.div_ceil(limit, row.tick_size) * row.tick_size
-    return exchange.venue.price_for(row, units.div_floor(-qty * value + loss, -qty), False) // row.tick_size * row.tick_size
+    limit = exchange.venue.price_for(row, _before_fee(units.div_floor(-qty * value + loss, -qty), fee_ppm, False), False)
+    return limit // row.tick_size * row.tick_size
+
+
+def _before_fee(value: int, fee_ppm: int, sells: bool) -> int:
+    """Return the value per lot, v, that leaves a fee on its size: v - f |v| >= value; of who buys, v + f |v| <= value."""
+    if not fee_ppm:
+        return value
+    if sells:
+        return units.div_ceil(value * units.PPM, units.PPM + (fee_ppm if value < 0 else -fee_ppm))
+    return units.div_floor(value * units.PPM, units.PPM + (fee_ppm if value > 0 else -fee_ppm))
 
 
 def in_band(exchange, market: int, side: int, limit: int) -> int:

@@ -421,7 +421,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         return reason
 
     def may_give(self, account: Account, asset: int, amount: int) -> Reason:
-        """A withdrawal or a transfer leaves the wallet at or above 0 and equity at or above initial margin."""
+        """A withdrawal or a transfer leaves the wallet at or above 0 and equity, less a haircut on profit, at initial margin."""
         if account.status != Status.NORMAL:
             return Reason.IN_LIQUIDATION
         reason = self.may_withdraw(account)
@@ -430,7 +430,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         if self.free(account, asset) < amount:
             return Reason.INSUFFICIENT_BALANCE
         account.balance[asset] -= amount
-        enough = self.has_margin(account)
+        enough = self.spare_equity(account) - self.profit_haircut(account) >= self.requirements(account)
         account.balance[asset] += amount
         return Reason.NONE if enough else Reason.INSUFFICIENT_MARGIN
 

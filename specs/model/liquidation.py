@@ -167,11 +167,11 @@ def _restore_qty(exchange, account: Account, market: int, row: rules.BookStage, 
     """
     value, qty = abs(exchange.value[market]), abs(account.qty[market])
     rate_ppm = row.insurance.max_fee_ppm if row.insurance else exchange.venue.markets[market].fees.liquidation_ppm
-    others = e.maintenance - exchange.brackets[market].maintenance(qty * value)
+    others = e.maintenance - exchange.maintenance(account, market)
 
     def safe(lots: int) -> bool:
         fee = units.div_ceil(lots * value * rate_ppm, units.PPM)
-        return e.equity - fee > others + (exchange.brackets[market].maintenance((qty - lots) * value) if lots < qty else 0)
+        return e.equity - fee > others + (exchange.maintenance_of(account, market, qty - lots) if lots < qty else 0)
 
     if safe(0) or not safe(qty):
         return qty

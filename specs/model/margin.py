@@ -5,6 +5,7 @@ All money in units of the numeraire. Requirements are rounded up, collateral is 
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
 from specs import rules, units
@@ -14,46 +15,73 @@ from specs.tape import Action, Permit, Reason, Side
 
 
 class Brackets:
-    """What positions of one market require, in money units: notional cap, leverage cap, rate, amount (Venue.requirements).
+    """What positions of one market require: Venue.requirements, and its margin row. Rates are exact, requirements rounded up.
 
     The least maintenance and the cost of closing are in it; least, closing_ppm and fixed tell them apart.
     """
 
     def __init__(self, venue: rules.Venue, market: rules.Market) -> None:
         decimals = venue.decimals(market.settles_in)
-        self.rows = venue.requirements(market)
+        self.market, self.size, self.rows = market, market.margin.size, venue.requirements(market)
         self.least, self.closing_ppm = rules.whole(market.maintenance_min, decimals), market.closing_ppm
         self.fixed = rules.whole(market.closing.fixed, decimals) if market.closing else 0
+        self.divides, self.at_entry = market.margin.leverage == "divides", market.margin.basis == "entry"
+        self.bankruptcy_fee_ppm = market.bankruptcy_fee_ppm
+        self.coin = Fraction(market.lot.size, 10**market.lot.decimals)  # of a lot
+        scale = market.margin.open_interest
+        self.scale = (rules.whole(scale.lower, decimals), rules.whole(scale.upper, decimals)) if scale else None
         self.above = int(venue.liquidation.trigger == "maintenance_ge_equity")  # what keeps an account from its trigger
 
-    def of(self, notional: int) -> tuple[int, int, int, int]:
+    def of(self, notional: int) -> rules.Requirement:
         """Return the bracket of a notional: the first whose cap is not below it, else the last."""
         for row in self.rows:
-            if notional <= row[0]:
+            if notional <= row.notional_max:
                 return row
         return self.rows[-1]
 
-    def maintenance(self, notional: int) -> int:
-        """Return notional * rate, rounded up, - amount; never below 0."""
-        _, _, rate_ppm, amount = self.of(notional)
-        return max(0, units.div_ceil(notional * rate_ppm, units.PPM) - amount)
+    def maintenance(self, notional: int, lots: int) -> int:
+        """Return notional * rate, rounded up, - amount; never below 0. lots >= 0: what the notional is of, for its size."""
+        row = self.of(notional)
+        rate, of = row.rate, row.of
+        if self.size:
+            rate, of = self._grown(Fraction(rate, of), self.size.maintenance_ppb_per_coin, lots).as_integer_ratio()
+        return max(0, units.div_ceil(notional * rate, of) - row.amount)
 
     def minimum(self, notional: int) -> int:
         """Return maintenance_min and what closing costs, rounded up; 0 without a minimum."""
         return self.least + units.div_ceil(notional * self.closing_ppm, units.PPM) + self.fixed if self.least else 0
 
-    def initial(self, notional: int, leverage: int) -> int:
-        """Return notional / min(chosen leverage, the bracket's cap), rounded up; never so little that it is liquidated at once.
+    def initial(self, notional: int, lots: int, leverage: int, open_interest: int) -> int:
+        """Return notional * initial rate, rounded up; never so little that it is liquidated at once.
 
-        That is maintenance, and one unit more where equity at maintenance triggers: a cap may be all that maintenance admits.
+
+        The rate is 1 / min(chosen leverage, the bracket's cap), or what the margin row makes of it; open_interest in money. The
+        least is maintenance, and one unit more where equity at maintenance triggers: a cap may be all that maintenance admits.
         """
         if not notional:
             return 0
-        return max(units.div_ceil(notional, min(leverage, self.of(notional)[1])), self.maintenance(notional) + self.above)
+        row = self.of(notional)
+        rate = rules.initial_rate(row.initial_ppm, min(leverage, row.leverage_max), self.divides)
+        if self.size:
+            rate = self._grown(rate, self.size.initial_ppb_per_coin, lots)
+        if self.scale:
+            rate += self._crowded(open_interest) * (1 - rate)
+        least, fee_ppm = self.maintenance(notional, lots) + self.above, self.bankruptcy_fee_ppm
+        if fee_ppm:  # M (1 + f) + N f leaves M when the fee at the bankruptcy price counts
+            least += units.div_ceil(least * fee_ppm, units.PPM) + units.div_ceil(notional * fee_ppm, units.PPM) + 1
+        return max(units.div_ceil(notional * rate.numerator, rate.denominator), least)
+
+    def _grown(self, rate: Fraction, ppb_per_coin: int, lots: int) -> Fraction:
+        return min(rate + ppb_per_coin * lots * self.coin / units.PPB, Fraction(1))
+
+    def _crowded(self, open_interest: int) -> Fraction:
+        """Return where open interest stands from lower, 0, to upper, 1; 0 if they are equal."""
+        lower, upper = self.scale
+        return Fraction(min(max(open_interest - lower, 0), upper - lower), upper - lower) if upper > lower else Fraction(0)
 
     def exceeded(self, notional: int) -> bool:
         """Return whether no bracket admits the notional."""
-        return notional > self.rows[-1][0]
+        return notional > self.rows[-1].notional_max
 
 
 class Spot:
@@ -118,8 +146,40 @@ class Margins:
         return equity
 
     def maintenance(self, account: Account, market: int) -> int:
-        qty = account.qty[market]
-        return self.brackets[market].maintenance(abs(qty * self.value[market])) if qty else 0
+        lots = abs(account.qty[market])
+        return self.maintenance_of(account, market, lots) if lots else 0
+
+    def maintenance_of(self, account: Account, market: int, lots: int) -> int:
+        """Return the maintenance of so many lots of the position, the rest of it closed at the mark."""
+        rows = self.brackets[market]
+        need = rows.maintenance(self.notional(account, market, account.qty[market], lots), lots)
+        return need + (self._closing_fee(account, market, lots, rows.bankruptcy_fee_ppm) if rows.bankruptcy_fee_ppm else 0)
+
+    def notional(self, account: Account, market: int, side: int, lots: int) -> int:
+        """Return the notional of so many lots on the side of `side`'s sign: at the mark, or what of it is held at its entry."""
+        value, held = abs(self.value[market]), account.qty[market]
+        if not self.brackets[market].at_entry or held * side <= 0:
+            return lots * value
+        kept = min(lots, abs(held))
+        return units.muldiv_ceil(abs(account.entry[market]), kept, abs(held)) + (lots - kept) * value
+
+    def _closing_fee(self, account: Account, market: int, lots: int, fee_ppm: int) -> int:
+        """Return the fee on the notional at which equity and the fee are used up: N' (1 + f) = N + equity where a loss raises it.
+
+        Else N' (1 - f) = N - equity. A loss raises the notional of a linear short and of an inverse long.
+        """
+        notional, equity = lots * abs(self.value[market]), self.equity(account)
+        rises = (account.qty[market] > 0) == (self.venue.markets[market].payoff == "inverse")
+        reach = max(0, notional + equity if rises else notional - equity)
+        return units.muldiv_ceil(reach, fee_ppm, units.PPM + fee_ppm if rises else units.PPM - fee_ppm)
+
+    def equity(self, account: Account) -> int:
+        """Return settlement balance + sum of qty * value(mark) + haircut collateral."""
+        equity = self.cash_equity(account)
+        for haircut in self.haircuts:
+            if account.balance[haircut.asset]:
+                equity += haircut.collateral_value(account.balance[haircut.asset], self.collateral[haircut.asset].last_valid)
+        return equity
 
     def evaluate(self, account: Account) -> Evaluation:
         """Return equity, maintenance and the strictest LIQUIDATE permit of an account at the prices in force."""
@@ -127,9 +187,8 @@ class Margins:
         for market, qty in enumerate(account.qty):
             if qty:
                 held = True
-                notional = qty * self.value[market]
-                equity += notional
-                maintenance += self.brackets[market].maintenance(abs(notional))
+                equity += qty * self.value[market]
+                maintenance += self.maintenance(account, market)
                 permit = max(permit, self.permit(market, Action.LIQUIDATE))
         for haircut in self.haircuts:
             balance = account.balance[haircut.asset]
@@ -175,6 +234,7 @@ class Margins:
             return 0, False
         row, value = self.venue.markets[market], self.value[market]
         leverage = account.leverage[market] or row.leverage_default
+        open_interest = self.open_interest(market) * abs(value) if row.margin.open_interest else 0
         needs, exceeded = [], False
         buy_lots, buy_value, sell_lots, sell_value = self._open(account, market)
         for side, sign, lots, cost in ((Side.BUY, 1, buy_lots, buy_value), (Side.SELL, -1, sell_lots, sell_value)):
@@ -182,14 +242,21 @@ class Margins:
             if order is not None and order.side == side:
                 lots += order.qty
                 loss += 0 if at_mark else max(0, sign * order.qty * (self.value_at(market, order.price) - value))
-            notional = abs((account.qty[market] + sign * lots) * value)
-            needs.append(self.brackets[market].initial(notional, leverage) + loss)
+            reach = account.qty[market] + sign * lots
+            lots, notional = abs(reach), self.notional(account, market, reach, abs(reach))
+            needs.append(self.brackets[market].initial(notional, lots, leverage, open_interest) + loss)
             exceeded |= self.brackets[market].exceeded(notional)
         return max(needs), exceeded
 
     def requirements(self, account: Account) -> int:
         """Return the initial margin of all the account's positions and open orders."""
         return sum(self.requirement(account, m)[0] for m in range(len(self.books)))
+
+    def profit_haircut(self, account: Account) -> int:
+        """Return what unrealised profit does not count for when margin leaves the account, rounded up."""
+        profits = (qty * value - paid for qty, value, paid in zip(account.qty, self.value, account.entry))
+        lost_ppm = units.PPM - self.venue.withdrawal.profit_weight_ppm
+        return units.div_ceil(sum(max(0, profit) for profit in profits) * lost_ppm, units.PPM)
 
     def has_margin(self, account: Account) -> bool:
         return self.spare_equity(account) >= self.requirements(account)
