@@ -191,8 +191,8 @@ _MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _B
     },
     {
         "brackets": [{"notional_max": 30_000, "leverage_max": 20, "maintenance_ppm": 20_000}],
-        "fees": {"liquidation_ppm": 9_999},
-        "closing": {"fee": "liquidation", "at": "bankruptcy"},
+        "fees": {"taker_ppm": 9_999},
+        "closing": {"fee": "taker", "at": "bankruptcy"},
     },
 ]
 _GRADES = [
