@@ -13,11 +13,11 @@ import pytest
 
 from fuzz.twin import start
 from specs import laws
-from specs.model import accounts, adl, auction, bands, bankruptcy, bust, exchange, fund, stops
+from specs.model import accounts, adl, auction, bands, bankruptcy, bust, exchange, fund, liquidation, stops
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
 from specs.rules import Venue
-from specs.tape import Action, EventKind, Flow, MarketState, OutcomeKind, Permit, Reason, Seam, SeamKind, Side, Status
+from specs.tape import Action, Chart, EventKind, Flow, MarketState, OutcomeKind, Permit, Reason, Seam, SeamKind, Side, Status
 from tests.test_laws import FUNDED, TRADED, apart_venue, breaches
 from tests.twins import START_NS, rows_of, seam_row, small_venue, stages, tape
 
@@ -95,6 +95,10 @@ def _without_flow(kind):
             _flow(self, said, source, target, asset, money)
 
     return flow
+
+
+def _all_of_the_fund(exchange):
+    return exchange.ledger.accounts[Chart.FUND].balance[exchange.numeraire]
 
 
 def _twice_the_fee(self, kind, source, target, asset, money):
@@ -325,6 +329,16 @@ HEDGED = """
 HALT = {
     "states": {"halted": {"open": "refuse", "cancel": "refuse", "withdraw": "refuse", "liquidate": "defer", "funding": "refuse"}}
 }
+INSURANCE = {"bound": {"kind": "mark", "ppm": 100_000}, "insurance": {"max_fee_ppm": 15_000}, "quantity": "all"}
+INSURED = (
+    TRADED
+    + """
+    1    account 18                     |
+    1    deposit 18 USDT 5000           |
+    1    buy 18 COINUSDT 16 @{bid} #5   |
+    2    source coin 94                 | L9
+"""
+)
 ADL = {"liquidation": {"stages": stages("takeover", adl={})}}
 WAITS = FUNDED + "1 stop sell 16 COINUSDT 1 @90 #1 at=99 by=mark |\n"
 LAST = """
@@ -503,6 +517,69 @@ CLAUSES = [
         3    source coin 86                 | L10
         """,
         small_venue(liquidation={"stages": stages(takeover={"fund_min": 10})}, fund={"capital": 20, "measure": "net"}),
+    ),
+    Clause(
+        "L9",
+        "a fund with a floor of 95 pays 40 of 100",
+        fund,
+        "available",
+        _all_of_the_fund,
+        TRADED + "2 source coin 90 | L9",
+        small_venue(fund={"capital": 100, "floor": 95}),
+    ),
+    Clause(
+        "L9",
+        "a fund that may pay 5 in an event pays 40",
+        fund,
+        "available",
+        _all_of_the_fund,
+        TRADED + "2 source coin 90 | L9",
+        small_venue(fund={"capital": 100, "event_max": 5}),
+    ),
+    Clause(
+        "L9",
+        "a slice brings 16 less than its bankruptcy value, and nobody pays",
+        fund,
+        "settle_slice",
+        _nothing,
+        INSURED.format(bid="91.5"),
+        small_venue(liquidation={"stages": stages("takeover", book=INSURANCE)}, fund={"capital": 100}),
+    ),
+    Clause(
+        "L9",
+        "a slice brings 24 more than its bankruptcy value, and the fund gets nothing of it",
+        fund,
+        "settle_slice",
+        _nothing,
+        INSURED.format(bid="94"),
+        small_venue(liquidation={"stages": stages("takeover", book=INSURANCE)}, fund={"capital": 100}),
+    ),
+    Clause(
+        "L10",
+        "the backstop takes over at the mark without its fee",
+        liquidation,
+        "takeover_cash",
+        lambda exchange, account, market, row: account.qty[market] * exchange.value[market],
+        TRADED + "2 source coin 94 | L10",
+        small_venue(liquidation={"stages": stages(takeover={"price": "mark", "fee_ppm": 10_000})}),
+    ),
+    Clause(
+        "L10",
+        "the account is left what it owes beyond the mark",
+        liquidation,
+        "takeover_cash",
+        lambda exchange, account, market, row: account.qty[market] * exchange.value[market],
+        TRADED + "2 source coin 90 | L10",
+        small_venue(liquidation={"stages": stages(takeover={"price": "bankruptcy_value"})}),
+    ),
+    Clause(
+        "L23",
+        "the surplus of a takeover stays with the account",
+        Exchange,
+        "flow",
+        _without_flow(Flow.TAKEOVER_SURPLUS),
+        TRADED + "2 source coin 94 | L23",
+        small_venue(liquidation={"stages": stages(takeover={"surplus": "fund"})}),
     ),
     Clause(
         "L10",

@@ -1098,6 +1098,7 @@ def test_every_reason_is_reached():
         "bust",
         "auction",
         "margin_calls",
+        "settlement",
     )
     texts = [Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8") for name in names]
     cells = " ".join([right for text in texts for _, right in rows_of(text)] + texts[5:])  # some are built from parameters

@@ -297,7 +297,7 @@ def test_without_a_liquidation_there_is_nothing_to_fall(twin):
 def test_the_causes_and_the_flows_explain_every_balance_of_any_tape(seed, kinds):
     """Tapes of every kind of event, ADL, funding, sub-accounts and spot books too; the assertions are in the code that is called."""
     liquidated, causes = 0, set()
-    for case in sample(40, seed=seed, **({} if kinds is None else {"kinds": kinds})):
+    for case in sample(80, seed=seed, **({} if kinds is None else {"kinds": kinds})):
         exchange = twin_class("engine")(case.venue, case.start_ns, case.seams)
         exchange.run(case.events)
         fallen = fall(exchange, case.venue)

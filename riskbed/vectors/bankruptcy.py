@@ -29,6 +29,7 @@ GAIN_A_LOT = 10**14
 SEED = 10**10  # money that opens the purse: it is taken out again
 FILLS_KEPT = 4_096
 NOTIONAL_MAX = 10**14  # whole units: nobody's cap
+ROOM = units.MONEY_IN_MAX // 10**4  # money of a position whose prices are made finer
 SEVERAL = ("positions", "quote_balance_usd", "market")
 
 
@@ -57,14 +58,10 @@ def held(row: dict[str, Any], finer: bool = False, lots: int = 0) -> Held:
         raise Unmodelled("a price that is not above 0")
     lots = max(lots, decimals([row["position_qty"]]))
     prices = decimals([row["oracle_price"]])
-    while finer and price * 10 ** (prices + 2) <= units.PRICE_MAX and prices + 1 + lots + _places(rate_ppm) <= units.DECIMALS_MAX:
+    roomy = lambda n: price * 10 ** (n + 1) <= units.PRICE_MAX and abs(qty) * price * 10 ** (n + lots) <= ROOM  # noqa: E731
+    while finer and prices + 1 + lots <= units.DECIMALS_MAX and roomy(prices + 1):
         prices += 1
     return Held(row["market"], qty, price, rate_ppm, prices, lots)
-
-
-def _places(ppm: int) -> int:
-    """Return the decimals of a rate."""
-    return decimals([plain(Fraction(ppm, units.PPM))])
 
 
 class Account:
@@ -81,11 +78,12 @@ class Account:
         money: int = 0,
         forced: bool = False,
     ) -> None:
-        self.positions = positions
-        needed = [x.prices + x.lots + _places(x.rate_ppm) for x in positions]
-        self.money = max(money, decimals([plain(cash)]), *needed)
+        self.money = max(decimals([plain(cash)]), *(x.prices + x.lots for x in positions))
         if self.money > units.DECIMALS_MAX:
             raise Unmodelled(f"more decimals than the {units.DECIMALS_MAX} of money")
+        exact = max(x.lots + decimals([plain(x.price * x.rate_ppm / units.PPM)]) for x in positions)  # of every requirement
+        self.money = max(self.money, min(units.DECIMALS_MAX, max(exact, money)))
+        self.positions = [self._fine(x) for x in positions]
         if PURSE in (x.name for x in positions) or len({x.name for x in positions}) < len(positions):
             raise Unmodelled("two positions of one market")
         stages = [{"kind": "book", "quantity": "all"} | book, {"kind": "write_off"}]
@@ -97,6 +95,13 @@ class Account:
         force = int(Seam.LIQUIDATION_TRIGGER), CLIENT, START_NS + 1, START_NS + 2, int(SeamKind.FORCE_TRUE), 0
         self.exchange, self.orders = exchange_of(self.venue, START_NS, [force] if forced else ()), 0
         self._lead(cash)
+
+    def _fine(self, x: Held) -> Held:
+        """Return a position in lots so fine that one is worth little money: prices have room then."""
+        lots = x.lots
+        while x.price * 10 ** (self.money - lots) > units.VALUE_MAX // 1_000 and x.prices + lots < self.money:
+            lots += 1
+        return x._replace(lots=lots)
 
     def _rows(self, liquidation: dict[str, Any], fund: dict[str, Any]) -> dict[str, Any]:
         markets = [*self.positions, Held(PURSE, Fraction(0), Fraction(1), 0, self.money, 0)]
@@ -248,7 +253,7 @@ def run_value(vector: Vector, exchange_of: Callable) -> dict[str, Any]:
             continue
         cash, finest = number(given["quote_balance_usd"]), units.DECIMALS_MAX if unit is None else decimals([unit])
         account = Account(exchange_of, cash, positions, book, {"bankruptcy_unit": unit}, money=finest)
-        value = account.exchange.bankruptcy_value(CLIENT, market, int(delta * 10 ** positions[market].lots))
+        value = account.exchange.bankruptcy_value(CLIENT, market, int(delta * 10 ** account.positions[market].lots))
         if value is None:
             return {"error": "invalid_delta"}
         found[key] = plain(Fraction(value, 10**account.money))
@@ -269,7 +274,9 @@ def _slice(exchange_of: Callable, qty: str, price: str, owed: Fraction, fee: str
     forced = position.qty * position.price - owed > abs(position.qty) * position.price
     book = {"bound": {"kind": "mark", "ppm": units.PPM}, "insurance": {"max_fee_ppm": _ppm(fee, "a fee")}}
     account = Account(exchange_of, -owed, [position], book, fund={"capital": plain(capital)}, money=money, forced=forced)
-    account.order(STRANGER, 0, _whole(position.qty * 10**position.lots, "a quantity"), account.price(position.price))
+    account.order(
+        STRANGER, 0, _whole(position.qty * 10 ** account.positions[0].lots, "a quantity"), account.price(position.price)
+    )
     said = account.send(START_NS + 1, kind=EventKind.SOURCE, source=0, price=account.price(position.price) + 1)
     if not any(o.kind == OutcomeKind.FILL for o in said):
         raise Unmodelled("an account that is not liquidated at this price")
