@@ -460,6 +460,35 @@ def venue_diff(
         raise typer.Exit(1)
 
 
+@venue_app.command("preview")
+def venue_preview(
+    change: Annotated[
+        str, typer.Argument(metavar="CHANGE", help="A YAML file with one change of a rule book.")
+    ],
+    incident: Annotated[
+        str | None, typer.Argument(help="A packaged incident (see `riskbed incidents`) or the path of a YAML file.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="As 2025-10-10T21:15:00Z; the tape's end if not given.")] = None,
+    top: Annotated[int, typer.Option(min=1, metavar="K", help="So many accounts at most.")] = 20,
+    run: Annotated[Run, typer.Option(help="Which run of the replay.")] = Run.broken,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the synthetic accounts; the incident's if not given.")] = None,
+    accounts: Annotated[int | None, typer.Option(min=2, help="How many synthetic accounts; the incident's if not given.")] = None,
+    variant: Annotated[str, typer.Option(help="Which reading of the one-minute bars: close or low.")] = "close",
+    tape: Annotated[Path | None, typer.Option(help="Your own tape (Parquet).")] = None,
+    venue: Annotated[Path | None, typer.Option(help="Your own rule book (YAML).")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Your own fault plan (YAML), for the broken run.")] = None,
+    json: Json = False,
+) -> None:
+    """List who would become liquidatable, or exceed their leverage, if a change of rules took effect at a time of a run."""
+    from riskbed.replay import Options
+    from riskbed.venue import preview
+
+    inputs = Options(incident=incident, seed=seed, accounts=accounts, variant=variant, tape=tape, venue=venue, plan=plan)
+    with _Progress() as progress:
+        answer = preview.preview(preview.Options(change, inputs, run.value, at, top), progress)
+    print(answer.model_dump_json(indent=2)) if json else preview.show(answer)
+
+
 @venue_app.command("show")
 def venue_show(venue: Annotated[str, _VENUE], json: Json = False) -> None:
     """Show a rule book as it is in force: every value with its unit and line, what is a default, what is assumed and why."""

@@ -85,18 +85,7 @@ class Positions(Part):
 
 def positions(options: Options, progress: Callable[[int, int, str], None] = lambda done, total, what: None) -> Positions:
     """Run the tape up to and with a time and list what stands there. Raises SpecError or TapeError."""
-    inputs = replay.read_inputs(options.inputs)
-    if options.run not in inputs.plans:
-        raise SpecError(f"there is no run '{options.run}'", remedy=f"one of {', '.join(inputs.plans)}")
-    plan, start_ns = inputs.plans[options.run], inputs.tape.meta.start_ns
-    events = replay.overlay(inputs.tape.events, plan, inputs.venue)
-    at_ns = _time(options.at, start_ns, int(events["time_ns"][-1]) if len(events) else start_ns)
-    events = events[events["time_ns"] <= at_ns]
-    venue = plan.rules(inputs.venue)
-    exchange = exchange_of(options.inputs.twin)(venue, start_ns, plan.seam_rows(inputs.venue))
-    for done in range(0, len(events), CHUNK):
-        progress(done, len(events), "events")
-        exchange.run(events[done : done + CHUNK], keep=False)
+    inputs, venue, exchange, at_ns, events = run_to(options.inputs, options.run, options.at, progress)
     state = exchange.state()
     if options.account is not None and options.account not in {row[0] for row in state["accounts"]}:
         raise SpecError(f"account {options.account} is not open then", remedy=f"users' accounts are those from {USERS_FROM} on")
@@ -109,13 +98,35 @@ def positions(options: Options, progress: Callable[[int, int, str], None] = lamb
         run=options.run,
         at=units.ns_to_instant(at_ns),
         time=units.ns_to_instant(state["clock"][0][0]),
-        events=len(events),
+        events=events,
         of=len(held),
         rows=_rows(exchange, venue, state, held, options.top),
         series=[Source(name=row.name, provenance=row.provenance, note=row.note) for row in inputs.tape.meta.series],
         assumed=replay.assumed(inputs),
         unknowns=replay.unknowns(inputs),
     )
+
+
+def run_to(
+    options: replay.Options, run: str, at: str | None, progress: Callable[[int, int, str], None]
+) -> tuple[replay.Inputs, Venue, Any, int, int]:
+    """Run a tape up to and with a time: return the inputs, the rule book in force, the exchange, the time, how many events.
+
+    at: as of Options. Raises SpecError or TapeError.
+    """
+    inputs = replay.read_inputs(options)
+    if run not in inputs.plans:
+        raise SpecError(f"there is no run '{run}'", remedy=f"one of {', '.join(inputs.plans)}")
+    plan, start_ns = inputs.plans[run], inputs.tape.meta.start_ns
+    events = replay.overlay(inputs.tape.events, plan, inputs.venue)
+    at_ns = _time(at, start_ns, int(events["time_ns"][-1]) if len(events) else start_ns)
+    events = events[events["time_ns"] <= at_ns]
+    venue = plan.rules(inputs.venue)
+    exchange = exchange_of(options.twin)(venue, start_ns, plan.seam_rows(inputs.venue))
+    for done in range(0, len(events), CHUNK):
+        progress(done, len(events), "events")
+        exchange.run(events[done : done + CHUNK], keep=False)
+    return inputs, venue, exchange, at_ns, len(events)
 
 
 def _time(text: str | None, start_ns: int, end_ns: int) -> int:
