@@ -166,7 +166,7 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
             bound = margin_at_rate(s, rule, row, notional, p[i].qty if p[i].qty > 0 else -p[i].qty)
             exposed += notional + muldiv_ceil(bound, s.call.over, s.call.under)
     for i in range(s.collaterals):
-        exposed += money_abs(margin_collateral_value(s, i, balances[s.collateral_rules[i].asset]))
+        exposed += money_abs(margin_collateral_value(s, i, balances[s.collateral_rules[i].asset], False))
     bound = reach if slack >= exposed else money_min(reach, muldiv_floor(slack, PPM, exposed))  # slack * PPM may leave 128 bits
     if bound >= PPM:
         return BOUND_BUCKETS - 1  # beyond r = 1, where _move makes new bounds

@@ -102,7 +102,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             )
         )
         brackets += [(*row[:2], row.initial_ppm or 0, *row[3:]) for row in venue.requirements(market)]
-    collateral = []
+    collateral, collateral_tiers = [], []
     for row in venue.collateral:
         index = venue.number("indices", row.index)
         exponent = venue.decimals(row.asset) + venue.indices[index].price_decimals - places
@@ -118,8 +118,13 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                     exponent, units.COLLATERAL_EXPONENT_MIN, 30, f"collateral {row.asset}: decimals of asset + index - numeraire"
                 ),
                 venue.number("markets", row.market) if row.market else -1,
+                len(collateral_tiers),
+                1 + len(row.tiers),
+                *_weights(venue, row),
             )
         )
+        collateral_tiers += [(0, row.weight_ppm)]
+        collateral_tiers += [(rules.whole(tier.qty_from, venue.decimals(row.asset)), tier.weight_ppm) for tier in row.tiers]
     return {
         "limits": (
             venue.clock.gap_max_ns,
@@ -156,6 +161,8 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "nodes": nodes,
         "samples": samples,
         "collateral": collateral,
+        "collateral_tiers": collateral_tiers,
+        "borrow": [(row.borrow.every_ns, row.borrow.rate_ppb) if row.borrow else (0, 0) for row in venue.assets],
         "levels": [rules.ratio(row.at_most) for row in venue.liquidation.levels],
         "stages": [_stage(row, places) for row in venue.liquidation.stages],
         "quoters": [
@@ -216,6 +223,23 @@ def _node(venue: rules.Venue, index: rules.Index, node, weight: int, samples: in
     elif node.kind == "weighted" and node.outlier is not None:
         ref, argument, clamp = node.outlier.parts_min, node.outlier.ppm, node.outlier.policy == "clamp_to_median"
     return _KINDS.index(node.kind), parts, ref, scale, argument, weight, samples, clamp
+
+
+def _weights(venue: rules.Venue, row: rules.Collateral) -> tuple[int, ...]:
+    """Return (plain, one, factor, unit, initial weight, deposits capped, cap, part and whole of the trigger's haircut)."""
+    initial = row.weight_ppm if row.initial_weight_ppm is None else row.initial_weight_ppm
+    part = row.trigger_haircut
+    return (
+        not (row.tiers or row.imf_factor_ppm or row.weight_unit_ppm > 1),
+        10 ** venue.decimals(row.asset),
+        row.imf_factor_ppm,
+        row.weight_unit_ppm,
+        initial,
+        row.deposits_max is not None,
+        rules.whole(row.deposits_max, venue.decimals(venue.numeraire)) if row.deposits_max is not None else 0,
+        part.part if part else 1,
+        part.of if part else 1,
+    )
 
 
 def _funding(row: rules.Funding | None) -> tuple[int, ...]:
@@ -293,7 +317,10 @@ def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
 
 
 def _stage(row, places: int) -> tuple[int, ...]:
-    """Return (kind, restore, capped, notional cap, whether the fund counts, its limit, to book, *bound, *price, *enter)."""
+    """Return (kind, restore, capped, notional cap, fund counts, its limit, to book, *bound, *price, *transfer, *enter).
+
+    Of a transfer: both multipliers, insurance fee, unit of the weight.
+    """
     kind = int(tape.Stage[row.kind.upper()])
     cap = getattr(row, "notional_max", None)
     limit = getattr(row, "fund_min", getattr(row, "fund_max", None))
@@ -307,6 +334,10 @@ def _stage(row, places: int) -> tuple[int, ...]:
         getattr(row, "to", "") == "book",
         *_bound(row),
         *_price(row),
+        getattr(row, "asset_multiplier_ppm", units.PPM),
+        getattr(row, "liability_multiplier_ppm", units.PPM),
+        getattr(row, "insurance_fee_ppm", 0),
+        getattr(row, "weight_unit_ppm", 1),
         *_enter(getattr(row, "enter", None)),
     )
 

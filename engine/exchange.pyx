@@ -29,16 +29,23 @@ from engine.bounds cimport bounds_scan, sort_numbers
 from engine.accounts cimport accounts_auto_add_set, accounts_may_give, accounts_mode, accounts_open, accounts_transfer, is_user
 from engine.bands cimport bands_sample
 from engine.book cimport book_expect_id, book_expect_neighbours, book_peek, book_rows
+from engine.borrow cimport borrow_charge, borrow_next
 from engine.bust cimport bust_post, bust_rows
 from engine.funding cimport funding_next, funding_sample, funding_settle
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
 from engine.liquidation cimport liquidation_round, liquidation_select
-from engine.margin cimport margin_has_requirements, margin_requirement
+from engine.margin cimport (
+    margin_collateral_value, margin_evaluate, margin_has_requirements, margin_requirement, margin_size_weight, margin_spare_equity, margin_weigh,
+    margin_weight,
+)
 from engine.mark cimport mark_publish
 from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
 from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_disconnect, orders_mass_cancel, orders_new
-from engine.queries cimport query_adl_rank, query_bankruptcy_price, query_bankruptcy_value, query_liquidation_limit_price, query_liquidation_price, query_withdrawable
+from engine.queries cimport (
+    query_adl_rank, query_bankruptcy_price, query_bankruptcy_value, query_collateral_given, query_collateral_needed, query_conversion_needed,
+    query_liability_taken, query_liquidation_limit_price, query_liquidation_price, query_transfer, query_withdrawable,
+)
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
     CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DELIST, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
@@ -51,7 +58,7 @@ from engine.seams cimport seam_price
 from engine.settlement cimport settlement_delist, settlement_sample, settlement_settle
 from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
-    TIMES_MAX_NS, TIMER_EXPIRE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
+    TIMES_MAX_NS, TIMER_EXPIRE, TIMER_INTEREST, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
 )
 from engine.states cimport states_post, states_resume
 
@@ -107,8 +114,8 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < due:
             timer, due = &s.timers[i], s.timers[i].time_ns
-    if s.expiries_count and s.orders[s.expiries[1]].expiry_ns - (timer != NULL and timer.kind == TIMER_SETTLE) < due:
-        timer, due = NULL, s.orders[s.expiries[1]].expiry_ns
+    if s.expiries_count and s.orders[s.expiries[1]].expiry_ns - (timer != NULL and timer.kind > TIMER_EXPIRE) < due:
+        timer, due = NULL, s.orders[s.expiries[1]].expiry_ns  # orders expire before what follows in TimerKind
     s.next_due = due
     if due > until:
         return
@@ -128,6 +135,9 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
         states_resume(s, timer.number)
     elif timer.kind == TIMER_SETTLE:
         settlement_settle(s, timer.number)
+    elif timer.kind == TIMER_INTEREST:
+        timer.time_ns = borrow_next(s, timer.number, due)
+        borrow_charge(s, timer.number)
     else:
         timer.time_ns = funding_next(s, timer.number, due)
         funding_settle(s, timer.number)
@@ -355,6 +365,8 @@ cdef bint _publish(State* s) noexcept nogil:
             changed = True
             o = emit(s, OUT_COLLATERAL)
             o.asset, o.price, o.grade = s.collateral_rules[i].asset, s.collateral_states[i].price, s.collateral_states[i].grade
+            if s.collateral_rules[i].deposits_capped:
+                o.qty = s.initial_weights[i]
     return changed
 
 
@@ -364,9 +376,12 @@ cdef bint _publish_collateral(State* s, int row) noexcept nogil:
     cdef Published* before = &s.collateral_states[row]
     cdef bint there = index.grade == GRADE_VALID
     cdef int64_t price = index.price if there else 0
+    cdef bint changed
     if seam_price(s, SEAM_COLLATERAL_PRICE, s.collateral_rules[row].asset, there, &price):
-        return published_put(before, grade_of(True, price), price, s.now)
-    return published_put(before, GRADE_TOO_FEW_SOURCES if there else index.grade, before.price, s.now)
+        changed = published_put(before, grade_of(True, price), price, s.now)
+    else:
+        changed = published_put(before, GRADE_TOO_FEW_SOURCES if there else index.grade, before.price, s.now)
+    return margin_weigh(s, row) or changed
 
 
 # ---- a batch knows what comes
@@ -567,7 +582,7 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages states funding premiums settlements fills waiting levels"
+            "quoters seams touched due stages states funding premiums settlements fills waiting weights levels"
         ).split()}
         tables["clock"].append((s.now, s.events, s.engine_orders, s.fills))
         for a in range(s.accounts_high):
@@ -614,6 +629,9 @@ cdef class Exchange:
             ):
                 tables["settlements"].append((i, k, value))
         tables["collateral"] = sorted((s.collateral_rules[i].asset, *_published(&s.collateral_states[i])) for i in range(s.collaterals))
+        for i in range(s.collaterals):
+            if s.collateral_rules[i].deposits_capped:
+                tables["weights"].append((s.collateral_rules[i].asset, s.initial_weights[i]))
         for i in range(s.markets):
             tables["states"].append((i, s.market_states[i]))
             if s.market_rules[i].funding_every_ns:
@@ -697,6 +715,88 @@ cdef class Exchange:
         if not 0 <= asset < self.s.assets:
             raise ValueError(f"asset {asset} is unknown: there are {self.s.assets}")
         return query_withdrawable(self.s, who, asset)
+
+    def equity(self, account, bint initial=False):
+        """Return what the trigger compares with maintenance, money of the numeraire; initial: what the gates compare.
+
+        Cash, positions at the marks, collateral as it counts. ValueError: unknown account.
+        """
+        cdef uint32_t who = self._user(account)
+        return margin_spare_equity(self.s, who, self.s.numeraire, 0) if initial else margin_evaluate(self.s, who).equity
+
+    def collateral_value(self, asset, balance, bint initial=False):
+        """Return what a balance of a collateral asset counts for at its price in force, a debt negative; as in equity.
+
+        ValueError: no collateral of that number, or a balance beyond BALANCE_MAX.
+        """
+        return margin_collateral_value(self.s, self._collateral(asset, balance), balance, initial)
+
+    def collateral_weight(self, asset, balance, bint initial=False):
+        """Return the ppm at which a balance counts, or a debt: its last slice's where tiers stand; before trigger_haircut.
+
+        ValueError: no collateral of that number, or a balance beyond BALANCE_MAX.
+        """
+        return margin_weight(self.s, self._collateral(asset, balance), balance, initial)
+
+    def size_weight(self, asset, balance):
+        """Return the ppm that the size of a balance >= 0 alone makes, rounded down to weight_unit_ppm; None: size does not count.
+
+        ValueError: no collateral of that number, or a balance beyond BALANCE_MAX.
+        """
+        cdef int row = self._collateral(asset, balance)
+        factor = self.s.collateral_rules[row].imf_factor_ppm
+        return margin_size_weight(&self.s.collateral_rules[row], max(0, balance)) if factor else None
+
+    def collateral_needed(self, asset, debt):
+        """Return the least balance that counts for a debt >= 0 of the numeraire where initial margin is asked for; None: none does.
+
+        ValueError: no collateral of that number, or a debt beyond BALANCE_MAX.
+        """
+        needed = query_collateral_needed(self.s, self._collateral(asset, debt), debt)
+        return None if needed < 0 else needed
+
+    def conversion_needed(self, asset, debt):
+        """Return the least quantity for which the treasury pays a debt >= 0 of the numeraire; None: it pays nothing.
+
+        ValueError: no collateral of that number, or a debt beyond BALANCE_MAX.
+        """
+        needed = query_conversion_needed(self.s, self._collateral(asset, debt), debt)
+        return None if needed < 0 else needed
+
+    def liability_taken(self, liability, asset, shortage, most=BALANCE_MAX):
+        """Return how much of a debt the transfer takes over against collateral for a shortage >= 0 of margin, of `most` owed.
+
+        The liability is the numeraire or a collateral asset; weights are those of small balances. ValueError: no stage transfers.
+        """
+        cdef int row = self._transfer(liability, asset, shortage)
+        return query_liability_taken(self.s, row, self._collateral(asset, 0), shortage, most)
+
+    def collateral_given(self, liability, asset, qty):
+        """Return the collateral that the transfer gives for a quantity >= 0 of a debt. ValueError: no stage transfers."""
+        cdef int row = self._transfer(liability, asset, qty)
+        return query_collateral_given(self.s, row, self._collateral(asset, 0), qty)
+
+    cdef int _transfer(self, liability, asset, money) except -2:
+        """Return the collateral row of a liability, -1 for the numeraire; both assets must have a price, and a stage transfers."""
+        cdef int held, owed
+        if query_transfer(self.s) == NULL:
+            raise ValueError("no stage of this rule book transfers")
+        held = self._collateral(asset, money)
+        owed = -1 if liability == self.s.numeraire else self._collateral(liability, money)
+        if not self.s.collateral_states[held].last_valid or (owed >= 0 and not self.s.collateral_states[owed].last_valid):
+            raise ValueError("an asset of the transfer has no price yet")
+        return owed
+
+    cdef int _collateral(self, asset, balance) except -1:
+        """Return the row of a collateral asset."""
+        cdef int i
+        self._idle()
+        if abs(balance) > BALANCE_MAX:
+            raise ValueError(f"a balance of {balance} is out of bounds: at most {BALANCE_MAX}")
+        for i in range(self.s.collaterals):
+            if self.s.collateral_rules[i].asset == asset:
+                return i
+        raise ValueError(f"asset {asset} is no collateral here")
 
     cdef uint32_t _user(self, account) except 0:
         self._idle()

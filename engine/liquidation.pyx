@@ -24,10 +24,11 @@ from engine.records cimport (
     FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_TAKEOVER_SURPLUS, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_MARGIN_LEVEL,
     OUT_RESTORED, OUT_SUSPENDED,
     OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
-    STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
+    STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_TRANSFER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
     WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM, Outcome,
 )
 from engine.seams cimport seam_decision
+from engine.transfer cimport transfer_run
 from engine.trigger cimport enters, margin_level, triggered
 from engine.state cimport TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE, CollateralRule, Evaluation, MarketRule, Pick, Published, StageRule, State, Ticket, emit, watch
 
@@ -148,7 +149,11 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
         rule = &s.stage_rules[i]
         e = margin_evaluate(s, account)
         short_of = not e.open and balance[0] < 0
-        if rule.kind == STAGE_BOOK or rule.kind == STAGE_TAKEOVER or rule.kind == STAGE_ADL:
+        if rule.kind == STAGE_TRANSFER:
+            if e.open and triggered(s, account, &e):
+                _enter(s, STAGE_TRANSFER)
+                transfer_run(s, account, rule)
+        elif rule.kind == STAGE_BOOK or rule.kind == STAGE_TAKEOVER or rule.kind == STAGE_ADL:
             if e.open and triggered(s, account, &e) and enters(s, &e, rule):
                 _close(s, account, rule, &e)
         elif rule.kind == STAGE_CONVERT and short_of and not PLANTED(s.planted, 10):

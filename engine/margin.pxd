@@ -3,10 +3,13 @@ from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport div_ceil, money_mul, money_t
 from engine.records cimport ACT_LIQUIDATE, PERMIT_ALLOW, PERMIT_REFUSE, PLANTED
-from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Published, State
+from engine.state cimport Bracket, CollateralRule, CollateralTier, Evaluation, MarketRule, Published, State
 
 cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil
-cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil
+cdef money_t margin_collateral_value(State* s, int row, money_t balance, bint initial) noexcept nogil
+cdef int64_t margin_weight(State* s, int row, money_t balance, bint initial) noexcept nogil  # ppm; of a debt too
+cdef int64_t margin_size_weight(const CollateralRule* rule, money_t balance) noexcept nogil  # ppm; its factor is not 0
+cdef bint margin_weigh(State* s, int row) noexcept nogil  # set the weight of initial margin in force: did it change?
 cdef money_t margin_maintenance(State* s, int market, money_t notional, int64_t lots) noexcept nogil
 cdef money_t margin_at_rate(State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots) noexcept nogil  # no amount
 cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil  # maintenance of the position held

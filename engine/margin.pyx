@@ -1,14 +1,14 @@
 """Margin kernels over the rule rows. Requirements are rounded up, collateral is rounded down."""
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.money cimport (
-    div_ceil, div_floor, money_abs, money_max, money_min, money_mul, money_scale, money_t, money_turn, muldiv_ceil, muldiv_floor,
-)
-from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
-from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Position, Published, State
+from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_max, money_min, money_mul, money_scale, money_t, money_turn, muldiv_ceil, muldiv_floor
+from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL, USERS_FROM, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
+from engine.state cimport Bracket, CollateralRule, CollateralTier, Evaluation, MarketRule, Position, Published, State
 
 cdef enum:
     PPM = 1000000
+    SIZE_WEIGHT = 1100000  # ppm: the 1.1 of the size weight
+    LIABILITY_WEIGHT_MAX_PPM = 10000000
 
 
 cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil:
@@ -284,7 +284,7 @@ cdef money_t margin_free(State* s, uint32_t account, int asset) noexcept nogil:
 
 
 cdef money_t margin_spare_equity(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
-    """Equity without what open spot orders give, and without `amount` of `asset`."""
+    """Equity at the weights of initial margin, without what open spot orders give, and without `amount` of `asset`."""
     cdef money_t equity = _equity(s, account)
     cdef money_t balance, given
     cdef int row
@@ -295,24 +295,137 @@ cdef money_t margin_spare_equity(State* s, uint32_t account, int asset, money_t 
         balance = s.balances[<size_t>account * s.assets + s.collateral_rules[row].asset]
         given = _promised(s, account, s.collateral_rules[row].asset) + (amount if asset == s.collateral_rules[row].asset else 0)
         if given:
-            equity += margin_collateral_value(s, row, balance - given) - margin_collateral_value(s, row, balance)
+            equity += margin_collateral_value(s, row, balance - given, True) - margin_collateral_value(s, row, balance, True)
     return equity
 
 
-cdef money_t _collateral_value(const CollateralRule* rule, money_t balance, int64_t price) noexcept nogil:
-    """balance * price down, * weight down; a debt * liability weight, away from 0."""
-    if balance >= 0:
-        return muldiv_floor(muldiv_floor(balance, price, rule.scale), rule.weight_ppm, PPM)
-    return -muldiv_ceil(muldiv_ceil(-balance, price, rule.scale), rule.liability_weight_ppm, PPM)
+cdef money_t margin_collateral_value(State* s, int row, money_t balance, bint initial) noexcept nogil:
+    """What a balance of a collateral row counts for at its price in force: balance * price down, * weight down.
+
+    By size: the weighted quantity * price, rounded down once. A debt * liability weight, away from 0.
+    """
+    cdef const CollateralRule* rule = &s.collateral_rules[row]
+    cdef int64_t price = s.collateral_states[row].last_valid
+    cdef int64_t base = s.initial_weights[row] if initial else rule.weight_ppm
+    cdef bint cut = not initial and rule.haircut_part != rule.haircut_of
+    cdef money_t weighted
+    if balance < 0:
+        return -muldiv_ceil(muldiv_ceil(-balance, price, rule.scale), _debt_weight(rule, -balance), PPM)
+    if rule.plain and not cut:
+        return muldiv_floor(muldiv_floor(balance, price, rule.scale), base, PPM)
+    weighted = _weighted(s, rule, balance, base)
+    if cut:
+        weighted = money_scale(weighted, rule.haircut_part) + money_scale(balance, PPM * (rule.haircut_of - rule.haircut_part))
+        return muldiv_floor(weighted, price, money_scale(rule.scale, PPM * rule.haircut_of))
+    return muldiv_floor(weighted, price, money_scale(rule.scale, PPM))
 
 
-cdef money_t margin_collateral_value(State* s, int row, money_t balance) noexcept nogil:
-    """What a balance of a collateral row counts for at its price in force."""
-    return _collateral_value(&s.collateral_rules[row], balance, s.collateral_states[row].last_valid)
+cdef money_t _weighted(State* s, const CollateralRule* rule, money_t balance, int64_t base) noexcept nogil:
+    """A balance >= 0 times the ppm it counts at: the sum over its slices, or by its size, more never less."""
+    cdef const CollateralTier* tier = &s.collateral_tiers[rule.tiers_from]
+    cdef money_t total = 0
+    cdef money_t up
+    cdef int64_t weight, before, factor
+    cdef int i
+    if rule.tiers_count > 1:
+        for i in range(rule.tiers_count):
+            if balance <= tier[i].qty_from:
+                break
+            up = money_min(balance, tier[i + 1].qty_from) if i + 1 < rule.tiers_count else balance
+            total += money_scale(up - tier[i].qty_from, tier[i].weight_ppm)
+        return total
+    weight = _weight(s, rule, balance, base)
+    total = money_scale(balance, weight)
+    if not rule.imf_factor_ppm or weight == _rounded(rule, base) or PLANTED(s.planted, 57):
+        return total
+    before, factor = weight + rule.weight_unit_ppm, rule.imf_factor_ppm
+    return money_max(total, muldiv_floor(rule.one, _square(money_mul(SIZE_WEIGHT - before, PPM)), money_scale(_square(factor), before)))
+
+
+cdef inline money_t _square(money_t x) noexcept nogil:
+    """Of a number of at most 43 bits."""
+    return x * x
+
+
+cdef inline int64_t _rounded(const CollateralRule* rule, int64_t weight) noexcept nogil:
+    return weight if rule.weight_unit_ppm == 1 else weight // rule.weight_unit_ppm * rule.weight_unit_ppm
+
+
+cdef int64_t margin_weight(State* s, int row, money_t balance, bint initial) noexcept nogil:
+    cdef const CollateralRule* rule = &s.collateral_rules[row]
+    if balance < 0:
+        return _debt_weight(rule, -balance)
+    return _weight(s, rule, balance, s.initial_weights[row] if initial else rule.weight_ppm)
+
+
+cdef int64_t _weight(State* s, const CollateralRule* rule, money_t balance, int64_t base) noexcept nogil:
+    """The ppm at which a balance >= 0 counts: its last slice's, or min(base, size weight), rounded down."""
+    cdef int i
+    cdef int64_t size
+    if rule.tiers_count > 1:
+        for i in range(rule.tiers_count - 1, 0, -1):
+            if balance > s.collateral_tiers[rule.tiers_from + i].qty_from:
+                return s.collateral_tiers[rule.tiers_from + i].weight_ppm
+        return rule.weight_ppm
+    if rule.imf_factor_ppm:
+        size = margin_size_weight(rule, balance)
+        base = base if base < size else size
+    return _rounded(rule, base)
+
+
+cdef int64_t margin_size_weight(const CollateralRule* rule, money_t balance) noexcept nogil:
+    """1.1 / (1 + f sqrt(q)): the last multiple w of the unit with f sqrt(q) w <= 1.1 - w, compared in squares."""
+    cdef int64_t low = 0
+    cdef int64_t high = SIZE_WEIGHT // rule.weight_unit_ppm + 1
+    cdef int64_t middle, w
+    while high - low > 1:
+        middle = (low + high) // 2
+        w = middle * rule.weight_unit_ppm
+        if cmp_ratio(balance, rule.one, _square(money_mul(SIZE_WEIGHT - w, PPM)), _square(money_mul(w, rule.imf_factor_ppm))) <= 0:
+            low = middle
+        else:
+            high = middle
+    return low * rule.weight_unit_ppm
+
+
+cdef int64_t _debt_weight(const CollateralRule* rule, money_t debt) noexcept nogil:
+    """max(base, 0.8 base + f sqrt(q)), rounded down to the unit; compared in squares, tenths of a ppm."""
+    cdef int64_t base = rule.liability_weight_ppm
+    cdef int64_t low, high, middle, w
+    if not rule.imf_factor_ppm:
+        return _rounded(rule, base)
+    low, high = base // rule.weight_unit_ppm, LIABILITY_WEIGHT_MAX_PPM // rule.weight_unit_ppm + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        w = 10 * middle * rule.weight_unit_ppm - 8 * base
+        if cmp_ratio(_square(w), _square(10 * rule.imf_factor_ppm), debt, rule.one) <= 0:
+            low = middle
+        else:
+            high = middle
+    return low * rule.weight_unit_ppm
+
+
+cdef bint margin_weigh(State* s, int row) noexcept nogil:
+    """Set the weight of initial margin that comes of what all users hold now: * min(1, deposits_max / its value up), down."""
+    cdef const CollateralRule* rule = &s.collateral_rules[row]
+    cdef int64_t before = s.initial_weights[row]
+    cdef money_t deposits = 0
+    cdef money_t value
+    cdef uint32_t account
+    if not rule.deposits_capped:
+        s.initial_weights[row] = _rounded(rule, rule.initial_weight_ppm)
+        return False
+    for account in range(USERS_FROM, s.accounts_high):
+        deposits += money_max(0, s.balances[<size_t>account * s.assets + rule.asset])
+    value = muldiv_ceil(deposits, s.collateral_states[row].last_valid, rule.scale)
+    s.initial_weights[row] = _rounded(rule, rule.initial_weight_ppm)
+    if value > rule.deposits_max and not PLANTED(s.planted, 56):
+        s.initial_weights[row] = _rounded(rule, <int64_t>muldiv_floor(rule.initial_weight_ppm, rule.deposits_max, value))
+    return s.initial_weights[row] != before
 
 
 cdef money_t _equity(State* s, uint32_t account) noexcept nogil:
-    """What margin_evaluate calls equity, and nothing else."""
+    """What margin_evaluate calls equity, at the weights of initial margin."""
     cdef const Position* p = &s.positions[<size_t>account * s.markets]
     cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
     cdef money_t equity = balances[s.numeraire]
@@ -322,7 +435,7 @@ cdef money_t _equity(State* s, uint32_t account) noexcept nogil:
             equity += money_scale(s.marks[market].value, p[market].qty)
     for row in range(s.collaterals):
         if balances[s.collateral_rules[row].asset]:
-            equity += margin_collateral_value(s, row, balances[s.collateral_rules[row].asset])
+            equity += margin_collateral_value(s, row, balances[s.collateral_rules[row].asset], True)
     return equity
 
 
@@ -344,7 +457,7 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
                 e.permit = permit
     for row in range(s.collaterals):
         rule = &s.collateral_rules[row]
-        counted = margin_collateral_value(s, row, balances[rule.asset]) if balances[rule.asset] else 0
+        counted = margin_collateral_value(s, row, balances[rule.asset], False) if balances[rule.asset] else 0
         if counted:  # collateral that counts for nothing decides nothing
             e.equity += counted
             permit = margin_collateral_permit(s, row, ACT_LIQUIDATE)

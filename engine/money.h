@@ -12,6 +12,8 @@ typedef unsigned __int128 umoney_t;
 #define MONEY_IN_MAX ((money_t)1000000000000 * 100000000000) /* 10^23: one deposit or withdrawal */
 #define BALANCE_MAX MONEY_IN_MAX /* what one account may hold of an asset by deposit */
 
+#define SHORTAGE_MAX (MONEY_IN_MAX * 100) /* 10^25: a transfer makes up for no more margin at once */
+
 #define FUNDING_BALANCES_MAX (MONEY_IN_MAX * 10000000000) /* 10^33: sizes of all balances above which no interval is paid */
 
 /* What must hold, in every build: a run that goes on after this would print wrong money. */

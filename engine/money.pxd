@@ -7,6 +7,7 @@ cdef extern from "money.h" nogil:
     const money_t MONEY_IN_MAX
     const money_t BALANCE_MAX
     const money_t FUNDING_BALANCES_MAX
+    const money_t SHORTAGE_MAX
     void must(bint holds, const char* what)
     money_t money_mul(int64_t a, int64_t b)
     money_t money_scale(money_t a, int64_t b)  # a * b, 128 bits

@@ -18,12 +18,14 @@ from engine.accounts cimport accounts_may_give
 from engine.adl cimport adl_score
 from engine.bankruptcy cimport bankruptcy_limit, closing_value, price_highest, price_lowest, slice_limit
 from engine.margin cimport (
+    conversion_price, conversion_qty, margin_collateral_value,
     margin_bracket, margin_evaluate, margin_free, margin_maintenance, margin_position, margin_profit_haircut, margin_requirements,
     margin_spare_equity, margin_value,
 )
 from engine.money cimport MONEY_IN_MAX, div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
-from engine.records cimport PLANTED, STAGE_BOOK, STATUS_NORMAL, USERS_FROM, WHY_NONE
-from engine.state cimport Bracket, Evaluation, MarketRule, State
+from engine.records cimport PLANTED, STAGE_BOOK, STAGE_TRANSFER, STATUS_NORMAL, USERS_FROM, WHY_NONE
+from engine.state cimport Bracket, Evaluation, MarketRule, StageRule, State
+from engine.transfer cimport Leg, transfer_given, transfer_leg, transfer_liability
 from engine.trigger cimport triggered
 
 cdef enum:
@@ -259,3 +261,44 @@ cdef money_t query_withdrawable(State* s, uint32_t account, int asset) noexcept 
         else:
             accepted = middle
     return accepted
+
+
+cdef money_t query_collateral_needed(State* s, int row, money_t debt) noexcept nogil:
+    """The least balance that counts for a debt where initial margin is asked for; by bisection, more never counts for less."""
+    cdef money_t low = -1
+    cdef money_t high = MONEY_IN_MAX  # BALANCE_MAX is as much
+    cdef money_t middle
+    if margin_collateral_value(s, row, high, True) < debt:
+        return -1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if margin_collateral_value(s, row, middle, True) >= debt:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+cdef money_t query_conversion_needed(State* s, int row, money_t debt) noexcept nogil:
+    cdef int64_t price = s.collateral_states[row].last_valid
+    return conversion_qty(&s.collateral_rules[row], debt, price) if conversion_price(&s.collateral_rules[row], price) else -1
+
+
+cdef const StageRule* query_transfer(State* s) noexcept nogil:
+    cdef int i
+    for i in range(s.stages):
+        if s.stage_rules[i].kind == STAGE_TRANSFER:
+            return &s.stage_rules[i]
+    return NULL
+
+
+cdef money_t query_liability_taken(State* s, int liability, int asset, money_t shortage, money_t most) noexcept nogil:
+    cdef Leg owed = transfer_leg(s, liability, -1)
+    cdef Leg held = transfer_leg(s, asset, 0)
+    return transfer_liability(query_transfer(s), shortage, &owed, &held, most)
+
+
+cdef money_t query_collateral_given(State* s, int liability, int asset, money_t qty) noexcept nogil:
+    cdef Leg owed = transfer_leg(s, liability, -1)
+    cdef Leg held = transfer_leg(s, asset, 0)
+    return money_min(transfer_given(query_transfer(s), qty, &owed, &held, MONEY_IN_MAX), MONEY_IN_MAX)

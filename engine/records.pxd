@@ -152,6 +152,7 @@ cpdef enum Chart:
     CHART_FUNDING_RESIDUE = 7
     CHART_ROUNDING_RESIDUE = 8
     CHART_VAULT = 9
+    CHART_LENDERS = 10
 
 
 cpdef enum OutcomeKind:
@@ -186,6 +187,7 @@ cpdef enum OutcomeKind:
     OUT_BUSTED = 29
     OUT_UNCROSSED = 30
     OUT_MARGIN_LEVEL = 33
+    OUT_INTEREST = 36
     OUT_SETTLES = 44
     OUT_SETTLEMENT = 45
     OUT_SETTLED = 46
@@ -325,6 +327,7 @@ cpdef enum Stage:
     STAGE_FUND = 5
     STAGE_WRITE_OFF = 6
     STAGE_ADL = 7
+    STAGE_TRANSFER = 12
 
 
 cpdef enum Flow:
@@ -348,6 +351,10 @@ cpdef enum Flow:
     FLOW_ADL = 17
     FLOW_FEE_RETURNED = 18
     FLOW_TAKEOVER_SURPLUS = 19
+    FLOW_LIABILITY_TAKEN = 23
+    FLOW_COLLATERAL_GIVEN = 24
+    FLOW_TRANSFER_FEE = 25
+    FLOW_INTEREST = 26
     FLOW_SETTLEMENT = 28
 
 

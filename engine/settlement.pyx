@@ -21,8 +21,8 @@ cdef enum:
 
 
 cdef inline Timer* _timer(State* s, int market) noexcept nogil:
-    """The SETTLE timer of a market: the last of the slots."""
-    return &s.timers[s.timers_count - s.markets + market]
+    """The SETTLE timer of a market: before those of the assets."""
+    return &s.timers[s.timers_count - s.assets - s.markets + market]
 
 
 cdef void _settle_at(State* s, int market, int64_t time_ns) noexcept nogil:

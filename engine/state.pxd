@@ -32,7 +32,7 @@ cdef enum Reading:
     READ_OK, READ_MISSING, READ_STALE, READ_INVALID
 
 cdef enum TimerKind:
-    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE, TIMER_SETTLE
+    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE, TIMER_SETTLE, TIMER_INTEREST
 
 cdef enum BandKind:
     BAND_NONE, BAND_PERCENT, BAND_MARK, BAND_INDEX  # the last two: an IndexBand by its form
@@ -137,6 +137,10 @@ cdef struct MarketRule:
     int64_t expires_ns  # 0: never
     int64_t retry_ns  # of a settlement without a price
 
+cdef struct AssetRule:
+    int64_t borrow_every_ns  # 0: what is owed costs nothing
+    int64_t borrow_rate_ppb
+
 cdef struct SourceRule:
     int64_t stale_after_ns
     bint can_stale
@@ -160,6 +164,10 @@ cdef struct IndexRule:
     int32_t sources_min
     uint64_t leg_of  # bit i: index i publishes on update and reads this index
 
+cdef struct CollateralTier:
+    money_t qty_from  # units of the asset
+    int64_t weight_ppm
+
 cdef struct CollateralRule:
     int64_t weight_ppm
     int64_t liability_weight_ppm
@@ -168,6 +176,17 @@ cdef struct CollateralRule:
     int32_t asset
     int32_t index
     int32_t market  # spot market in which it is sold; -1: none
+    int32_t tiers_from  # the first of them from 0 on, at weight_ppm
+    int32_t tiers_count  # 1: none
+    bint plain  # one weight for every balance
+    bint deposits_capped
+    int64_t one  # units of a whole
+    int64_t imf_factor_ppm  # 0: no weight by size
+    int64_t weight_unit_ppm  # weights are rounded down to it
+    int64_t initial_weight_ppm
+    money_t deposits_max  # money of the numeraire
+    int64_t haircut_part  # of the haircut that the trigger applies
+    int64_t haircut_of
 
 cdef struct Ratio:
     int64_t over
@@ -192,6 +211,10 @@ cdef struct StageRule:
     bint capped
     bint to_book
     bint fund_counts
+    int64_t asset_multiplier_ppm  # of a transfer
+    int64_t liability_multiplier_ppm
+    int64_t insurance_fee_ppm
+    int64_t weight_unit_ppm
     Ratio below  # entered while equity / maintenance is below it; 0: whatever it is
     Ratio at_least  # and at least this
 
@@ -414,6 +437,8 @@ cdef struct State:
     IndexRule* index_rules
     Node* nodes
     CollateralRule* collateral_rules
+    CollateralTier* collateral_tiers
+    AssetRule* asset_rules
     StageRule* stage_rules
     Ratio levels[8]  # of margin calls, the highest first
     Ratio call  # the highest of them, at least 1: above it no price that stays does anything to an account
@@ -429,6 +454,7 @@ cdef struct State:
     int32_t nodes_count
     int32_t brackets_count
     int32_t collaterals
+    int32_t collateral_tiers_count
     int32_t stages
     int32_t levels_count
     int32_t quoters
@@ -487,6 +513,7 @@ cdef struct State:
     int64_t* samples
     Mark* marks
     Published* collateral_states  # by collateral row
+    int64_t* initial_weights  # ppm in force, by collateral row
     Quoter* quoter_states
     Funding* funding_states  # by market
     uint8_t* market_states  # MarketState

@@ -5,7 +5,9 @@ from libc.string cimport memcpy, memset
 
 from engine.accounts cimport accounts_join
 from engine.book cimport book_free, book_load, book_save, expire_at, map_insert
+from engine.borrow cimport borrow_next
 from engine.funding cimport funding_next
+from engine.margin cimport margin_weigh
 from engine.money cimport must, tick_inverse
 from engine.records cimport ACT_OPEN, ACT_TAKE, MARKET_OPEN, PERMIT_DEFER, STAGE_CONVERT, USERS_FROM, Outcome
 
@@ -97,7 +99,16 @@ cdef int _rules(State* s, table) except -1:
     s.collateral_rules = <CollateralRule*>_take(s, s.collaterals, sizeof(CollateralRule))
     for i, row in enumerate(table["collateral"]):
         c = &s.collateral_rules[i]
-        (c.asset, c.index, c.weight_ppm, c.liability_weight_ppm, c.buffer_ppm, c.scale, c.market) = row
+        (c.asset, c.index, c.weight_ppm, c.liability_weight_ppm, c.buffer_ppm, c.scale, c.market) = row[:7]
+        (c.tiers_from, c.tiers_count, c.plain, c.one, c.imf_factor_ppm, c.weight_unit_ppm, c.initial_weight_ppm) = row[7:14]
+        (c.deposits_capped, c.deposits_max, c.haircut_part, c.haircut_of) = row[14:]
+    s.asset_rules = <AssetRule*>_take(s, s.assets, sizeof(AssetRule))
+    for i, row in enumerate(table["borrow"]):
+        s.asset_rules[i].borrow_every_ns, s.asset_rules[i].borrow_rate_ppb = row
+    s.collateral_tiers_count = len(table["collateral_tiers"])
+    s.collateral_tiers = <CollateralTier*>_take(s, s.collateral_tiers_count, sizeof(CollateralTier))
+    for i, row in enumerate(table["collateral_tiers"]):
+        s.collateral_tiers[i].qty_from, s.collateral_tiers[i].weight_ppm = row
     s.stages = len(table["stages"])
     s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
     for i, row in enumerate(table["stages"]):
@@ -105,7 +116,8 @@ cdef int _rules(State* s, table) except -1:
         (t.kind, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row[:7]
         (t.bound.kind, t.bound.ppm, t.bound.adjustment_ppm) = row[7:10]
         (t.price, t.fee_ppm, t.surplus_to_fund, t.insured, t.fee_senior) = row[10:15]
-        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[15:]
+        (t.asset_multiplier_ppm, t.liability_multiplier_ppm, t.insurance_fee_ppm, t.weight_unit_ppm) = row[15:19]
+        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[19:]
         s.converts = s.converts or t.kind == STAGE_CONVERT
     s.levels_count = len(table["levels"])
     for i, row in enumerate(table["levels"]):
@@ -177,6 +189,7 @@ cdef int _memory(State* s, table) except -1:
     s.rings = <Ring*>_take(s, s.nodes_count, sizeof(Ring))
     s.marks = <Mark*>_take(s, s.markets, sizeof(Mark))
     s.collateral_states = <Published*>_take(s, s.collaterals, sizeof(Published))
+    s.initial_weights = <int64_t*>_take(s, s.collaterals, sizeof(int64_t))
     s.quoter_states = <Quoter*>_take(s, s.quoters, sizeof(Quoter))
     s.funding_states = <Funding*>_take(s, s.markets, sizeof(Funding))
     s.market_states = <uint8_t*>_take(s, s.markets, sizeof(uint8_t))
@@ -189,6 +202,7 @@ cdef int _memory(State* s, table) except -1:
         s.marks[i].settlement_from = table["settlement_from"][i]
     for i in range(s.collaterals):
         s.collateral_states[i].grade = 2
+        margin_weigh(s, i)
     s.drafts = s.draft = <Outcome*>_take(s, DRAFTS, sizeof(Outcome))
     s.drafts_end = s.drafts + DRAFTS
     s.now = table["start_ns"]
@@ -197,9 +211,12 @@ cdef int _memory(State* s, table) except -1:
 
 
 cdef int _timers(State* s) except -1:
-    """One timer slot per source, index and quoter, three per market, in the order (kind, number): orders expire before the last."""
+    """One timer slot per source, index, quoter and asset, three per market, in the order (kind, number).
+
+    Orders expire before the last two kinds.
+    """
     cdef int i, n = 0
-    s.timers_count = s.sources + s.indices + s.quoters + 3 * s.markets
+    s.timers_count = s.sources + s.indices + s.quoters + 3 * s.markets + s.assets
     s.timers = <Timer*>_take(s, s.timers_count, sizeof(Timer))
     s.next_due = TIMES_MAX_NS + 1
     for i in range(s.sources):
@@ -227,6 +244,11 @@ cdef int _timers(State* s) except -1:
         if s.market_rules[i].expires_ns:
             s.timers[n].armed, s.timers[n].time_ns = True, max(s.now, s.market_rules[i].expires_ns)
         n += 1
+    for i in range(s.assets):
+        s.timers[n].kind, s.timers[n].number = TIMER_INTEREST, i
+        if s.asset_rules[i].borrow_every_ns:
+            s.timers[n].armed, s.timers[n].time_ns = True, borrow_next(s, i, s.now)
+        n += 1
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < s.next_due:
             s.next_due = s.timers[i].time_ns
@@ -240,7 +262,7 @@ cdef void state_free(State* s) noexcept:
         book_free(s)
     for memory in [
         <size_t>s.market_rules, <size_t>s.brackets, <size_t>s.source_rules, <size_t>s.index_rules, <size_t>s.nodes,
-        <size_t>s.collateral_rules, <size_t>s.stage_rules, <size_t>s.quoter_rules, <size_t>s.seam_rows, <size_t>s.accounts, <size_t>s.owners,
+        <size_t>s.collateral_rules, <size_t>s.collateral_tiers, <size_t>s.asset_rules, <size_t>s.initial_weights, <size_t>s.stage_rules, <size_t>s.quoter_rules, <size_t>s.seam_rows, <size_t>s.accounts, <size_t>s.owners,
         <size_t>s.balances, <size_t>s.positions, <size_t>s.orders, <size_t>s.map, <size_t>s.ladders,
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
@@ -335,6 +357,7 @@ cdef list _blocks(State* s):
         (<size_t>s.samples, s.samples_count * sizeof(int64_t)),
         (<size_t>s.marks, s.markets * sizeof(Mark)),
         (<size_t>s.collateral_states, s.collaterals * sizeof(Published)),
+        (<size_t>s.initial_weights, s.collaterals * sizeof(int64_t)),
         (<size_t>s.quoter_states, s.quoters * sizeof(Quoter)),
         (<size_t>s.funding_states, s.markets * sizeof(Funding)),
         (<size_t>s.market_states, s.markets * sizeof(uint8_t)),

@@ -345,6 +345,13 @@ def _spot(choices: Choices, name: str, base: str, index: str) -> dict:
     }
 
 
+_TRANSFERS = [
+    {"kind": "transfer"},
+    {"kind": "transfer", "asset_multiplier_ppm": 1_050_000, "liability_multiplier_ppm": 980_000, "insurance_fee_ppm": 7_000}
+    | {"weight_unit_ppm": 100},
+]
+
+
 _SLICE_BOUNDS = (
     {"kind": "bankruptcy"},
     {"kind": "mark", "ppm": 50_000},
@@ -383,6 +390,7 @@ def _stages(choices: Choices, spot: bool) -> list[dict]:
     )
     rows = [
         {"kind": "cancel"},
+        pick(choices, ({}, {}, {}, {}, {}, *_TRANSFERS)),
         {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))} | pick(choices, _FUND_ROWS)
         | pick(choices, _ENTERS),
         {"kind": "takeover"} | takeover | pick(choices, _TAKEOVER_PRICES) | pick(choices, _ENTERS),
@@ -391,6 +399,23 @@ def _stages(choices: Choices, spot: bool) -> list[dict]:
         {"kind": "fund"},
     ]
     return [row for row in rows if row and choices.below(12) != 11] + [{"kind": "write_off"}]
+
+
+_WEIGHTS: list[dict] = [{}] * 12 + [  # most collateral counts at one weight
+    {"tiers": [{"qty_from": 60, "weight_ppm": 700_000}, {"qty_from": "200.5", "weight_ppm": 0}]},
+    {"imf_factor_ppm": 30_000, "weight_unit_ppm": 1_000},
+    {"initial_weight_ppm": 600_000, "deposits_max": 900, "weight_unit_ppm": 100},
+    {"trigger_haircut": {"part": 1, "of": 3}, "initial_weight_ppm": 800_000},
+    {"imf_factor_ppm": 200_000, "deposits_max": "1500.25", "trigger_haircut": {"part": 1, "of": 2}},
+]
+
+
+_BORROWS: list[dict] = [
+    {},
+    {"borrow": {"every_ns": 60 * units.NS, "rate_ppb": 1_234_567}},
+    {},
+    {"borrow": {"every_ns": 90 * units.NS, "rate_ppb": units.FUNDING_RATE_MAX_PPB}},
+]
 
 
 def make_venue(choices: Choices) -> rules.Venue:
@@ -425,7 +450,7 @@ def make_venue(choices: Choices) -> rules.Venue:
             "rounds_max": pick(choices, (16, 2, 1)),
             "fills_kept": pick(choices, (0, 1_000, 0, 3)),
         },
-        "assets": [{"name": name, "decimals": DECIMALS} for name in ("USDT", "USD", "COIN")],
+        "assets": [{"name": name, "decimals": DECIMALS} | pick(choices, _BORROWS) for name in ("USDT", "USD", "COIN")],
         "sources": [
             {"name": name, "price_decimals": PRICE_DECIMALS}
             | ({} if stale_after_ns is None else {"stale_after_ns": stale_after_ns})
@@ -457,9 +482,11 @@ def make_venue(choices: Choices) -> rules.Venue:
                 "liability_weight_ppm": 1_050_000,
                 "convert_buffer_ppm": 20_000,
                 "market": "USDSPOT" if spot else None,
+                **pick(choices, _WEIGHTS),
             },
             {"asset": "COIN", "index": "BASE", "weight_ppm": 900_000, "convert_buffer_ppm": pick(choices, (50_000, 0))}
-            | {"market": "COINSPOT" if spot else None},
+            | {"market": "COINSPOT" if spot else None}
+            | pick(choices, _WEIGHTS),
         ][: pick(choices, (1, 2, 0))],
         "states": pick(choices, _STATES),
         "grades": {name: pick(choices, _GRADES) for name in ("stale", "too_few_sources", "invalid")},

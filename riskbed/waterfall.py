@@ -45,10 +45,10 @@ class Cause(StrEnum):
     PRICES = "prices"
     TRADES = "trades"  # fills of own orders, the account's or of one it met, against the mark
     FEES = "fees"
-    FUNDING = "funding"
+    FUNDING = "funding"  # and interest on what is owed
     BOOK = "book"  # slippage of the liquidation orders: fills against the mark
     LIQUIDATION_FEE = "liquidation_fee"
-    TAKEOVER = "takeover"  # the margin that goes to the backstop, or to the fund, with the position; at a price, the fee on it
+    TAKEOVER = "takeover"  # the margin that goes to the backstop, or to the fund, with a position or a debt; the fee on it
     ADL = "adl"  # the margin that goes to the counterparties; a gain where they bear a debt
     ADL_COUNTERPARTY = "adl_counterparty"  # as the counterparty of another account
     TREASURY = "treasury"  # collateral sold to the treasury, against its price
@@ -71,12 +71,16 @@ CAUSE_OF: dict[Flow, Cause] = {
     Flow.FEE_RETURNED: Cause.FEES,
     Flow.FUNDING_PAID: Cause.FUNDING,
     Flow.FUNDING_RECEIVED: Cause.FUNDING,
+    Flow.INTEREST: Cause.FUNDING,
     Flow.LIQUIDATION_FEE: Cause.LIQUIDATION_FEE,
     Flow.TAKEOVER: Cause.TAKEOVER,
     Flow.TAKEOVER_SURPLUS: Cause.TAKEOVER,
     Flow.ADL: Cause.ADL,  # of the counterparty: ADL_COUNTERPARTY
     Flow.CONVERT_ASSET: Cause.TREASURY,
     Flow.CONVERT_CASH: Cause.TREASURY,
+    Flow.LIABILITY_TAKEN: Cause.TAKEOVER,
+    Flow.COLLATERAL_GIVEN: Cause.TAKEOVER,
+    Flow.TRANSFER_FEE: Cause.LIQUIDATION_FEE,
     Flow.FUND_PAYMENT: Cause.FUND,
     Flow.WRITE_OFF: Cause.BAD_DEBT,
     Flow.SETTLEMENT: Cause.SETTLEMENT,

@@ -19,7 +19,8 @@
     L15  no limit is passed silently, and no event is left without its answer
     L16  reservations are what the resting orders imply; without orders they are 0
     L17  funding at every multiple of its interval, at a rate within its clamps; what a position pays is R(q F_now) - R(q F_then);
-         payments and residue sum to 0; a skipped interval moves nothing
+         payments and residue sum to 0; a skipped interval moves nothing; interest at every multiple of its interval, on what is
+         owed then, rounded up against who owes
     L18  a fault in X leaves untouched what shares nothing with X; a fault of no magnitude changes nothing
     L19  completeness: whoever's trigger is true is in liquidation or suspended, by an outcome that says so
     L20  gains = losses between two runs

@@ -79,11 +79,23 @@ class Limits(Row):
     rounds_max: Annotated[StrictInt, Field(ge=1, le=10_000)] = 64
 
 
+class Borrow(Row):
+    """What a user owes of the asset costs rate_ppb of it every `every_ns`, at whole multiples of it since the epoch.
+
+    Owed is a balance below 0; of the numeraire the wallet's: what open positions cost is no debt. Interest is rounded up against
+    who owes, added to what is owed, and credited to LENDERS. A debt beyond BALANCE_MAX grows no more.
+    """
+
+    every_ns: Annotated[StrictInt, Field(ge=units.FUNDING_INTERVAL_MIN_NS, le=units.DURATION_MAX_NS)]
+    rate_ppb: Annotated[StrictInt, Field(ge=1, le=units.FUNDING_RATE_MAX_PPB)]
+
+
 class Asset(Row):
     """Money of this asset is kept in 10^-decimals."""
 
     name: Name
     decimals: Decimals = 8
+    borrow: Borrow | None = None
 
 
 class Source(Row):
@@ -780,18 +792,84 @@ class Market(Row):
         return self
 
 
+class CollateralTier(Row):
+    """From qty_from whole units of the asset on, up to the next tier, what is held counts at weight_ppm."""
+
+    qty_from: Whole
+    weight_ppm: Ppm
+
+
+class Part(Row):
+    """A fraction that no decimal need say: part / of."""
+
+    part: Annotated[StrictInt, Field(ge=0, le=units.PART_MAX)]
+    of: Annotated[StrictInt, Field(ge=1, le=units.PART_MAX)]
+
+    @model_validator(mode="after")
+    def _below_one(self) -> "Part":
+        if self.part >= self.of:
+            raise At(("part",), f"{self.part} of {self.of} is no part of it", f"at most {self.of - 1}, or leave the row out")
+        return self
+
+
 class Collateral(Row):
     """An asset that counts in the pool. Haircuts only on positive balances; a debt counts at liability_weight_ppm >= 10^6.
 
     Converted to the treasury at index x (1 - convert_buffer_ppm), or sold in the spot market `market` of asset and numeraire.
+
+    tiers: weight_ppm counts up to the first one, then each slice at its own; a last one at 0 caps what an account may count
+    (OKX discount tiers, Bybit tiered ratios).
+
+    imf_factor_ppm, f: with sqrt(q) of the q whole units held or owed, all of the balance counts at min(weight, 1.1 / (1 + f
+    sqrt q)), a debt at max(weight, 0.8 weight + f sqrt q), at most LIABILITY_WEIGHT_MAX_PPM; exact, then rounded down to
+    weight_unit_ppm. Where that rounding makes a balance count for less than a smaller one would, it counts as that one: more
+    never counts for less (Drift, math/margin.rs).
+
+    initial_weight_ppm: the weight where initial margin is asked for (orders, leverage, withdrawals, transfers), at most
+    weight_ppm; absent: that. deposits_max (whole numeraire): that weight x min(1, deposits_max / (what all users hold x price)),
+    the value of what they hold rounded up, the weight down to weight_unit_ppm; it changes when the price is published, not in
+    between, and the trigger never sees it (Drift, scale_initial_asset_weight_start).
+
+    trigger_haircut: which part of the haircut 1 - weight the trigger still applies, where initial margin is asked for all of it:
+    1/2 lifts a weight w to w + (1 - w) / 2 (Hyperliquid portfolio margin).
     """
 
     asset: Name
     index: Name
     weight_ppm: Ppm
-    liability_weight_ppm: Annotated[StrictInt, Field(ge=units.PPM, le=10 * units.PPM)] = units.PPM
+    tiers: Annotated[list[CollateralTier], Field(max_length=units.BRACKETS_MAX)] = []
+    imf_factor_ppm: Ppm = 0
+    weight_unit_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)] = 1
+    initial_weight_ppm: Ppm | None = None
+    deposits_max: Whole | None = None
+    trigger_haircut: Part | None = None
+    liability_weight_ppm: Annotated[StrictInt, Field(ge=units.PPM, le=units.LIABILITY_WEIGHT_MAX_PPM)] = units.PPM
     convert_buffer_ppm: Ppm = 0
     market: Name | None = None
+
+    @model_validator(mode="after")
+    def _tiers(self) -> "Collateral":
+        before = Fraction(0)
+        for i, row in enumerate(self.tiers):
+            if Fraction(row.qty_from) <= before:
+                raise At(("tiers", i, "qty_from"), f"{row.qty_from} overlaps the tier before it", "ascending, the first above 0")
+            before = Fraction(row.qty_from)
+        for field in ("imf_factor_ppm", "initial_weight_ppm", "deposits_max"):
+            if self.tiers and getattr(self, field):
+                raise At((field,), "a weight by tiers is no other weight too", f"tiers or {field}, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _weights(self) -> "Collateral":
+        if self.initial_weight_ppm is not None and self.initial_weight_ppm > self.weight_ppm:
+            raise At(
+                ("initial_weight_ppm",),
+                f"{self.initial_weight_ppm} is above weight_ppm: what is opened with it is liquidated at once",
+                f"at most {self.weight_ppm}",
+            )
+        if self.weight_unit_ppm > 1 and not self.imf_factor_ppm and self.deposits_max is None:
+            raise At(("weight_unit_ppm",), "no weight of this row is rounded", "with imf_factor_ppm or deposits_max")
+        return self
 
 
 Permits = dict[
@@ -929,6 +1007,31 @@ class CancelStage(Row):
     kind: Literal["cancel"]
 
 
+Multiplier = Annotated[StrictInt, Field(ge=units.PPM // 2, le=2 * units.PPM)]
+
+
+class TransferStage(Row):
+    """The backstop takes over what the account owes of an asset, against collateral: as much as its margin is short of.
+
+    Debts of the numeraire first (of the wallet: what open positions cost is no debt), then in the order of the collateral rows,
+    against each collateral in that order, while the trigger is true. With the price P and the weight L of the debt, and w the
+    weight of the collateral x asset_multiplier / liability_multiplier, rounded down to weight_unit_ppm:
+
+        taken over = shortage / (P (L - w) - P insurance_fee L), rounded down; all where no amount makes up for the shortage
+        given      = taken over x P x asset_multiplier / (price of the collateral x liability_multiplier), rounded down
+        fee        = taken over x insurance_fee, rounded up, of the asset that is owed, to the fund
+
+    Never more than is owed, nor than all of the collateral pays for; nothing where the fee is all of it. Source: Drift,
+    math/liquidation.rs.
+    """
+
+    kind: Literal["transfer"]
+    asset_multiplier_ppm: Multiplier = units.PPM
+    liability_multiplier_ppm: Multiplier = units.PPM
+    insurance_fee_ppm: Ppm = 0
+    weight_unit_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)] = 1
+
+
 class Insurance(Row):
     """What the fund gets of a slice, or pays for it: the insurance delta x = what its fills brought - the lots' bankruptcy value.
 
@@ -1040,9 +1143,10 @@ class WriteOffStage(Row):
 
 
 StageRow = Annotated[
-    Union[CancelStage, BookStage, TakeoverStage, AdlStage, ConvertStage, FundStage, WriteOffStage], Field(discriminator="kind")
+    Union[CancelStage, TransferStage, BookStage, TakeoverStage, AdlStage, ConvertStage, FundStage, WriteOffStage],
+    Field(discriminator="kind"),
 ]
-_STAGE_ORDER = ["cancel", "book", "takeover", "adl", "convert", "fund", "write_off"]
+_STAGE_ORDER = ["cancel", "transfer", "book", "takeover", "adl", "convert", "fund", "write_off"]
 
 
 class Level(Row):
@@ -1399,6 +1503,11 @@ class Venue(Row):
                 raise At(("collateral", i, "asset"), f"'{row.asset}' is the numeraire or stands twice")
             seen.add(row.asset)
             self._sold_in(i, row, known)
+            for j, tier in enumerate(row.tiers):
+                at = ("collateral", i, "tiers", j, "qty_from")
+                self._whole(tier.qty_from, self.decimals(row.asset), at, units.BALANCE_MAX)
+            if row.deposits_max is not None:
+                self._whole(row.deposits_max, self.decimals(self.numeraire), ("collateral", i, "deposits_max"))
             exponent = (
                 self.decimals(row.asset)
                 + self.indices[names["indices"].index(row.index)].price_decimals
@@ -1411,6 +1520,10 @@ class Venue(Row):
                     f"decimals of asset + index - numeraire are {exponent}",
                     f"between {low} and 30: collateral value is 128 bits wide",
                 )
+            most = units.TRANSFER_EXPONENT_MAX
+            if exponent > most and any(stage.kind == "transfer" for stage in self.liquidation.stages):
+                at = ("collateral", i, "index")
+                raise At(at, f"decimals of asset + index - numeraire are {exponent}", f"at most {most} where a stage transfers")
         for i, row in enumerate(self.quoters):
             known("markets", row.market, ("quoters", i, "market"))
             if row.half_spread_ppm + row.levels * row.step_ppm >= units.PPM:
@@ -1478,6 +1591,9 @@ class Venue(Row):
             (("markets", i, "settlement", "retry_ns"), row.settlement.retry_ns)
             for i, row in enumerate(self.markets)
             if row.settlement
+        ]
+        intervals += [
+            (("assets", i, "borrow", "every_ns"), row.borrow.every_ns) for i, row in enumerate(self.assets) if row.borrow
         ]
         for path, every_ns in intervals:
             if self.clock.gap_max_ns // every_ns > units.TIMERS_MAX:

@@ -132,6 +132,8 @@ class Scene:
         self.level = defaultdict(int, dict(tables["levels"]))  # of margin calls
         self.marks = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["marks"]}
         self.collateral = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["collateral"]}
+        self.initial_weight = {haircut.asset: haircut.initial_weight for haircut in book.haircuts} | dict(tables["weights"])
+        self.scaled = {asset for asset, _ in tables["weights"]}  # by what all users hold
         self.indices = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["indices"]}
         self.premiums: dict[int, list[int]] = defaultdict(list)  # samples of bands, by market
         for market, _, premium in tables["premiums"]:
@@ -198,6 +200,8 @@ class Scene:
             self.sampled = True
         elif o.kind == OutcomeKind.COLLATERAL:
             self.collateral[o.asset].put(o.grade, o.price)
+            if o.asset in self.scaled:
+                self.initial_weight[o.asset] = o.qty
         elif o.kind == OutcomeKind.OPENED:
             self.owner[o.account], self.status[o.account] = o.ref_id, Status.NORMAL
         elif o.kind == OutcomeKind.LEVERAGE_SET:
@@ -406,13 +410,22 @@ class Scene:
         return self.wallet(account, asset) - self.promised(account, asset)
 
     def spare_equity(self, account: int, asset: int | None = None, amount: int = 0) -> int:
-        """Return equity without what open spot orders give, and without `amount` of `asset`."""
+        """Return equity at the weights of initial margin, without what open spot orders give and `amount` of `asset`."""
         given = {a: self.promised(account, a) + (amount if a == asset else 0) for a in range(len(self.book.venue.assets))}
         for a, money in given.items():
             self.balance[account, a] -= money
-        equity = self.evaluate(account).equity
+        equity = self.equity(account, self.initial_weight)
         for a, money in given.items():
             self.balance[account, a] += money
+        return equity
+
+    def equity(self, account: int, initial: dict[int, int] | None = None) -> int:
+        """Return cash, positions at the marks and collateral as it counts; initial: at these weights of initial margin."""
+        equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in self.held(account))
+        for haircut in self.book.haircuts:
+            weight = initial[haircut.asset] if initial else None
+            price = self.collateral[haircut.asset].last_valid
+            equity += haircut.collateral_value(self.balance[account, haircut.asset], price, weight)
         return equity
 
     def fund_measure(self) -> int:
@@ -469,13 +482,6 @@ class Scene:
             return abs(lots) * value
         kept = min(abs(lots), abs(held))
         return units.muldiv_ceil(abs(self.entry[account, market]), kept, abs(held)) + (abs(lots) - kept) * value
-
-    def equity(self, account: int) -> int:
-        """Return cash, positions at the marks and haircut collateral."""
-        equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in self.held(account))
-        for haircut in self.book.haircuts:
-            equity += haircut.collateral_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
-        return equity
 
     def evaluate(self, account: int) -> Evaluation:
         """Return haircut equity, maintenance, whether a position is open, and the strictest permit to liquidate."""

@@ -123,6 +123,7 @@ class Chart(IntEnum):
     FUNDING_RESIDUE = 7
     ROUNDING_RESIDUE = 8
     VAULT = 9
+    LENDERS = 10  # get the interest
 
 
 USERS_FROM = 16
@@ -138,7 +139,7 @@ class OutcomeKind(IntEnum):
     FLOW = 5  # flow, account = from, other = to, asset, money
     INDEX = 6  # ref_id = index, price, grade, qty = sources used
     MARK = 7  # market, price, grade
-    COLLATERAL = 8  # asset, price, grade
+    COLLATERAL = 8  # asset, price, grade, qty = weight of initial margin in ppm where a row scales it
     OPENED = 9  # account, ref_id = owner
     LEVERAGE_SET = 10  # account, market, qty
     LIQUIDATION = 11  # an episode opens: account, money = equity; reason
@@ -166,6 +167,7 @@ class OutcomeKind(IntEnum):
     BUSTED = 29  # account = taker, other = maker, market, ref_id = number of the fill, side = taker's, price, qty, money = fee
     UNCROSSED = 30  # market, price of the auction, qty = lots, money = lots left over at that price (sells: negative)
     MARGIN_LEVEL = 33  # account, qty = the level of margin calls that it is on now, 0: none; other_id = before, money = equity
+    INTEREST = 36  # asset, price = rate in ppb: an interval of what is owed; the flows follow
     SETTLES = 44  # market, qty = when its positions are settled, ns; reason PRICE_AWAITED: it is closed, and tried again then
     SETTLEMENT = 45  # market, price at which all its positions are closed, grade of the index, qty = open interest
     SETTLED = 46  # account, other = ROUNDING_RESIDUE, market, side = of the position, qty, price, money = cash to the account
@@ -317,6 +319,7 @@ class Stage(IntEnum):
     FUND = 5
     WRITE_OFF = 6
     ADL = 7
+    TRANSFER = 12
 
 
 class Flow(IntEnum):
@@ -342,6 +345,10 @@ class Flow(IntEnum):
     ADL = 17  # the cash of a deleveraging
     FEE_RETURNED = 18  # the maker's fee of a fill that was busted
     TAKEOVER_SURPLUS = 19  # what a position that is taken over is worth above its bankruptcy price, where it is the fund's
+    LIABILITY_TAKEN = 23  # what is owed of an asset, taken over in a transfer
+    COLLATERAL_GIVEN = 24  # the collateral given for it
+    TRANSFER_FEE = 25  # the insurance fee on it
+    INTEREST = 26  # on what is owed of an asset
     SETTLEMENT = 28  # the cash of a final settlement
 
 
@@ -367,6 +374,10 @@ FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.ADL: (USER, USER),
     Flow.FEE_RETURNED: ("FEES", USER),
     Flow.TAKEOVER_SURPLUS: (USER, "FUND"),
+    Flow.LIABILITY_TAKEN: ("BACKSTOP", USER),
+    Flow.COLLATERAL_GIVEN: (USER, "BACKSTOP"),
+    Flow.TRANSFER_FEE: (USER, "FUND"),
+    Flow.INTEREST: (USER, "LENDERS"),
     Flow.SETTLEMENT: (HOLDER, "ROUNDING_RESIDUE"),
 }
 

@@ -35,6 +35,10 @@ SPREAD_MAX_PPM = 10 * PPM  # of a fillable price, in maintenance
 MONEY_IN_MAX = 10**23  # one deposit or withdrawal
 BALANCE_MAX = 10**23  # what one account may hold of an asset by deposit
 COLLATERAL_EXPONENT_MIN = 2  # decimals of asset + index - numeraire: balance * price / 10^this is collateral value
+LIABILITY_WEIGHT_MAX_PPM = 10 * PPM
+PART_MAX = 100  # of a fraction part / of
+SHORTAGE_MAX = 10**25  # of margin: a transfer makes up for no more at once
+TRANSFER_EXPONENT_MAX = 15  # decimals of asset + index - numeraire, of what is transferred
 MONEY_MAX = 10**38 - 1  # what a record and a decimal128(38) can hold
 DECIMALS_MAX = 15
 INVERSE_DECIMALS_MIN = 12  # of the coin in which an inverse market settles: its value per lot is rounded
@@ -79,6 +83,10 @@ assert SEAM_ARGUMENT_MAX * TIMES_MAX_NS < INT128_MAX  # a ramp
 assert INT64_MAX * INT64_MAX < INT128_MAX  # a product of two legs
 assert BALANCE_MAX * PRICE_MAX // 10**COLLATERAL_EXPONENT_MIN * ASSETS_MAX < INT128_MAX  # collateral of one account
 assert MONEY_IN_MAX * PPM < INT128_MAX
+assert BALANCE_MAX * ACCOUNTS_MAX * PPM * PART_MAX < INT128_MAX  # a weighted quantity of all there is, in parts
+assert SHORTAGE_MAX * PPM**2 < INT128_MAX
+assert PRICE_MAX * 2 * PPM * 10**TRANSFER_EXPONENT_MAX < INT128_MAX
+assert 10**30 * PPM * PART_MAX < INT128_MAX  # what it is divided by: the largest scale of collateral
 # Funding: the cumulative index of all intervals that time has; the largest position, the backstop's, which may be a whole side's;
 # and all balances after an interval that every position of both sides pays or receives, through the residue, with room.
 assert FUNDING_RATE_MAX_PPB * VALUE_MAX * (TIMES_MAX_NS // FUNDING_INTERVAL_MIN_NS) < MONEY_MAX

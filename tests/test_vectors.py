@@ -154,6 +154,11 @@ def test_the_schema_is_current():
 
 
 PASSED = {
+    "collateral_value": 5,
+    "collateral_weight": 5,
+    "collateral_needed": 2,
+    "borrow_health": 2,
+    "liability_transfer": 4,
     "bankruptcy_price": 4,
     "bankruptcy_value": 10,
     "insurance_delta": 9,

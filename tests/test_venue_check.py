@@ -378,6 +378,25 @@ CASES = {  # name: ((old, new) ..., rule, severity, text of the line that it poi
         "fund: {",
         "no stage pays out of the fund's 100,000",
     ),
+    "collateral that counts for more the more there is": (
+        [
+            (
+                "weight_ppm: 950_000",
+                "weight_ppm: 100_000, tiers: [{qty_from: 5, weight_ppm: 90_000}, {qty_from: 9, weight_ppm: 95_000}]",
+            )
+        ],
+        "contradictions",
+        "warns",
+        "tiers: [",
+        "more ETH counts at more: 95,000 ppm after 90,000",
+    ),
+    "a part of the haircut": (
+        [("weight_ppm: 950_000", "weight_ppm: 960_000, trigger_haircut: {part: 1, of: 4}")],
+        "conversion",
+        "fails",
+        "asset: ETH",
+        "ETH counts for 990,000 ppm of its price and is converted at 980,000 ppm: 10,000 ppm too much",
+    ),
     "a floor that the fund starts below": (
         [("capital: 100_000", "capital: 100_000, floor: 100_000")],
         "contradictions",

@@ -311,7 +311,8 @@ def say(venue: rules.Venue, o: Outcome) -> str:
         case OutcomeKind.MARK:
             return f"MARK {venue.markets[o.market].name} {price}{grade}{at}"
         case OutcomeKind.COLLATERAL:
-            return f"COLLATERAL {asset} {price}{grade}{at}"
+            weight = f" at {o.qty} ppm" if o.qty else ""
+            return f"COLLATERAL {asset} {price}{grade}{weight}{at}"
         case OutcomeKind.OPENED:
             return f"OPENED {o.account}" + (f" owner {o.ref_id}" if o.ref_id != o.account else "")
         case OutcomeKind.LEVERAGE_SET:
@@ -336,6 +337,8 @@ def say(venue: rules.Venue, o: Outcome) -> str:
         case OutcomeKind.FUNDING:  # ppb, and 10^-9 money units a lot
             skipped = f" {Reason(o.reason).name}" if o.reason else ""
             return f"FUNDING {venue.markets[o.market].name} {_short(o.price, 9)} sum {_short(o.money, 13)}{skipped}"
+        case OutcomeKind.INTEREST:
+            return f"INTEREST {asset} {_short(o.price, 9)}"
         case OutcomeKind.STATE_SET:
             why = f" {Reason(o.reason).name}" if o.reason else ""
             return f"STATE_SET {venue.markets[o.market].name} {MarketState(o.qty).name}{why}{at}"

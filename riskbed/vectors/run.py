@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbed.result import Part
-from riskbed.vectors import bankruptcy, fills, liquidation_price, positions, pre_trade, scripts, trigger
+from riskbed.vectors import bankruptcy, collateral, fills, liquidation_price, positions, pre_trade, scripts, trigger
 from riskbed.vectors.vector import Unmodelled, Vector, matches, read
 from specs.errors import SpecError
 from specs.schema import text_of
@@ -25,6 +25,11 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "margin_tier_deduction": positions.run_deduction,
     "bankruptcy_price": liquidation_price.run_bankruptcy,
     "liquidation_price": liquidation_price.run,
+    "collateral_value": collateral.run_value,
+    "collateral_weight": collateral.run_weight,
+    "collateral_needed": collateral.run_needed,
+    "borrow_health": collateral.run_health,
+    "liability_transfer": collateral.run_transfer,
     "liquidation_trigger": trigger.run,
     "liquidation_limit_price": bankruptcy.run_limit,
     "bankruptcy_value": bankruptcy.run_value,

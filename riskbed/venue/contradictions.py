@@ -112,6 +112,11 @@ def _stages(book: Book) -> Iterator[Found]:
     for i, row in enumerate(book.venue.collateral):
         if not row.weight_ppm:
             yield note(("collateral", i, "weight_ppm"), f"{row.asset} counts for nothing", "leave it out")
+        weights = [row.weight_ppm, *(tier.weight_ppm for tier in row.tiers)]
+        for j, (before, after) in enumerate(zip(weights, weights[1:])):
+            if after > before:
+                at = ("collateral", i, "tiers", j, "weight_ppm")
+                yield warns(at, f"more {row.asset} counts at more: {after:,} ppm after {before:,}", "weights that fall with size")
         if row.convert_buffer_ppm == units.PPM:
             yield warns(("collateral", i, "convert_buffer_ppm"), f"{row.asset} is converted at 0", "a smaller buffer")
     if book.venue.clearing == "none":

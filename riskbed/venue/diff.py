@@ -33,6 +33,9 @@ RISES: dict[str, Direction] = {  # of a margin row: what it is for an account wh
     "leverage_max": "looser",
     "leverage_default": "looser",
     "weight_ppm": "looser",
+    "initial_weight_ppm": "looser",
+    "imf_factor_ppm": "stricter",
+    "deposits_max": "looser",
     "profit_weight_ppm": "looser",
     "liability_weight_ppm": "stricter",
 }  # not `amount`: it follows from floors and rates

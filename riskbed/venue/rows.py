@@ -21,9 +21,16 @@ SUFFIXES = {
     "weights": "10^-8",
 }
 OF_FIELDS = {"leverage": "x", "leverage_max": "x", "leverage_default": "x", "qty_max": "lots", "position_max": "lots"}
-OF_FIELDS |= {"open_interest_max": "lots", "inventory_max": "lots", "tick_size": "price units", "basis_samples": "samples"}
-OF_FIELDS |= {"initial_ppb_per_coin": "ppb a coin", "maintenance_ppb_per_coin": "ppb a coin"}
+OF_FIELDS |= {
+    "qty_from": "units",
+    "open_interest_max": "lots",
+    "inventory_max": "lots",
+    "tick_size": "price units",
+    "basis_samples": "samples",
+}
 MONEY = {"notional_max", "amount", "capital", "fund_min", "fund_max", "maintenance_min", "fixed", "lower", "upper"}
+MONEY |= {"deposits_max"}
+OF_FIELDS |= {"initial_ppb_per_coin": "ppb a coin", "maintenance_ppb_per_coin": "ppb a coin"}
 RATIOS = {"at_most", "at_least", "below"}
 NONE = "none"  # of a value that is absent
 APART = {"assumed", "references"}  # what is said about the rules, not rules

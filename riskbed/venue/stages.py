@@ -27,7 +27,7 @@ def conversion(book: Book) -> Iterator[Found]:
     if stage is None:
         return
     for i, row in enumerate(book.venue.collateral):
-        weight = Fraction(row.weight_ppm, units.PPM)
+        weight = _counted(row)
         to_book = stage[1].to == "book"
         cut = Fraction(stage[1].bound_ppm if to_book else row.convert_buffer_ppm, units.PPM)
         excess = weight - (1 - cut)
@@ -41,6 +41,13 @@ def conversion(book: Book) -> Iterator[Found]:
                 f"account with collateral above {exact(1 / excess)} x its maintenance can be bankrupt before it is liquidated",
                 f"weight_ppm: at most {int((1 - cut) * units.PPM)}, or a smaller {mend}",
             )
+
+
+def _counted(row: rules.Collateral) -> Fraction:
+    """Return the most that a unit of it can count for to the trigger: in the best slice, with what trigger_haircut leaves."""
+    weight = Fraction(max(row.weight_ppm, *(tier.weight_ppm for tier in row.tiers), 0), units.PPM)
+    part = row.trigger_haircut
+    return weight if part is None else 1 - (1 - weight) * Fraction(part.part, part.of)
 
 
 def ends(book: Book) -> Iterator[Found]:

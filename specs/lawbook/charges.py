@@ -5,8 +5,10 @@ from __future__ import annotations
 from specs import units
 from specs.lawbook import Breaches
 from specs.lawbook.book import fee_ppm
+from specs.lawbook.borrow import is_owed
 from specs.lawbook.bust import Fills
 from specs.lawbook.insurance import Slices
+from specs.lawbook.transfer import in_liquidation, is_part
 from specs.scene import Case, Outcome, Scene
 from specs.tape import FLOWS, HOLDER, USER, USERS_FROM, Chart, EventKind, Flow, OutcomeKind, Seam, Stage, Status
 
@@ -39,7 +41,7 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
             yield from _flow_fits(o)
             if o.account >= USERS_FROM:
                 yield from _flow_is_owed(case, scene, o, last, paid, slices, surplus)
-        if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING, OutcomeKind.TAKEOVER):
+        if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING, OutcomeKind.TAKEOVER, OutcomeKind.INTEREST):
             last = o
         surplus = _surplus(case, scene, o)
     if surplus:
@@ -111,6 +113,12 @@ def _flow_is_owed(
     elif o.flow == Flow.FUNDING_PAID and last is not None and last.kind == OutcomeKind.FUNDING:
         if not scene.qty[o.account, last.market]:
             yield f"{what} and holds nothing of market {last.market}"
+    elif o.flow == Flow.INTEREST:
+        if not is_owed(scene, o, last):
+            yield f"{what} and owes nothing of that asset"
+    elif o.flow in (Flow.COLLATERAL_GIVEN, Flow.TRANSFER_FEE):
+        if not is_part(case, o) or not in_liquidation(scene, o):
+            yield f"{what}, nothing that it owes was taken over for it"
     elif o.flow == Flow.AUTO_ADD:
         yield from _auto_add_is_owed(case, scene, o)
     elif o.flow == Flow.TAKEOVER_SURPLUS and surplus:

@@ -1,11 +1,14 @@
-"""Collateral sold for a debt: slice by slice in the venue's own book, or to the treasury at its conversion price; of L10."""
+"""Collateral sold for a debt: slice by slice in the venue's own book, or to the treasury at its conversion price; of L10.
+
+And what it counts for in initial margin; of L6.
+"""
 
 from __future__ import annotations
 
 from specs.lawbook import Breaches
 from specs.model.margin import Haircut
 from specs.scene import Case, Outcome, Scene
-from specs.tape import Action, MarketState, OutcomeKind, Permit, Side, Stage
+from specs.tape import USERS_FROM, Action, Grade, MarketState, OutcomeKind, Permit, Side, Stage
 
 
 def sold_in(case: Case, market: int) -> Haircut:
@@ -45,6 +48,16 @@ def conversion_is_exact(scene: Scene, o: Outcome) -> Breaches:
     sold = balance if row.conversion_value(balance, price) <= need else row.conversion_qty(need, price)
     if (o.money, o.price) != (sold, row.conversion_price(price)):
         yield f"{o.money} of asset {o.asset} are converted at {o.price}, due are {sold} at {row.conversion_price(price)}"
+
+
+def weight_in_force(scene: Scene, o: Outcome) -> Breaches:
+    """A weight of initial margin that is scaled comes of what all users hold when its price is published."""
+    row = next(haircut for haircut in scene.book.haircuts if haircut.asset == o.asset)
+    price = o.price if o.grade == Grade.VALID else scene.collateral[o.asset].last_valid
+    held = sum(max(0, money) for (who, asset), money in scene.balance.items() if asset == o.asset and who >= USERS_FROM)
+    due = 0 if row.deposits_max is None else row.scaled(held, price)
+    if o.qty != due:
+        yield f"asset {o.asset} counts at {o.qty} ppm in initial margin, due are {due} of {held} held at {price}"
 
 
 def could_sell(scene: Scene, account: int) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from specs import rules, units
 from specs.lawbook import Breaches
+from specs.lawbook.borrow import interest_is_exact
 from specs.model.exchange import PUBLISH, STALE
 from specs.scene import Case, Outcome, Scene
 from specs.tape import Action, EventKind, Flow, Grade, OutcomeKind, Permit, Reason, Seam, Side
 
 
 def funding_telescopes(case: Case) -> Breaches:
-    """L17. Told at every multiple of the interval; the payments are what the positions owe of it, all through the residue."""
+    """L17, interest too. Told at every multiple of the interval; positions pay what they owe of it, all through the residue."""
     yield from _intervals(case)
+    yield from interest_is_exact(case)
     due: dict[int, int] = {}  # what accounts pay, or receive, and have not yet
     since: dict[int, int] = {}  # market -> time from which the sample of its premium counts anew
     for scene, o in case.walk():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from specs.lawbook import Breaches
 from specs.lawbook.adl import bearers
 from specs.lawbook.collateral import conversion_is_exact, could_sell, slice_of_collateral
+from specs.lawbook.transfer import transfer_is_exact
 from specs.scene import STATUS_AFTER, Case, Outcome, Scene
 from specs.tape import Action, Chart, Flow, OutcomeKind, Permit, Reason, Seam, Side, Stage, Status
 
@@ -21,6 +22,10 @@ def liquidated_only_when_triggered(case: Case) -> Breaches:
             at = o.kind, o.account, o.time_ns, o.round
             if case.book.stages[Stage.TAKEOVER].price in ("mark", "oracle"):  # each position may have made it safe
                 at = *at, o.market
+        elif o.kind == OutcomeKind.FLOW and o.flow == Flow.LIABILITY_TAKEN:
+            if not scene.triggered(o.other):
+                yield f"a debt of account {o.other} is taken over, its trigger is false"
+            continue
         elif o.kind == OutcomeKind.ADL:  # own legs and the queue of each market begin anew
             at = o.kind, o.account, o.market, o.reason == Reason.OWN_LEG, o.time_ns, o.round
         else:
@@ -100,6 +105,8 @@ def _margin_calls(case: Case) -> Breaches:
 
 _OF_A_STAGE = {OutcomeKind.FILL, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT, OutcomeKind.FUND_SHORT}
 _FLOWS_OF_A_STAGE = {Flow.LIQUIDATION_FEE, Flow.TAKEOVER_SURPLUS, Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF}
+_FLOWS_OF_A_STAGE |= {Flow.LIABILITY_TAKEN, Flow.COLLATERAL_GIVEN, Flow.TRANSFER_FEE}
+_TO_THE_SUBJECT = {Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF, Flow.LIABILITY_TAKEN}
 
 
 def stages_in_order(case: Case) -> Breaches:
@@ -143,9 +150,7 @@ def stages_in_order(case: Case) -> Breaches:
 
 def _subject(o: Outcome) -> int:
     """Return the account whose stage an outcome belongs to; of a flow toward it, the other."""
-    return (
-        o.other if o.kind == OutcomeKind.FLOW and o.flow in (Flow.CONVERT_CASH, Flow.FUND_PAYMENT, Flow.WRITE_OFF) else o.account
-    )
+    return o.other if o.kind == OutcomeKind.FLOW and o.flow in _TO_THE_SUBJECT else o.account
 
 
 def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
@@ -174,6 +179,8 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
         yield f"account {account} reaches stage {Stage(o.stage).name} with collateral left to convert"
     if o.kind == OutcomeKind.CONVERT:
         yield from conversion_is_exact(scene, o)
+    if o.kind == OutcomeKind.FLOW and o.flow == Flow.LIABILITY_TAKEN:
+        yield from transfer_is_exact(case, scene, o)
     if o.kind == OutcomeKind.FUND_SHORT and o.stage == Stage.FUND and o.money != -cash:  # how much it lacks of a slice: L9
         yield f"the fund is short of {o.money} for account {account}, whose balance is {cash}"
     if o.kind == OutcomeKind.FLOW and o.flow == Flow.WRITE_OFF and o.money != -cash:

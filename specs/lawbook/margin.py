@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from specs import units
 from specs.lawbook import Breaches
+from specs.lawbook.collateral import weight_in_force
 from specs.lawbook.orders import at_market, is_sent, without
 from specs.scene import Case, Order, Outcome, Scene
 from specs.tape import EventKind, Flow, OutcomeKind, Side, Status
 
 
 def opened_with_margin(case: Case) -> Breaches:
-    """L6. Judge each order, leverage and payment where it is told; a switch when all of it has moved."""
+    """L6. Judge each order, leverage, payment and weight where it is told; a switch when all of it has moved."""
     for scene, o in case.walk():
         if is_sent(o) and case.book.clears:
             with without(scene, o.ref_id):
@@ -23,6 +24,8 @@ def opened_with_margin(case: Case) -> Breaches:
                 yield f"leverage {o.qty} of account {o.account} needs {needs}, its equity is {equity}"
         elif o.kind == OutcomeKind.FLOW and o.flow in (Flow.WITHDRAWAL, Flow.TRANSFER, Flow.AUTO_ADD):
             yield from _given_with_margin(case, scene, o)
+        elif o.kind == OutcomeKind.COLLATERAL:
+            yield from weight_in_force(scene, o)
     if not case.rejected and case.event.kind == EventKind.MODE:
         yield from _moved_with_margin(case)
 

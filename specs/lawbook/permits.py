@@ -34,6 +34,9 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
         return max(scene.permit(price, Action.CONVERT), scene.state_permit(o.market, Action.LIQUIDATE))
     if o.kind in _FORCED:
         return scene.market_permit(o.market, _FORCED[o.kind])
+    if o.kind == OutcomeKind.FLOW and o.flow in (Flow.LIABILITY_TAKEN, Flow.COLLATERAL_GIVEN):
+        there = o.asset != scene.book.numeraire
+        return scene.permit(scene.collateral[o.asset], Action.CONVERT) if there else Permit.ALLOW
     if o.kind == OutcomeKind.CONVERT:
         return scene.permit(scene.collateral[o.asset], Action.CONVERT)
     if is_sent(o):

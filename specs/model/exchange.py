@@ -26,7 +26,7 @@ from collections import deque, namedtuple
 import numpy as np
 
 from specs import rules, units
-from specs.model import accounts, bands, bust, liquidation, settlement
+from specs.model import accounts, bands, borrow, bust, liquidation, settlement
 from specs.model.auction import Auctions
 from specs.model.book import Book, Order
 from specs.model.funding import Funding
@@ -64,7 +64,7 @@ from specs.tape import (
     start_time,
 )
 
-STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE, SETTLE = range(7)  # kinds of timers, in their order at one time
+STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE, SETTLE, INTEREST = range(8)  # kinds of timers, in their order at one time
 
 
 class Event(namedtuple("Event", EVENT.names)):
@@ -108,6 +108,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         self.spots = [(market, spot) for market, spot in enumerate(self.spot) if spot]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.collateral = {haircut.asset: Published() for haircut in self.haircuts}
+        self.initial_weight = {haircut.asset: haircut.initial_weight for haircut in self.haircuts}  # ppm, in force
         self.quoters = [Quoter(i, row, venue) for i, row in enumerate(venue.quoters)]
         self.last_price: list[int | None] = [None] * len(venue.markets)
         self.value = [0] * len(venue.markets)  # money per lot at the last valid mark
@@ -130,11 +131,14 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         for i, row in enumerate(venue.markets):
             if row.expires_ns is not None:
                 self.timers[SETTLE, i] = max(start_ns, row.expires_ns)
+        for i, asset in enumerate(venue.assets):
+            if asset.borrow:
+                self.timers[INTEREST, i] = borrow.next_due(asset.borrow, start_ns)
         self.next_due = min(self.timers.values(), default=None)
         self.events = self.engine_orders = 0
         self.event = self.round = 0
         self.stage = Stage.NONE
-        self.stages_visited = [0] * len(Stage)
+        self.stages_visited = [0] * (max(Stage) + 1)
         self._out = bytearray()
         capital = rules.whole(venue.fund.capital, venue.decimals(venue.numeraire))
         if capital:
@@ -246,6 +250,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             "settlements": [(m, k, v) for m, kept in self.settlements.items() for k, v in enumerate(kept)],
             "premiums": [(m, k, v) for m, premium in self.premiums.items() for k, v in enumerate(premium.samples)],
             "collateral": [(asset, *published(p)) for asset, p in sorted(self.collateral.items())],
+            "weights": [(h.asset, self.initial_weight[h.asset]) for h in self.haircuts if h.deposits_max is not None],
             "states": [(m, int(state)) for m, state in enumerate(self.states)],
             "funding": [(m, f.index, f.premium, f.samples) for m, f in self.funding.items()],
             "timers": [(*key, self.timers[key]) for key in sorted(self.timers)],
@@ -306,6 +311,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             self.resume(number)
         elif kind == SETTLE:
             settlement.settle(self, number)
+        elif kind == INTEREST:
+            self.timers[kind, number] = borrow.next_due(self.venue.assets[number].borrow, time_ns)
+            borrow.charge(self, number)
         else:
             self.cancel_order(self.orders[number], Reason.EXPIRED)
         self.next_due = min(self.timers.values(), default=None)
@@ -595,7 +603,8 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             if haircut.index in sampled and self._publish_collateral(haircut):
                 p = self.collateral[haircut.asset]
                 changed = True
-                self.emit(OutcomeKind.COLLATERAL, asset=haircut.asset, price=p.price, grade=p.grade)
+                weight = 0 if haircut.deposits_max is None else self.initial_weight[haircut.asset]
+                self.emit(OutcomeKind.COLLATERAL, asset=haircut.asset, price=p.price, grade=p.grade, qty=weight)
         return changed
 
     def _publish_collateral(self, haircut: Haircut) -> bool:
@@ -604,5 +613,15 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         there = index.grade == Grade.VALID
         there_now, price = self.seams.price(Seam.COLLATERAL_PRICE, haircut.asset, self.now, there, index.price if there else 0)
         if there_now:
-            return before.put(grade_of(True, price), price, self.now)
-        return before.put(Grade.TOO_FEW_SOURCES if there else index.grade, before.price, self.now)
+            changed = before.put(grade_of(True, price), price, self.now)
+        else:
+            changed = before.put(Grade.TOO_FEW_SOURCES if there else index.grade, before.price, self.now)
+        return self._weigh(haircut) or changed
+
+    def _weigh(self, haircut: Haircut) -> bool:
+        """Set the weight of initial margin that comes of what all users hold now; return whether it changed."""
+        users = [account for number, account in self.ledger.accounts.items() if number >= USERS_FROM]
+        deposits = sum(max(0, account.balance[haircut.asset]) for account in users)
+        before = self.initial_weight[haircut.asset]
+        self.initial_weight[haircut.asset] = haircut.scaled(deposits, self.collateral[haircut.asset].last_valid)
+        return self.initial_weight[haircut.asset] != before

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from specs import rules, units
-from specs.model import accounts, adl, bankruptcy, fund, trigger
+from specs.model import accounts, adl, bankruptcy, fund, transfer, trigger
 from specs.model.book import Order
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
@@ -96,7 +96,12 @@ def _run_stages(exchange, account: Account, stages) -> None:
     for row in stages:
         e = exchange.evaluate(account)
         flat_and_short = not e.open and account.balance[exchange.numeraire] < 0
-        if row.kind in ("book", "takeover", "adl"):
+        if row.kind == "transfer":
+            if e.open and trigger.triggered(exchange, account, e):
+                exchange.visit(Stage.TRANSFER)
+                exchange.stage = Stage.TRANSFER
+                transfer.run(exchange, account, row)
+        elif row.kind in ("book", "takeover", "adl"):
             if e.open and trigger.triggered(exchange, account, e) and trigger.enters(e, row.enter):
                 _close(exchange, account, row, e)
         elif row.kind == "convert" and flat_and_short:

@@ -5,6 +5,7 @@ All money in units of the numeraire. Requirements are rounded up, collateral is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -92,22 +93,95 @@ class Spot:
 
 
 class Haircut:
-    """One collateral asset: weights, conversion buffer, and the scale of balance x price in money of the numeraire."""
+    """One collateral asset: weights, conversion buffer, and the scale of balance x price in money of the numeraire.
+
+    `initial`: as it counts where initial margin is asked for, at the weight in force; else as the trigger sees it.
+    """
 
     def __init__(self, venue: rules.Venue, row: rules.Collateral) -> None:
         self.row = row
         self.asset = venue.number("assets", row.asset)
         self.index = venue.number("indices", row.index)
         self.market = venue.number("markets", row.market) if row.market else None
-        self.scale = 10 ** (
-            venue.decimals(row.asset) + venue.indices[self.index].price_decimals - venue.decimals(venue.numeraire)
-        )
+        decimals = venue.decimals(row.asset)
+        self.scale = 10 ** (decimals + venue.indices[self.index].price_decimals - venue.decimals(venue.numeraire))
+        self.one = 10**decimals
+        self.tiers = [(0, row.weight_ppm)] + [(rules.whole(tier.qty_from, decimals), tier.weight_ppm) for tier in row.tiers]
+        self.base = row.weight_ppm if row.initial_weight_ppm is None else row.initial_weight_ppm  # of initial margin
+        self.initial_weight = self._rounded(self.base)
+        self.deposits_max = None
+        if row.deposits_max is not None:
+            self.deposits_max = rules.whole(row.deposits_max, venue.decimals(venue.numeraire))
+        self.weighs_by_size = bool(row.tiers or row.imf_factor_ppm or row.weight_unit_ppm > 1)
 
-    def collateral_value(self, balance: int, price: int) -> int:
-        """Return what a balance counts for: balance * price down, * weight down; a debt * liability weight, away from 0."""
-        if balance >= 0:
-            return units.muldiv_floor(units.muldiv_floor(balance, price, self.scale), self.row.weight_ppm, units.PPM)
-        return -units.muldiv_ceil(units.muldiv_ceil(-balance, price, self.scale), self.row.liability_weight_ppm, units.PPM)
+    def collateral_value(self, balance: int, price: int, initial: int | None = None) -> int:
+        """Return what a balance counts for, rounded down; a debt away from 0. initial: the weight in force of initial margin.
+
+        A plain weight: balance * price down, * weight down. By size: the weighted quantity * price, rounded down once.
+        """
+        if balance < 0:
+            return -units.muldiv_ceil(units.muldiv_ceil(-balance, price, self.scale), self.debt_weight(-balance), units.PPM)
+        base = self.row.weight_ppm if initial is None else initial
+        haircut = self.row.trigger_haircut if initial is None else None
+        if not self.weighs_by_size and haircut is None:
+            return units.muldiv_floor(units.muldiv_floor(balance, price, self.scale), base, units.PPM)
+        weighted, of = self.weighted(balance, base), 1
+        if haircut is not None:
+            weighted, of = weighted * haircut.part + balance * units.PPM * (haircut.of - haircut.part), haircut.of
+        return units.muldiv_floor(weighted, price, self.scale * units.PPM * of)
+
+    def weighted(self, balance: int, base: int) -> int:
+        """Return the quantity of a balance >= 0 times the ppm it counts at, whole: the sum over its slices, or by its size.
+
+        By size a balance just beyond a step of the rounded weight counts as the whole of the step before, unrounded.
+        """
+        if self.row.tiers:
+            floors = [floor for floor, _ in self.tiers[1:]]
+            return sum(max(0, min(balance, up) - low) * weight for (low, weight), up in zip(self.tiers, [*floors, balance]))
+        weight = self.weight(balance, base)
+        if not self.row.imf_factor_ppm or weight == self._rounded(base):
+            return balance * weight
+        before = weight + self.row.weight_unit_ppm
+        square = (_SIZE_WEIGHT - before) ** 2 * units.PPM**2
+        return max(balance * weight, self.one * square // (before * self.row.imf_factor_ppm**2))
+
+    def weight(self, balance: int, base: int) -> int:
+        """Return the ppm at which a balance >= 0 counts: its last slice's, or min(base, size_weight), rounded down."""
+        if self.row.tiers:
+            return next(weight for floor, weight in reversed(self.tiers) if balance > floor or not floor)
+        size = self.size_weight(balance)
+        return self._rounded(base if size is None else min(base, size))
+
+    def size_weight(self, balance: int) -> int | None:
+        """Return 1.1 / (1 + f sqrt(q)) of a balance >= 0, in ppm and rounded down to the unit; None without f.
+
+        It is the last multiple w of the unit with f sqrt(q) w <= 1.1 - w: compared in squares, so that no root is rounded.
+        """
+        factor, unit = self.row.imf_factor_ppm, self.row.weight_unit_ppm
+        if not factor:
+            return None
+        within = lambda w: (w * factor) ** 2 * balance <= ((_SIZE_WEIGHT - w) * units.PPM) ** 2 * self.one  # noqa: E731
+        return _last(within, _SIZE_WEIGHT // unit, unit)
+
+    def debt_weight(self, debt: int) -> int:
+        """Return the ppm at which a debt > 0 counts: max(base, 0.8 base + f sqrt(q)), rounded down to the unit, and bounded.
+
+        Compared in squares as size_weight.
+        """
+        base, factor, unit = self.row.liability_weight_ppm, self.row.imf_factor_ppm, self.row.weight_unit_ppm
+        beyond = lambda w: max(0, 10 * w - 8 * base)  # noqa: E731  # tenths of a ppm
+        within = lambda w: w <= base or beyond(w) ** 2 * self.one <= (10 * factor) ** 2 * debt  # noqa: E731
+        return _last(within, units.LIABILITY_WEIGHT_MAX_PPM // unit, unit) if factor else self._rounded(base)
+
+    def scaled(self, deposits: int, price: int) -> int:
+        """Return the weight of initial margin while users hold so much: * min(1, deposits_max / value), rounded down."""
+        value = units.muldiv_ceil(deposits, price, self.scale)
+        if self.deposits_max is None or value <= self.deposits_max:
+            return self.initial_weight
+        return self._rounded(units.muldiv_floor(self.base, self.deposits_max, value))
+
+    def _rounded(self, weight: int) -> int:
+        return weight // self.row.weight_unit_ppm * self.row.weight_unit_ppm
 
     def conversion_price(self, price: int) -> int:
         """Return price * (1 - buffer), rounded down."""
@@ -120,6 +194,18 @@ class Haircut:
     def conversion_qty(self, need: int, price: int) -> int:
         """Return the least quantity of the asset whose conversion value is at least `need`. conversion_price > 0."""
         return units.muldiv_ceil(need, self.scale, self.conversion_price(price))
+
+
+_SIZE_WEIGHT = 1_100_000  # ppm: the 1.1 of the size weight
+
+
+def _last(within: Callable[[int], bool], most: int, unit: int) -> int:
+    """Return the last multiple of the unit, up to most of them, that is within: all before it are, none after it."""
+    low, high = 0, most + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if within(middle * unit) else (low, middle)
+    return low * unit
 
 
 class Evaluation(NamedTuple):
@@ -322,12 +408,10 @@ class Margins:
         return self.wallet(account, asset) - self.promised(account, asset)
 
     def spare_equity(self, account: Account, more: dict[int, int] = {}) -> int:  # noqa: B006  # read only
-        """Return equity without what open spot orders give, and without `more` of some assets."""
-        equity = self.evaluate(account).equity
-        equity -= self.promised(account, self.numeraire) + more.get(self.numeraire, 0)
+        """Return equity at the weights of initial margin, without what open spot orders give and `more` of some assets."""
+        given = lambda asset: self.promised(account, asset) + more.get(asset, 0)  # noqa: E731
+        equity = self.cash_equity(account) - given(self.numeraire)
         for haircut in self.haircuts:
-            balance, price = account.balance[haircut.asset], self.collateral[haircut.asset].last_valid
-            given = self.promised(account, haircut.asset) + more.get(haircut.asset, 0)
-            if given:
-                equity += haircut.collateral_value(balance - given, price) - haircut.collateral_value(balance, price)
+            price, weight = self.collateral[haircut.asset].last_valid, self.initial_weight[haircut.asset]
+            equity += haircut.collateral_value(account.balance[haircut.asset] - given(haircut.asset), price, weight)
         return equity

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from specs import units
-from specs.model import adl, bankruptcy, trigger
+from specs import rules, units
+from specs.model import adl, bankruptcy, transfer, trigger
 from specs.model.ledger import Account
+from specs.model.margin import Haircut
 from specs.model.seams import Seams
 from specs.tape import USERS_FROM, Status
 
@@ -149,7 +150,88 @@ class Queries:
                 accepted = middle
         return accepted
 
+    def equity(self, account: int, initial: bool = False) -> int:
+        """Return what the trigger compares with maintenance, in money of the numeraire.
+
+        That is cash, positions at the marks and collateral as it counts. initial: what the gates compare with initial margin, at
+        the weights in force for it and without what open spot orders give.
+        """
+        who = self._user(account)
+        return self.spare_equity(who) if initial else self.evaluate(who).equity
+
+    def collateral_value(self, asset: int, balance: int, initial: bool = False) -> int:
+        """Return what a balance of a collateral asset counts for at its price in force, a debt negative; as in equity."""
+        haircut = self._haircut(asset, balance)
+        weight = self.initial_weight[asset] if initial else None
+        return haircut.collateral_value(balance, self.collateral[asset].last_valid, weight)
+
+    def collateral_weight(self, asset: int, balance: int, initial: bool = False) -> int:
+        """Return the ppm at which a balance counts, or a debt: its last slice's where tiers stand; before trigger_haircut."""
+        haircut = self._haircut(asset, balance)
+        if balance < 0:
+            return haircut.debt_weight(-balance)
+        return haircut.weight(balance, self.initial_weight[asset] if initial else haircut.row.weight_ppm)
+
+    def size_weight(self, asset: int, balance: int) -> int | None:
+        """Return the ppm that the size of a balance >= 0 alone makes, rounded down to the unit; None: size does not count."""
+        return self._haircut(asset, max(0, balance)).size_weight(max(0, balance))
+
+    def collateral_needed(self, asset: int, debt: int) -> int | None:
+        """Return the least balance of the asset that counts for a debt >= 0 of the numeraire where initial margin is asked for.
+
+        None: no balance up to BALANCE_MAX does. Found by bisection: more never counts for less.
+        """
+        self._haircut(asset, debt)
+        low, high = -1, units.BALANCE_MAX
+        if self.collateral_value(asset, high, True) < debt:
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.collateral_value(asset, middle, True) >= debt else (middle, high)
+        return high
+
+    def conversion_needed(self, asset: int, debt: int) -> int | None:
+        """Return the least quantity for which the treasury pays a debt >= 0 of the numeraire; None: it pays nothing."""
+        haircut, price = self._haircut(asset, debt), self.collateral[asset].last_valid
+        return haircut.conversion_qty(debt, price) if haircut.conversion_price(price) else None
+
+    def liability_taken(self, liability: int, asset: int, shortage: int, most: int = units.BALANCE_MAX) -> int:
+        """Return how much of a debt the transfer takes over against collateral for a shortage >= 0 of margin, of `most` owed.
+
+        The liability is the numeraire or a collateral asset; weights are those of small balances. ValueError: no stage transfers.
+        """
+        row, owed, held = self._transfer(liability, asset, shortage)
+        return transfer.liability_qty(row, shortage, owed, held, most)
+
+    def collateral_given(self, liability: int, asset: int, qty: int) -> int:
+        """Return the collateral that the transfer gives for a quantity >= 0 of a debt. ValueError: no stage transfers."""
+        row, owed, held = self._transfer(liability, asset, qty)
+        return min(transfer.asset_qty(row, qty, owed, held), units.BALANCE_MAX)
+
     # ---- who asks, and what for
+
+    def _transfer(self, liability: int, asset: int, money: int) -> tuple[rules.TransferStage, transfer.Leg, transfer.Leg]:
+        """Return the stage and both legs of a transfer; both must have a price."""
+        row = next((row for row in self.venue.liquidation.stages if row.kind == "transfer"), None)
+        if row is None:
+            raise ValueError("no stage of this rule book transfers")
+        held = transfer.asset_leg(self._haircut(asset, money), 0, self.collateral[asset].last_valid)
+        if liability == self.numeraire:
+            owed = transfer.numeraire_leg(liability)
+        else:
+            owed = transfer.debt_leg(self._haircut(liability, money), 1, self.collateral[liability].last_valid)
+        if not held.price or not owed.price:
+            raise ValueError("an asset of the transfer has no price yet")
+        return row, owed, held
+
+    def _haircut(self, asset: int, balance: int) -> Haircut:
+        """Return the row of a collateral asset."""
+        if abs(balance) > units.BALANCE_MAX:
+            raise ValueError(f"a balance of {balance} is out of bounds: at most {units.BALANCE_MAX}")
+        for haircut in self.haircuts:
+            if haircut.asset == asset:
+                return haircut
+        raise ValueError(f"asset {asset} is no collateral here")
 
     @contextmanager
     def _unfaulted(self) -> Iterator[None]:
