@@ -254,12 +254,12 @@ class Margins:
 
         Else N' (1 - f) = N - equity. A loss raises the notional of a linear short and of an inverse long.
         """
-        notional, equity = lots * abs(self.value[market]), self.equity(account)
+        notional, equity = lots * abs(self.value[market]), self.haircut_equity(account)
         rises = (account.qty[market] > 0) == (self.venue.markets[market].payoff == "inverse")
         reach = max(0, notional + equity if rises else notional - equity)
         return units.muldiv_ceil(reach, fee_ppm, units.PPM + fee_ppm if rises else units.PPM - fee_ppm)
 
-    def equity(self, account: Account) -> int:
+    def haircut_equity(self, account: Account) -> int:
         """Return settlement balance + sum of qty * value(mark) + haircut collateral."""
         equity = self.cash_equity(account)
         for haircut in self.haircuts:
