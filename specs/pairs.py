@@ -198,10 +198,13 @@ def _alone(outcomes: Iterable[Outcome]) -> None:
             raise Unfit(f"{what} in event {o.event}: a cap that everybody shares")
 
 
+_OF_FILLS = {Reason.BUSTED_ALREADY, Reason.UNKNOWN_FILL}  # the one or the other, as others trade
+
+
 def _uncounted(outcomes: Iterable[Outcome]) -> None:
     """Raise Unfit if a fill was named: its number counts everybody's fills."""
     for o in outcomes:
-        if o.kind == OutcomeKind.BUSTED or (o.kind == OutcomeKind.REJECT and o.reason == Reason.BUSTED_ALREADY):
+        if o.kind == OutcomeKind.BUSTED or (o.kind == OutcomeKind.REJECT and o.reason in _OF_FILLS):
             raise Unfit(f"event {o.event} names a fill by its number, which counts everybody's fills")
 
 

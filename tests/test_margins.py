@@ -47,6 +47,7 @@ CASES = {
     3    source coin 92                 | L19
         """,
         small_venue(market={"brackets": [ONE], "margin": SIZED}, liquidation={"stages": stages("book", "takeover")}),
+        planted=40,
     ),
     41: Broken(
         "L6",
@@ -62,6 +63,7 @@ CASES = {
     2    buy 18 COINUSDT 2 @100 #3      | L6
         """,
         small_venue(market={"brackets": [ONE], "margin": CROWDED}),
+        planted=41,
     ),
     42: Broken(
         "L19",
@@ -73,6 +75,7 @@ CASES = {
     2    source coin 107                | L19
         """,
         small_venue(market={"brackets": WHOLE, "margin": {"tiers": "whole"}}, liquidation={"stages": stages("book", "takeover")}),
+        planted=42,
     ),
     43: Broken(
         "L19",
@@ -85,6 +88,7 @@ CASES = {
     3    source coin 90.5               | L19
         """,
         small_venue(market=FEE_AT_BANKRUPTCY, liquidation={"stages": stages("book", "takeover")}),
+        planted=43,
     ),
     44: Broken(
         "L6",
@@ -97,6 +101,7 @@ CASES = {
     3    withdraw 16 USDT 65.0001       | L6
         """,
         small_venue(market={"brackets": [ONE]}, withdrawal={"profit_weight_ppm": 0}),
+        planted=44,
     ),
 }
 
@@ -105,7 +110,7 @@ CASES = {
 @pytest.mark.parametrize("bug", CASES)
 def test_a_planted_bug_breaks_a_law(bug, which):
     case = CASES[bug]
-    found = breaches(which, bug, case.venue, tape(case.venue, case.table))
+    found = breaches(which, case.bug, case.venue, tape(case.venue, case.table))
     assert case.event in {broken.event for broken in found if broken.law == case.law}, [str(broken) for broken in found]
     assert min(broken.event for broken in found) == case.event
 
