@@ -491,16 +491,20 @@ def venue_preview(
 
 @venue_app.command("show")
 def venue_show(venue: Annotated[str, _VENUE], json: Json = False) -> None:
-    """Show a rule book as it is in force: every value with its unit and line, what is a default, what is assumed and why."""
+    """Show a rule book as it is in force: every value, its unit and line, what is a default or assumed; or a preset's file."""
     from riskbed.venue import book, show
+    from specs import load
 
+    if venue in load.names("preset"):
+        show.show_preset(venue, json)
+        return
     answer = show.resolve(book.of(venue))
     print(answer.model_dump_json(indent=2)) if json else show.show(answer)
 
 
 @venue_app.command("list")
 def venue_list(json: Json = False) -> None:
-    """List the packaged rule books: title, from when they hold, how many rows are assumed."""
+    """List the packaged rule books and the presets of liquidation: title, from when they hold, what is assumed or left out."""
     from riskbed.venue import show
 
     answer = show.listed()

@@ -554,7 +554,7 @@ def load(path: str | Path, model: type[Model], check: Callable[[Model], object] 
     return load_text(read_text(path), model, shown(path), check)
 
 
-FOLDERS = {"venue": "venues", "incident": "incidents", "plan": "plans", "suite": "suites"}
+FOLDERS = {"venue": "venues", "incident": "incidents", "plan": "plans", "suite": "suites", "preset": "presets"}
 BASELINE_SUFFIX = ".baseline.yaml"  # of what was accepted of a suite: it stands beside the suite and is none
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from operator import mul
 from typing import Annotated, ClassVar, Literal, NamedTuple, Union
 
@@ -1162,6 +1162,8 @@ class Liquidation(Row):
     Initial margin is at least what does not trigger: where it is no more than maintenance, under maintenance_ge_equity one unit
     of money more.
 
+    preset: a packaged list by name (specs/presets, `riskbed venue list`): its rows hold where this one does not write its own.
+
     levels, from the highest ratio down: when an account comes to a lower one, or back to a higher one or to none, a MARGIN_LEVEL
     says so, once. They tell and do nothing.
 
@@ -1170,11 +1172,22 @@ class Liquidation(Row):
     unit each.
     """
 
+    preset: Annotated[Name | None, Field(exclude=True)] = None  # its rows are here once it is read: no dump names it
     levels: Annotated[list[Level], Field(max_length=units.LEVELS_MAX)] = []
     bankruptcy_unit: Whole | None = None
     trigger: Literal["maintenance_ge_equity", "maintenance_gt_equity"] = "maintenance_ge_equity"
     order: Literal["ratio", "deficit", "account"] = "ratio"
     stages: Annotated[list[StageRow], Field(min_length=1, max_length=units.STAGES_MAX)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, rows: object) -> object:
+        if not isinstance(rows, dict) or not isinstance(rows.get("preset"), str):
+            return rows
+        try:
+            return preset(rows["preset"]).liquidation.model_dump(exclude_unset=True) | rows
+        except KeyError as error:
+            raise At(("preset",), f"there is no preset '{rows['preset']}'", str(error.args[0])) from None
 
     @model_validator(mode="after")
     def _levels(self) -> "Liquidation":
@@ -1210,6 +1223,31 @@ class Withdrawal(Row):
     """
 
     profit_weight_ppm: Ppm = units.PPM
+
+
+class Preset(Row):
+    """The stages of a venue by name: rows of `liquidation`, where they stand published, and what of the venue they leave out.
+
+    Numbers that a venue does not publish, or changes by market, are assumed; not_modelled says so.
+    """
+
+    schema_version: Literal[1]
+    name: Name
+    title: Text
+    references: Annotated[list[Text], Field(min_length=1)]
+    not_modelled: list[Text]
+    liquidation: Liquidation
+
+
+@lru_cache(maxsize=None)
+def preset(name: str) -> Preset:
+    """Return a packaged preset. KeyError, with a remedy, if there is none."""
+    from specs import load  # it reads the rows of this file
+
+    files = load.names("preset")
+    if name not in files:
+        raise KeyError(load.near(name, files))
+    return load.load(files[name], Preset)
 
 
 class Fund(Row):

@@ -12,7 +12,7 @@ from riskbed.result import Part
 from riskbed.venue import book as books
 from riskbed.venue.book import Book
 from riskbed.venue.rows import said, values
-from specs import load
+from specs import load, rules
 from specs.schema import text_of
 
 
@@ -57,9 +57,20 @@ class Packaged(Part):
     file: str
 
 
+class Stages(Part):
+    """A preset of `liquidation`. not_modelled: how many notes say what of the venue it leaves out."""
+
+    name: str
+    title: str
+    stages: list[str]
+    not_modelled: int
+    file: str
+
+
 class Listed(Part):
     schema_version: Literal[1]
     rows: list[Packaged]
+    presets: list[Stages]
 
 
 SCHEMAS = {name: Path(__file__).parents[2] / "specs" / "schema" / f"venue-{name}.json" for name in ("show", "list")}
@@ -79,7 +90,13 @@ def listed() -> Listed:
         since = None if venue.effective_from is None else said(venue.effective_from)
         file = book.document.name
         rows.append(Packaged(name=name, title=venue.title, effective_from=since, assumed=len(venue.assumed), file=file))
-    return Listed(schema_version=1, rows=rows)
+    presets = []
+    for name, path in load.names("preset").items():
+        row = rules.preset(name)
+        kinds = [stage.kind for stage in row.liquidation.stages]
+        notes = len(row.not_modelled)
+        presets.append(Stages(name=name, title=row.title, stages=kinds, not_modelled=notes, file=load.shown(path)))
+    return Listed(schema_version=1, rows=rows, presets=presets)
 
 
 def resolve(book: Book) -> Resolved:
@@ -124,6 +141,16 @@ def show_list(answer: Listed) -> None:
     for row in answer.rows:
         table.add_row(row.name, row.title, row.effective_from or "-", str(row.assumed))
     cli._headed(_console(), "Packaged rule books", table)
+    table = cli._table("preset", "title", "stages", "notes", text=3)
+    for row in answer.presets:
+        table.add_row(row.name, row.title, ", ".join(row.stages), str(row.not_modelled))
+    cli._headed(_console(), "Presets of liquidation: {preset: NAME}", table)
+
+
+def show_preset(name: str, json: bool) -> None:
+    """Print a preset as its file says it, sources and notes with it; as JSON its row."""
+    row, text = rules.preset(name), load.read_text(load.names("preset")[name])
+    print(row.model_dump_json(indent=2, exclude_unset=True) if json else text)
 
 
 def _marks(row: Shown) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 MODELS = {
     "venue": ("specs.rules", "Venue"),
+    "preset": ("specs.rules", "Preset"),
     "plan": ("specs.faults", "Plan"),
     "incident": ("specs.incident", "Incident"),
     "suite": ("specs.suite", "Suite"),
