@@ -53,6 +53,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "touched": (("account",), 1),
     "due": (("kind", "number"), 2),
     "fills": (("number", "taker", "maker", "market", "side", "price", "qty", "fee", "maker_fee", "busted"), 1),
+    "levels": (("account", "level"), 1),
     "stages": (("stage", "visits"), 1),
 }
 State = dict[str, list[tuple[int, ...]]]

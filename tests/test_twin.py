@@ -10,7 +10,7 @@ from fuzz.twin import COLUMNS, Lockstep, first_difference, state_difference
 from specs.errors import LawBroken, TwinsDiffer
 from specs.model.exchange import Exchange
 from specs.tape import OUTCOME, OUTCOME_STRUCT, Seam, SeamKind
-from tests.twins import START_NS, index, rows_of, seam_row, small_venue, tape
+from tests.twins import START_NS, index, rows_of, seam_row, small_venue, stages, tape
 
 VENUE = small_venue(
     sources=[{"name": name, "price_decimals": 2, "stale_after_ns": 10**10} for name in ("coin", "usd")],
@@ -26,6 +26,7 @@ VENUE = small_venue(
         "settlement": {"price": "average", "publications": 2},
     },
     limits={"fills_kept": 5},
+    liquidation={"stages": stages(), "levels": [{"name": "call", "at_most": "27"}]},
     quoters=[
         {
             "account": 18,
@@ -60,6 +61,7 @@ TABLE = """
     2    trail sell 17 COINUSDT 3 @80 gtd until=50 #6 ppm=900000 by=last |
     2    sell 16 COINUSDT 1 @105 reduce #4 |
     2    state COINUSDT reduce_only     |
+    2    withdraw 16 USDT 60            |
     2    source coin 97                 |
     2    source coin 60                 |
     2    deposit 16 USD 1 & 1           |
