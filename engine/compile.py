@@ -81,6 +81,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 market.fees.maker_ppm,
                 market.fees.taker_ppm,
                 market.fees.liquidation_ppm,
+                *_liquidation_fee(market.fees),
                 market.leverage_default,
                 market.market_bound_ppm,
                 venue.number("indices", market.index),
@@ -317,7 +318,7 @@ def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
 
 
 def _stage(row, places: int) -> tuple[int, ...]:
-    """Return (kind, restore, capped, notional cap, fund counts, its limit, to book, *bound, *price, *transfer, *enter).
+    """Return (kind, the slice, capped, notional cap, fund counts, its limit, to book, *bound, *price, *transfer, *enter).
 
     Of a transfer: both multipliers, insurance fee, unit of the weight.
     """
@@ -326,7 +327,7 @@ def _stage(row, places: int) -> tuple[int, ...]:
     limit = getattr(row, "fund_min", getattr(row, "fund_max", None))
     return (
         kind,
-        getattr(row, "quantity", "") == "restore",
+        *_slice(row, places),
         cap is not None,
         rules.whole(cap, places) if cap is not None else 0,
         limit is not None,
@@ -375,6 +376,42 @@ def _bound(row) -> tuple[int, ...]:
         return _BOUNDS.index(bound.kind), bound.spread_to_maintenance_ppm, bound.bankruptcy_adjustment_ppm
     under_water = bound.kind == "bankruptcy" and bound.under_water == "bankruptcy"
     return _BOUNDS.index("under_water" if under_water else bound.kind), getattr(bound, "ppm", 0), 0
+
+
+_CHOICES = ["largest_maintenance", "largest_notional", "largest_loss", "highest_rate"]
+_SIZES = ["all", "restore", "shortage", "tiers", "share"]
+
+
+def _slice(row, places: int) -> tuple[int, ...]:
+    """Return how much of what a slice closes: choice, size and its row, time share, position share, cooldown; 0 where none."""
+    if row.kind != "book":
+        return (0,) * 14
+    size, time, share = row.quantity, row.time_share, row.position_share
+    kind = size if isinstance(size, str) else size.kind
+    of = lambda name, default=0: getattr(size, name, None) or default  # noqa: E731
+    return (
+        _CHOICES.index(row.choice),
+        _SIZES.index(kind),
+        of("share_ppm", of("discount_ppm")),
+        of("whole_lots"),
+        rules.whole(of("whole", 0), places),
+        of("book_ppm"),
+        of("down"),
+        time is not None,
+        time.initial_ppm if time else 0,
+        time.duration_ns if time else 0,
+        rules.whole(time.small, places) if time else 0,
+        share.share_ppm if share else 0,
+        rules.whole(share.notional_min, places) if share else 0,
+        row.cooldown_ns or 0,
+    )
+
+
+def _liquidation_fee(fees: rules.Fees) -> tuple[int, ...]:
+    """Return (grace, every, step, most) of a fee that grows, (share, discount) of one out of what is left; 0 where it is not."""
+    growth, left = fees.liquidation_growth, fees.liquidation_left
+    rows = (growth.grace_ns, growth.every_ns, growth.ppm, growth.max_ppm) if growth else (0, 0, 0, 0)
+    return (*rows, left.share_ppm if left else 0, left.discount_ppm if left else 0)
 
 
 def _enter(row: rules.Enter | None) -> tuple[int, int, int, int]:

@@ -34,7 +34,7 @@ from engine.bust cimport bust_post, bust_rows
 from engine.funding cimport funding_next, funding_sample, funding_settle
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
-from engine.liquidation cimport liquidation_round, liquidation_select
+from engine.liquidation cimport liquidation_round, liquidation_select, liquidation_warm
 from engine.margin cimport (
     margin_collateral_value, margin_evaluate, margin_has_requirements, margin_requirement, margin_size_weight, margin_spare_equity, margin_weigh,
     margin_weight,
@@ -58,7 +58,7 @@ from engine.seams cimport seam_price
 from engine.settlement cimport settlement_delist, settlement_sample, settlement_settle
 from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
-    TIMES_MAX_NS, TIMER_EXPIRE, TIMER_INTEREST, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
+    TIMES_MAX_NS, TIMER_COOL, TIMER_EXPIRE, TIMER_INTEREST, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
 )
 from engine.states cimport states_post, states_resume
 
@@ -110,17 +110,24 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
     """Run the timer that is due first, as a cascade of its own; next_due may be early, never late."""
     cdef Timer* timer = NULL
     cdef int64_t due = TIMES_MAX_NS + 1
+    cdef uint32_t cooled = 0
     cdef int i
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < due:
             timer, due = &s.timers[i], s.timers[i].time_ns
     if s.expiries_count and s.orders[s.expiries[1]].expiry_ns - (timer != NULL and timer.kind > TIMER_EXPIRE) < due:
         timer, due = NULL, s.orders[s.expiries[1]].expiry_ns  # orders expire before what follows in TimerKind
+    for i in range(s.cooling_count):
+        if s.episodes[s.cooling[i]].cool_until_ns < due or cooled and s.episodes[s.cooling[i]].cool_until_ns == due and s.cooling[i] < cooled:
+            cooled, due = s.cooling[i], s.episodes[s.cooling[i]].cool_until_ns
     s.next_due = due
     if due > until:
         return
     s.now = due
-    if timer == NULL:
+    if cooled:
+        liquidation_warm(s, cooled)
+        touch(s, cooled)
+    elif timer == NULL:
         order_cancel(s, s.expiries[1], WHY_EXPIRED, STAGE_NONE)
     elif timer.kind == TIMER_STALE:
         timer.armed = False
@@ -582,7 +589,7 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages states funding premiums settlements fills waiting weights levels"
+            "quoters seams touched due stages states funding premiums settlements fills waiting weights levels episodes"
         ).split()}
         tables["clock"].append((s.now, s.events, s.engine_orders, s.fills))
         for a in range(s.accounts_high):
@@ -592,6 +599,8 @@ cdef class Exchange:
             user = a >= USERS_FROM
             if user:
                 tables["accounts"].append((a, account.owner, account.has_parent, account.parent, account.status, account.auto_add))
+                if s.episodes[a].since_ns:
+                    tables["episodes"].append((a, s.episodes[a].since_ns))
                 if account.level:
                     tables["levels"].append((a, account.level))
             for i in range(s.assets):
@@ -642,6 +651,7 @@ cdef class Exchange:
         tables["timers"] += [
             (int(TIMER_EXPIRE), s.orders[s.expiries[i]].order_id, s.orders[s.expiries[i]].expiry_ns) for i in range(1, s.expiries_count + 1)
         ]
+        tables["timers"] += [(int(TIMER_COOL), s.cooling[i], s.episodes[s.cooling[i]].cool_until_ns) for i in range(s.cooling_count)]
         tables["timers"].sort()
         for i in range(s.quoters):
             q = &s.quoter_states[i]

@@ -25,9 +25,10 @@ from engine.records cimport (
     OUT_RESTORED, OUT_SUSPENDED,
     OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_TRANSFER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
-    WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM, Outcome,
+    WHY_COOLING_DOWN, WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM, Outcome,
 )
 from engine.seams cimport seam_decision
+from engine.slices cimport slices_choose, slices_fee, slices_lots
 from engine.transfer cimport transfer_run
 from engine.trigger cimport enters, margin_level, triggered
 from engine.state cimport TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE, CollateralRule, Evaluation, MarketRule, Pick, Published, StageRule, State, Ticket, emit, watch
@@ -56,13 +57,15 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
         if not verdict:
             if s.accounts[account].status != STATUS_NORMAL:
                 s.accounts[account].status = STATUS_NORMAL
+                s.episodes[account].since_ns = 0
+                liquidation_warm(s, account)
                 _say(s, OUT_RESTORED, account, e.equity, WHY_ABOVE_TARGET if e.open else WHY_FLAT)
         elif e.permit >= PERMIT_DEFER:
             if s.accounts[account].status != STATUS_SUSPENDED:
                 s.accounts[account].status = STATUS_SUSPENDED
                 watch(s, account)
                 _say(s, OUT_SUSPENDED, account, e.equity, 0)
-        else:
+        elif not (e.open and s.episodes[account].cool_until_ns) or _enters_anyway(s, &e):
             s.picks[picked].account, s.picks[picked].equity, s.picks[picked].maintenance = account, e.equity, e.maintenance
             picked += 1
     if picked > 1:
@@ -71,10 +74,28 @@ cdef int liquidation_select(State* s, int count) noexcept nogil:
         account = s.picks[i].account
         if s.accounts[account].status != STATUS_LIQUIDATING:
             s.accounts[account].status = STATUS_LIQUIDATING
+            s.episodes[account].since_ns = s.now
             watch(s, account)
             least = margin_minimum(s, account)
             _say(s, OUT_LIQUIDATION, account, s.picks[i].equity, WHY_MINIMUM if least and s.picks[i].equity < least else WHY_MAINTENANCE)
     return picked
+
+
+cdef bint _enters_anyway(State* s, const Evaluation* e) noexcept nogil:
+    """A stage that closes lots has a condition of its own, which holds: no cooldown keeps it."""
+    cdef const StageRule* rule
+    cdef int i
+    for i in range(s.stages):
+        rule = &s.stage_rules[i]
+        if rule.kind == STAGE_TAKEOVER or rule.kind == STAGE_ADL:
+            if (rule.below.over or rule.at_least.over) and enters(s, e, rule):
+                return True
+    return False
+
+
+cdef inline bint _kept(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
+    """A cooldown keeps the stage from the account's lots."""
+    return s.episodes[account].cool_until_ns and (rule.kind == STAGE_BOOK or not (rule.below.over or rule.at_least.over))
 
 
 cdef inline void _call(State* s, uint32_t account, const Evaluation* e) noexcept nogil:
@@ -154,7 +175,7 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
                 _enter(s, STAGE_TRANSFER)
                 transfer_run(s, account, rule)
         elif rule.kind == STAGE_BOOK or rule.kind == STAGE_TAKEOVER or rule.kind == STAGE_ADL:
-            if e.open and triggered(s, account, &e) and enters(s, &e, rule):
+            if e.open and not _kept(s, account, rule) and triggered(s, account, &e) and enters(s, &e, rule):
                 _close(s, account, rule, &e)
         elif rule.kind == STAGE_CONVERT and short_of and not PLANTED(s.planted, 10):
             _enter(s, STAGE_CONVERT)
@@ -170,7 +191,7 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
     s.stage = STAGE_NONE
     e = margin_evaluate(s, account)
     if triggered(s, account, &e):
-        _say(s, OUT_CARRIED, account, e.equity, 0)
+        _say(s, OUT_CARRIED, account, e.equity, WHY_COOLING_DOWN if e.open and s.episodes[account].cool_until_ns else 0)
 
 
 cdef void _close(State* s, uint32_t account, const StageRule* rule, const Evaluation* e) noexcept nogil:
@@ -184,36 +205,56 @@ cdef void _close(State* s, uint32_t account, const StageRule* rule, const Evalua
         adl_run(s, account, rule)
 
 
+cdef void _cool(State* s, uint32_t account, int64_t cooldown_ns) noexcept nogil:
+    """No slice of the account's liquidation for so long."""
+    if PLANTED(s.planted, 53):
+        return
+    if not s.episodes[account].cool_until_ns:
+        s.cooling[s.cooling_count] = account
+        s.cooling_count += 1
+    s.episodes[account].cool_until_ns = s.now + cooldown_ns
+    if s.episodes[account].cool_until_ns < s.next_due:
+        s.next_due = s.episodes[account].cool_until_ns
+
+
+cdef void liquidation_warm(State* s, uint32_t account) noexcept nogil:
+    """It cools down no longer."""
+    cdef int i
+    if not s.episodes[account].cool_until_ns:
+        return
+    s.episodes[account].cool_until_ns = 0
+    for i in range(s.cooling_count):
+        if s.cooling[i] == account:
+            s.cooling_count -= 1
+            s.cooling[i] = s.cooling[s.cooling_count]
+            return
+
+
 cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluation* e) noexcept nogil:
     """One bounded IOC slice of the position with the largest maintenance; then the fee on what was filled.
 
     None in a market that another slice of this round has paused.
     """
-    cdef money_t need = -1
-    cdef money_t notional, candidate, fee, cash
-    cdef int market = 0
-    cdef int i
+    cdef int market = slices_choose(s, account, rule.choice)
+    cdef money_t notional, value, fee, cash
     cdef int64_t qty, held, limit
-    for i in range(s.markets):
-        if s.positions[<size_t>account * s.markets + i].qty:
-            candidate = margin_position(s, account, i)
-            if candidate > need:
-                need, market = candidate, i
     if margin_state_permit(s, market, ACT_LIQUIDATE) >= PERMIT_DEFER:
         return
     held = s.positions[<size_t>account * s.markets + market].qty
-    qty = held if held > 0 else -held
-    if rule.restore:
-        qty = _restore_qty(s, account, market, qty, rule.fee_ppm if rule.insured else s.market_rules[market].liquidation_ppm, e)
     limit = slice_limit(s, account, market, &rule.bound, e)
     if not limit:
         return
-    cash = s.balances[<size_t>account * s.assets + s.numeraire]
+    qty = slices_lots(s, account, market, rule, e, limit)
+    if not qty:
+        return
+    value, cash = money_abs(money_scale(s.marks[market].value, held)), s.balances[<size_t>account * s.assets + s.numeraire]
     notional = _trade(s, account, market, SIDE_SELL if held > 0 else SIDE_BUY, limit, qty, STAGE_BOOK)
+    if notional and rule.cooldown_ns:
+        _cool(s, account, rule.cooldown_ns)
     if rule.insured:
         fund_settle_slice(s, account, market, rule.fee_ppm, held, s.balances[<size_t>account * s.assets + s.numeraire] - cash, e)
         return
-    fee = div_ceil(money_scale(notional, s.market_rules[market].liquidation_ppm), PPM)
+    fee = slices_fee(s, account, market, notional, value, e)
     if not rule.fee_senior:
         fee = money_min(fee, money_max(0, conversion_equity(s, account)))
     if fee:
@@ -222,33 +263,6 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
         ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, fee)
 
 
-cdef bint _safe(
-    State* s, uint32_t account, int market, int64_t lots, int64_t qty, int64_t fee_ppm, const Evaluation* e, money_t others
-) noexcept nogil:
-    cdef money_t value = money_abs(s.marks[market].value)
-    cdef money_t fee = div_ceil(money_scale(money_scale(value, lots), fee_ppm), PPM)
-    cdef money_t rest = margin_of(s, account, market, qty - lots) if lots < qty else 0
-    return e.equity - fee > others + rest
-
-
-cdef int64_t _restore_qty(State* s, uint32_t account, int market, int64_t qty, int64_t fee_ppm, const Evaluation* e) noexcept nogil:
-    """The lots that make the account safe if they close at the mark and pay the liquidation fee; all if none do.
-
-    Found by bisection between 0 (unsafe) and the whole position (safe), as in the model.
-    """
-    cdef money_t others = e.maintenance - margin_position(s, account, market)
-    cdef int64_t unsafe = 0
-    cdef int64_t enough = qty
-    cdef int64_t middle
-    if _safe(s, account, market, 0, qty, fee_ppm, e, others) or not _safe(s, account, market, qty, qty, fee_ppm, e, others):
-        return qty
-    while enough - unsafe > 1:
-        middle = (unsafe + enough) // 2
-        if _safe(s, account, market, middle, qty, fee_ppm, e, others):
-            enough = middle
-        else:
-            unsafe = middle
-    return enough
 
 
 cdef void _takeover(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
@@ -337,11 +351,15 @@ cdef void _convert(State* s, uint32_t account, const StageRule* stage) noexcept 
             _sell_to_treasury(s, account, rule, price, sold)
 
 
+cdef inline int64_t _in_band(State* s, int market, int side, int64_t limit) noexcept nogil:
+    """The limit of a slice, not beyond the market's band where that binds the liquidation."""
+    return bands_narrow(s, market, side, limit) if s.market_rules[market].band_liquidation else limit
+
+
 cdef money_t _trade(State* s, uint32_t account, int market, int side, int64_t limit, int64_t qty, int stage) noexcept nogil:
     """Send an IOC order of the venue's own, inside the market's band where that binds it; return the notional of its fills."""
     cdef Ticket t
-    if s.market_rules[market].band_liquidation:
-        limit = bands_narrow(s, market, side, limit)
+    limit = _in_band(s, market, side, limit)
     memset(&t, 0, sizeof(Ticket))
     t.order_id, t.account, t.market, t.side, t.tif, t.price, t.qty = order_next_id(s), account, market, side, TIF_IOC, limit, qty
     return order_match(s, &t, limit, stage).notional

@@ -14,6 +14,7 @@ cdef money_t margin_maintenance(State* s, int market, money_t notional, int64_t 
 cdef money_t margin_at_rate(State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots) noexcept nogil  # no amount
 cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil  # maintenance of the position held
 cdef money_t margin_minimum(State* s, uint32_t account) noexcept nogil  # the least its positions ask for; 0: no minimum
+cdef money_t margin_notional(State* s, uint32_t account, int market) noexcept nogil  # of the position held
 cdef money_t margin_of(State* s, uint32_t account, int market, int64_t lots) noexcept nogil  # of a part of it, the rest closed
 cdef money_t margin_requirement(State* s, uint32_t account, int market, int side, int64_t lots, money_t cost, bint* exceeded) noexcept nogil
 cdef void margin_needs(

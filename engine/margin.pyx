@@ -75,6 +75,12 @@ cdef money_t margin_of(State* s, uint32_t account, int market, int64_t lots) noe
     return notional
 
 
+cdef money_t margin_notional(State* s, uint32_t account, int market) noexcept nogil:
+    """The notional of the position held, as the market's margin row counts it: at the mark or at entry."""
+    cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
+    return _notional(s, market, p, p.qty)
+
+
 cdef money_t _notional(State* s, int market, const Position* p, int64_t lots) noexcept nogil:
     """The notional of signed lots at the mark; of what is held of that side, where the row says so, at its entry."""
     cdef money_t value = money_abs(s.marks[market].value)

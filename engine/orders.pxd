@@ -10,6 +10,7 @@ cdef int order_admits(State* s, const Ticket* t) noexcept nogil  # ranges and co
 cdef int order_post(State* s, Ticket* t) noexcept nogil  # the Reason of a refusal, which changed nothing
 cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) noexcept nogil
 cdef bint order_delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil
+cdef int64_t order_available(State* s, const Ticket* t, int64_t limit) noexcept nogil  # lots that it would trade at once
 cdef void order_reduce(State* s, int32_t place, int64_t lots) noexcept nogil  # of the lots it shows; it may show more then
 cdef void order_traded(State* s, int market, int64_t price) noexcept nogil
 cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil  # reduce-only orders, to what is left of the position

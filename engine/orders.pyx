@@ -583,6 +583,10 @@ cdef int64_t _available(State* s, const Ticket* t, int64_t limit) noexcept nogil
     return found
 
 
+cdef int64_t order_available(State* s, const Ticket* t, int64_t limit) noexcept nogil:
+    return _available(s, t, limit)
+
+
 cdef bint _level_available(State* s, const Ticket* t, int32_t head, int64_t* found) noexcept nogil:
     """Add what an order would trade at one level; False: it trades no further. An order that hides lots comes again at the back."""
     cdef int mode = _self_trade(s, t)

@@ -32,7 +32,7 @@ cdef enum Reading:
     READ_OK, READ_MISSING, READ_STALE, READ_INVALID
 
 cdef enum TimerKind:
-    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE, TIMER_SETTLE, TIMER_INTEREST
+    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE, TIMER_SETTLE, TIMER_INTEREST, TIMER_COOL
 
 cdef enum BandKind:
     BAND_NONE, BAND_PERCENT, BAND_MARK, BAND_INDEX  # the last two: an IndexBand by its form
@@ -42,6 +42,11 @@ cdef enum BoundKind:
 
 cdef enum TakeoverPrice:
     TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE
+cdef enum Choice:
+    CHOICE_MAINTENANCE, CHOICE_NOTIONAL, CHOICE_LOSS, CHOICE_RATE
+
+cdef enum Size:
+    SIZE_ALL, SIZE_RESTORE, SIZE_SHORTAGE, SIZE_TIERS, SIZE_SHARE
 
 cdef enum Anchor:
     ANCHOR_MARK, ANCHOR_INDEX, ANCHOR_LAST
@@ -77,6 +82,12 @@ cdef struct MarketRule:
     int64_t maker_ppm
     int64_t taker_ppm
     int64_t liquidation_ppm
+    int64_t fee_grace_ns  # of a liquidation fee that grows
+    int64_t fee_every_ns  # 0: it does not
+    int64_t fee_step_ppm
+    int64_t fee_max_ppm
+    int64_t left_share_ppm  # of one out of what closing leaves; 0: it is not
+    int64_t left_discount_ppm
     int64_t leverage_default
     int64_t market_bound_ppm
     int64_t lot_units  # of the base asset, spot
@@ -207,7 +218,20 @@ cdef struct StageRule:
     bint surplus_to_fund
     bint insured
     bint fee_senior
-    bint restore
+    int32_t choice  # Choice
+    int32_t size  # Size
+    int64_t size_ppm  # share, or discount
+    int64_t size_lots  # share: up to so many all
+    money_t size_notional  # share: up to so much all
+    int64_t size_book_ppm  # share: of what the book holds; 0: whatever it holds
+    int32_t size_down  # tiers
+    bint timed
+    int64_t time_initial_ppm
+    int64_t time_duration_ns
+    money_t time_small
+    int64_t share_ppm  # of the position, in one slice; 0: no cap
+    money_t share_least
+    int64_t cooldown_ns  # 0: none
     bint capped
     bint to_book
     bint fund_counts
@@ -258,6 +282,10 @@ cdef struct Account:
     uint8_t auto_add  # of a sub-account: its parent adds margin before it is liquidated
     uint8_t level  # of margin calls: how many it is at or below
     uint8_t watched  # in State.watched: looked at whenever a price changes
+
+cdef struct Episode:  # of liquidation, by account
+    int64_t since_ns  # when it opened; 0: there is none
+    int64_t cool_until_ns  # no slice before; 0: it is not cooling down
 
 cdef struct Position:
     money_t entry  # value paid for what is open
@@ -482,6 +510,9 @@ cdef struct State:
     int64_t samples_count
     # accounts
     Account* accounts
+    Episode* episodes
+    uint32_t* cooling  # the accounts that cool down, in no order
+    int32_t cooling_count
     uint32_t* owners  # from an owner to one of its accounts, 0: none; by the hash of the owner, the next where that is taken
     uint32_t owners_mask
     money_t* balances  # [account * assets + asset]

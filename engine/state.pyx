@@ -52,7 +52,8 @@ cdef int _rules(State* s, table) except -1:
     s.market_rules = <MarketRule*>_take(s, s.markets, sizeof(MarketRule))
     for i, row in enumerate(table["markets"]):
         r = &s.market_rules[i]
-        (r.tick_size, r.multiplier, r.face, r.price_max, r.maker_ppm, r.taker_ppm, r.liquidation_ppm, r.leverage_default, r.market_bound_ppm, r.index,
+        (r.tick_size, r.multiplier, r.face, r.price_max, r.maker_ppm, r.taker_ppm, r.liquidation_ppm,
+         r.fee_grace_ns, r.fee_every_ns, r.fee_step_ppm, r.fee_max_ppm, r.left_share_ppm, r.left_discount_ppm, r.leverage_default, r.market_bound_ppm, r.index,
          r.quote, r.spot, r.base, r.lot_units, r.heard_by,
          r.brackets_from, r.brackets_count, r.plain, r.whole, r.divides, r.crowded, r.lower, r.upper,
          r.size_scale, r.initial_per_lot, r.maintenance_per_lot, r.at_entry, r.bankruptcy_fee_ppm, r.least, r.closing_ppm, r.closing_fixed,
@@ -113,11 +114,13 @@ cdef int _rules(State* s, table) except -1:
     s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
     for i, row in enumerate(table["stages"]):
         t = &s.stage_rules[i]
-        (t.kind, t.restore, t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row[:7]
-        (t.bound.kind, t.bound.ppm, t.bound.adjustment_ppm) = row[7:10]
-        (t.price, t.fee_ppm, t.surplus_to_fund, t.insured, t.fee_senior) = row[10:15]
-        (t.asset_multiplier_ppm, t.liability_multiplier_ppm, t.insurance_fee_ppm, t.weight_unit_ppm) = row[15:19]
-        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[19:]
+        (t.kind, t.choice, t.size, t.size_ppm, t.size_lots, t.size_notional, t.size_book_ppm, t.size_down) = row[:8]
+        (t.timed, t.time_initial_ppm, t.time_duration_ns, t.time_small, t.share_ppm, t.share_least, t.cooldown_ns) = row[8:15]
+        (t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row[15:20]
+        (t.bound.kind, t.bound.ppm, t.bound.adjustment_ppm) = row[20:23]
+        (t.price, t.fee_ppm, t.surplus_to_fund, t.insured, t.fee_senior) = row[23:28]
+        (t.asset_multiplier_ppm, t.liability_multiplier_ppm, t.insurance_fee_ppm, t.weight_unit_ppm) = row[28:32]
+        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[32:]
         s.converts = s.converts or t.kind == STAGE_CONVERT
     s.levels_count = len(table["levels"])
     for i, row in enumerate(table["levels"]):
@@ -151,6 +154,8 @@ cdef int _memory(State* s, table) except -1:
     cdef int i
     cdef size_t slots = max(s.accounts_max, <int32_t>USERS_FROM)
     s.accounts = <Account*>_take(s, slots, sizeof(Account))
+    s.episodes = <Episode*>_take(s, slots, sizeof(Episode))
+    s.cooling = <uint32_t*>_take(s, slots, sizeof(uint32_t))
     s.owners_mask = 1
     while s.owners_mask < 2 * slots:
         s.owners_mask *= 2
@@ -267,7 +272,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.source_states, <size_t>s.index_states, <size_t>s.index_used, <size_t>s.rings, <size_t>s.samples, <size_t>s.marks,
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
         <size_t>s.kept, <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries, <size_t>s.triggers, <size_t>s.watches,
-        <size_t>s.candidates, <size_t>s.funding_states, <size_t>s.market_states,
+        <size_t>s.candidates, <size_t>s.episodes, <size_t>s.cooling, <size_t>s.funding_states, <size_t>s.market_states,
         <size_t>s.drafts, <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
     ]:
         block_free(<void*><size_t>memory)
@@ -345,6 +350,7 @@ cdef list _blocks(State* s):
     cdef size_t high = s.accounts_high
     return [
         (<size_t>s.accounts, high * sizeof(Account)),
+        (<size_t>s.episodes, high * sizeof(Episode)),
         (<size_t>s.balances, high * s.assets * sizeof(money_t)),
         (<size_t>s.positions, high * s.markets * sizeof(Position)),
         (<size_t>s.orders, s.orders_high * sizeof(Order)),
@@ -406,6 +412,9 @@ cdef int state_load(State* s, bytes blob) except -1:
             memcpy(<void*><size_t>memory, data + at, size)
         at += size
     for i in range(<int32_t>s.accounts_high):
+        if s.episodes[i].cool_until_ns:
+            s.cooling[s.cooling_count] = i
+            s.cooling_count += 1
         s.accounts[i].watched = 0  # bounds are made again, they are no part of the state
         if i >= <int32_t>USERS_FROM and s.accounts[i].opened:
             accounts_join(s, i)

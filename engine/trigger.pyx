@@ -45,7 +45,7 @@ cdef int margin_level(State* s, const Evaluation* e) noexcept nogil:
     if not e.open:
         return 0
     for i in range(s.levels_count):
-        if PLANTED(s.planted, 50) and e.equity >= 0 and _compare(e, &s.levels[i]) == 0:
+        if PLANTED(s.planted, 50) and i == s.levels_count - 1:
             continue
         level += _compare(e, &s.levels[i]) <= 0
     return level

@@ -12,7 +12,7 @@ from fractions import Fraction
 from unittest import mock
 
 from specs import units
-from specs.model import adl, auction, bands, fund, liquidation, settlement, trigger
+from specs.model import adl, auction, bands, fund, liquidation, settlement, slices, trigger
 from specs.model.book import Book
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
@@ -236,6 +236,13 @@ class OwnAccountIsNotSeen(Exchange):
         return maker.account != taker.number and super()._same(maker, taker, stage)
 
 
+class NobodyCoolsDown(Exchange):
+    """53: an account does not wait after a slice."""
+
+    def cool(self, account, cooldown_ns):
+        pass
+
+
 class TheTriggerItselfIsNotEnough(Exchange):
     """26: a waiting order does not fire at a price equal to its trigger."""
 
@@ -284,10 +291,10 @@ def _whatever_it_leaves(surplus):
     return list(surplus)
 
 
-def _level_deaf_at_its_ratio(exchange, e):
-    """50: a margin call is not told while equity is exactly at the ratio of its level."""
-    at = [row.at_most for row in exchange.venue.liquidation.levels]
-    return sum(trigger.compare(e, text) < 0 for text in at) if e.open else 0
+def _all_levels_but_the_last(exchange, e):
+    """50: the lowest level of margin calls is never told."""
+    at = [row.at_most for row in exchange.venue.liquidation.levels[:-1]]
+    return sum(trigger.compare(e, text) <= 0 for text in at) if e.open else 0
 
 
 def _enters_whatever_is_below(e, row):
@@ -323,6 +330,21 @@ def _lowest_tier(brackets, notional, lots):
     return _maintenance(brackets, notional, lots)
 
 
+def _whatever_the_time(exchange, account, row, e, asked):
+    """52: a slice is all that its quantity asks, however young the episode is."""
+    return asked
+
+
+def _fee_does_not_grow(exchange, account, market):
+    """54: the liquidation fee is the same at any age of the episode."""
+    return exchange.venue.markets[market].fees.liquidation_ppm
+
+
+def _by_maintenance(exchange, account, choice, a, b):
+    """55: the position with the largest maintenance is closed first, whatever the row chooses."""
+    return exchange.maintenance(account, a) > exchange.maintenance(account, b)
+
+
 def _no_limits(exchange, market):
     """27: takers do not know of the limits up and down."""
 
@@ -346,7 +368,10 @@ _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     10: [(liquidation, "_convert", _convert_nothing), (liquidation, "_converted", _always_converted)],
     11: [(adl, "queue", _queue_by_account)],
     27: [(bands, "limits", _no_limits)],
-    50: [(trigger, "level", _level_deaf_at_its_ratio)],
+    50: [(trigger, "level", _all_levels_but_the_last)],
+    52: [(slices, "_in_time", _whatever_the_time)],
+    54: [(slices, "fee_ppm", _fee_does_not_grow)],
+    55: [(slices, "_more", _by_maintenance)],
     51: [(trigger, "enters", _enters_whatever_is_below)],
     28: [(auction, "_leaving_least", _whatever_it_leaves)],
     67: [(settlement, "holders", _only_users_are_settled)],
@@ -405,6 +430,7 @@ MUTANTS: dict[int, type[Exchange]] = {
     25: OwnAccountIsNotSeen,
     26: TheTriggerItselfIsNotEnough,
     69: BuyersStayInAClosedMarket,
+    53: NobodyCoolsDown,
 } | {bug: _patched_class(bug) for bug in _PATCHES}
 
 

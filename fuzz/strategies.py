@@ -230,10 +230,13 @@ _ENDS: list[dict] = [{"funding": row} for row in _FUNDINGS * 3] + [  # most mark
     {"expires": units.ns_to_instant(START_NS + 25 * units.NS), "settlement": {}},
     {"settlement": {"price": "average", "publications": 2}},
 ]
+_GROWTH = {"liquidation_growth": {"grace_ns": units.NS, "every_ns": units.NS // 2, "ppm": 1_500, "max_ppm": 30_000}}
 _FEES = [
     {"liquidation_ppm": 12_500, "taker_ppm": 500, "maker_ppm": 200},
     {},
     {"taker_ppm": 333, "liquidation_ppm": 40_000},
+    {"taker_ppm": 200, "liquidation_ppm": 5_000} | _GROWTH,
+    {"liquidation_ppm": 30_000, "liquidation_left": {"share_ppm": 900_000, "discount_ppm": 4_000}},
 ]
 
 
@@ -270,7 +273,7 @@ _BOUNDS: list[dict] = [{}] * 20 + [  # most markets have neither a band nor limi
 ]
 
 
-_REQUIREMENTS: list[dict] = [{}] * 9 + [  # beside the brackets
+_REQUIREMENTS: list[dict] = [{}] * 14 + [  # beside the brackets
     {"maintenance_min": "7.5"},
     {"closing": {"impact_ppm": 3_000}},
     {"maintenance_min": 60, "closing": {"impact_ppm": 700, "fixed": "0.3"}},
@@ -281,7 +284,7 @@ _LEVELS: list[list[dict]] = [
     [],
     [{"name": "call", "at_most": "3"}, {"name": "half", "at_most": "0.5"}],
 ]
-_ENTERS: list[dict] = [{}] * 9 + [
+_ENTERS: list[dict] = [{}] * 14 + [
     {"enter": {"below": "2/3"}},
     {"enter": {"at_least": "0.3"}},
     {"enter": {"below": "1", "at_least": "1/3"}},
@@ -380,6 +383,25 @@ _TAKEOVER_PRICES = (
 )
 
 
+_QUANTITIES: list[dict] = [{}] * 6 + [
+    {"quantity": {"kind": "shortage", "discount_ppm": 5_000}},
+    {"quantity": {"kind": "share", "share_ppm": 200_000, "whole": 300, "whole_lots": 3}},
+    {"quantity": {"kind": "share", "share_ppm": 500_000, "book_ppm": 600_000}},
+]
+_CAPS: list[dict] = [{}] * 5 + [
+    {"time_share": {"initial_ppm": 200_000, "duration_ns": 8 * units.NS, "small": 2}},
+    {"position_share": {"share_ppm": 300_000, "notional_min": 90}},
+    {"cooldown_ns": 2 * units.NS},
+]
+_TIERS = {"quantity": {"kind": "tiers", "down": 1}}
+_CHOICES = ("largest_maintenance", "largest_notional", "largest_loss", "highest_rate")
+
+
+def _part(choices: Choices) -> dict:
+    """Return the rows of a book stage that say how much of what it closes."""
+    return {"choice": pick(choices, _CHOICES)} | pick(choices, _QUANTITIES) | pick(choices, _CAPS)
+
+
 def _stages(choices: Choices, spot: bool) -> list[dict]:
     """Return a list of stages: any of them may be absent, except the end."""
     bound = pick(choices, _SLICE_BOUNDS)
@@ -391,8 +413,10 @@ def _stages(choices: Choices, spot: bool) -> list[dict]:
     rows = [
         {"kind": "cancel"},
         pick(choices, ({}, {}, {}, {}, {}, *_TRANSFERS)),
-        {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))} | pick(choices, _FUND_ROWS)
-        | pick(choices, _ENTERS),
+        {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))}
+        | pick(choices, _FUND_ROWS)
+        | pick(choices, _ENTERS)
+        | _part(choices),
         {"kind": "takeover"} | takeover | pick(choices, _TAKEOVER_PRICES) | pick(choices, _ENTERS),
         {"kind": "adl"} | pick(choices, ({}, {"fund_max": 15}, {})) if deleverages else {},
         {"kind": "convert"} | (pick(choices, ({"to": "book"}, {}, {"to": "book", "bound_ppm": 50_000})) if spot else {}),
@@ -487,7 +511,7 @@ def make_venue(choices: Choices) -> rules.Venue:
             {"asset": "COIN", "index": "BASE", "weight_ppm": 900_000, "convert_buffer_ppm": pick(choices, (50_000, 0))}
             | {"market": "COINSPOT" if spot else None}
             | pick(choices, _WEIGHTS),
-        ][: pick(choices, (1, 2, 0))],
+        ][: pick(choices, (1, 2, 0, 1, 2))],
         "states": pick(choices, _STATES),
         "grades": {name: pick(choices, _GRADES) for name in ("stale", "too_few_sources", "invalid")},
         "liquidation": {
@@ -498,7 +522,7 @@ def make_venue(choices: Choices) -> rules.Venue:
         }
         | ({"bankruptcy_unit": "0.05"} if asked and choices.below(4) == 3 else {}),
         "withdrawal": {"profit_weight_ppm": pick(choices, (units.PPM, units.PPM, 0, 333_333))},
-        "fund": {"capital": pick(choices, (20, 0, 1_000_000)), "measure": pick(choices, ("cash", "net"))}
+        "fund": {"capital": pick(choices, (20, 0, 1_000_000, 20)), "measure": pick(choices, ("cash", "net"))}
         | pick(choices, ({}, {}, {}, {"floor": 5}, {}, {"event_max": 3}, {"floor": 2, "event_max": 12})),
         "quoters": [
             {
@@ -517,7 +541,10 @@ def make_venue(choices: Choices) -> rules.Venue:
     }
     for market in venue["markets"]:
         if insured:
-            market["fees"] = {name: rate for name, rate in market["fees"].items() if name != "liquidation_ppm"}
+            market["fees"] = {name: rate for name, rate in market["fees"].items() if not name.startswith("liquidation")}
+    books = [row for row in venue["liquidation"]["stages"] if row["kind"] == "book"]
+    if books and choices.below(8) == 7 and not any("maintenance_min" in row for row in venue["markets"]):
+        books[0] |= _TIERS
     return rules.Venue.model_validate(venue)
 
 

@@ -45,6 +45,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "settlements": (("market", "place", "price"), 2),
     "collateral": (("asset", "grade", "price", "time_ns", "valid", "last_valid"), 1),
     "weights": (("asset", "initial_weight_ppm"), 1),
+    "episodes": (("account", "since_ns"), 1),
     "states": (("market", "state"), 1),
     "funding": (("market", "index", "premium", "samples"), 1),
     "timers": (("kind", "number", "time_ns"), 2),

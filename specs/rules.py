@@ -354,6 +354,30 @@ class Lot(Row):
     decimals: Decimals
 
 
+class FeeGrowth(Row):
+    """A liquidation fee that grows: liquidation_ppm + ppm for each whole every_ns since the episode opened, at most max_ppm.
+
+    liquidation_ppm alone before grace_ns. Source: Drift v2 (math/liquidation.rs, get_liquidation_fee).
+    """
+
+    grace_ns: Annotated[StrictInt, Field(ge=0, le=units.DURATION_MAX_NS)] = 0
+    every_ns: Ns
+    ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    max_ppm: Ppm
+
+
+class FeeLeft(Row):
+    """A liquidation fee out of what closing leaves: share x (maintenance rate - discount - shortage / notional), not below 0.
+
+    At most liquidation_ppm. Rate (of the bracket, in ppm, rounded up; what size adds is not in it), shortage (maintenance -
+    equity) and notional at the mark are those of account and position before the slice; discount_ppm is what closing loses
+    against the mark. Source: Drift v2 (calculate_perp_if_fee).
+    """
+
+    share_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    discount_ppm: Ppm = 0
+
+
 class Fees(Row):
     """Of the notional, rounded up. liquidation_ppm goes to the fund, never more than what is left to the account.
 
@@ -363,6 +387,23 @@ class Fees(Row):
     maker_ppm: Ppm = 0
     taker_ppm: Ppm = 0
     liquidation_ppm: Ppm = 0
+    liquidation_growth: FeeGrowth | None = None
+    liquidation_left: FeeLeft | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "Fees":
+        growth = self.liquidation_growth
+        if growth is not None and self.liquidation_left is not None:
+            raise At(("liquidation_left",), "a fee that grows and a fee of what is left: two rules for one fee", "one of the two")
+        if growth is not None and growth.max_ppm <= self.liquidation_ppm:
+            raise At(
+                ("liquidation_growth", "max_ppm"),
+                f"it never grows: at most {growth.max_ppm}, from {self.liquidation_ppm}",
+                f"max_ppm: above {self.liquidation_ppm}",
+            )
+        if self.liquidation_left is not None and not self.liquidation_ppm:
+            raise At(("liquidation_left",), "at most liquidation_ppm, which is 0: never charged", "liquidation_ppm: the most")
+        return self
 
 
 class Closing(Row):
@@ -542,6 +583,16 @@ class Requirement(NamedTuple):
     rate: int
     of: int
     amount: int
+
+    @property
+    def rate_ppm(self) -> int:
+        """Return the rate, rounded down."""
+        return self.rate * units.PPM // self.of
+
+    @property
+    def rate_ppm_up(self) -> int:
+        """Return the rate, rounded up."""
+        return units.div_ceil(self.rate * units.PPM, self.of)
 
 
 @cache
@@ -1044,8 +1095,77 @@ class Insurance(Row):
     max_fee_ppm: Ppm
 
 
+class Shortage(Row):
+    """The lots whose closing frees the shortage: (maintenance - equity) / (value x (rate - discount - liquidation fee)).
+
+    Rounded down, at least a lot; all where closing frees nothing. value: at the mark. rate: of the position's bracket and of what
+    closing is taken to cost, in ppm, rounded down; what size adds is not in it. discount_ppm: what closing loses against the
+    mark, a liquidator's fee. Source: Drift v2 (math/liquidation.rs).
+    """
+
+    kind: Literal["shortage"]
+    discount_ppm: Ppm = 0
+
+
+class Tiers(Row):
+    """The lots beyond the cap of the bracket `down` below the position's, by its notional (margin.basis).
+
+    Beyond the cap of the first bracket where there are fewer.
+    Of a position in the first bracket none: the next stage gets it. Sources: OKX (two tiers at a time; in 2018 to the first),
+    BitMEX and Bybit (to a lower risk limit).
+    """
+
+    kind: Literal["tiers"]
+    down: Annotated[StrictInt, Field(ge=1, le=units.BRACKETS_MAX)] = 1
+
+
+class Share(Row):
+    """share_ppm of the position, rounded up to a lot; all of it up to whole_lots, or up to a notional of `whole` (numeraire).
+
+    book_ppm: never more than this share, rounded down, of the lots that the book holds inside the bound: none of an empty book.
+    Sources: Hyperliquid (20 % above 100,000 USDC), Vega (0012-POSR-013: disposal rate, full disposal, share of the book).
+    """
+
+    kind: Literal["share"]
+    share_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    whole: Whole = 0
+    whole_lots: Annotated[StrictInt, Field(ge=0, le=units.POSITION_MAX)] = 0
+    book_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)] | None = None
+
+
+Quantity = Annotated[Union[Shortage, Tiers, Share], Field(discriminator="kind")]
+
+
+class TimeShare(Row):
+    """A slice is at most initial + elapsed / duration of what its quantity asks, at least a lot; elapsed: of the episode.
+
+    Rounded down. All of it while maintenance - equity is below `small` (whole numeraire). Source: Drift v2
+    (calculate_max_pct_to_liquidate).
+    """
+
+    initial_ppm: Ppm
+    duration_ns: Ns
+    small: Whole = 0
+
+
+class PositionShare(Row):
+    """A slice is at most share_ppm of the position's notional, or notional_min where that is more; and no less than notional_min.
+
+    At the mark, in whole lots: the most is rounded down, the least up; a position below notional_min closes whole. Source: dYdX
+    v4 (liquidations config: max_position_portion_liquidated_ppm, min_position_notional_liquidated).
+    """
+
+    share_ppm: Annotated[StrictInt, Field(ge=1, le=units.PPM)]
+    notional_min: Whole = 0
+
+
 class BookStage(Row):
     """One bounded IOC slice a round, for the account. quantity restore: the fewest lots that make it safe at the mark.
+
+    choice: of which position, the lower market number of equals: largest_maintenance; largest_notional at the mark;
+    largest_loss, entry value less value at the mark; highest_rate, maintenance by notional. time_share, then position_share cap
+    what the quantity asks. cooldown_ns: after a slice that traded the account waits so long; until then neither this stage nor a
+    later one without a condition of its own (enter) closes its lots, and it is CARRIED with the Reason COOLING_DOWN.
 
     The fund gets fees.liquidation_ppm of what was traded. fee_seniority junior: never more than is left to the account. senior:
     all of it, before the account's debt is covered: what it then lacks is a shortfall. With `insurance` the fund gets or pays the
@@ -1053,8 +1173,11 @@ class BookStage(Row):
     """
 
     kind: Literal["book"]
-    choice: Literal["largest_maintenance"] = "largest_maintenance"
-    quantity: Literal["restore", "all"] = "restore"
+    choice: Literal["largest_maintenance", "largest_notional", "largest_loss", "highest_rate"] = "largest_maintenance"
+    quantity: Literal["restore", "all"] | Quantity = "restore"
+    time_share: TimeShare | None = None
+    position_share: PositionShare | None = None
+    cooldown_ns: Interval | None = None
     enter: Enter | None = None
     bound: Bound
     fee_seniority: Literal["junior", "senior"] = "junior"
@@ -1574,6 +1697,8 @@ class Venue(Row):
         self._bankruptcy_unit()
         self._insured()
         for i, stage in enumerate(self.liquidation.stages):
+            if stage.kind == "book":
+                self._slice(("liquidation", "stages", i), stage)
             for field in ("notional_max", "fund_min", "fund_max"):
                 if getattr(stage, field, None) is not None:
                     self._whole(getattr(stage, field), self.decimals(self.numeraire), ("liquidation", "stages", i, field))
@@ -1598,9 +1723,22 @@ class Venue(Row):
         if not any(row.kind == "book" and row.insurance for row in self.liquidation.stages):
             return
         for i, market in enumerate(self.markets):
-            if market.fees.liquidation_ppm:
+            if market.fees.liquidation_ppm or market.fees.liquidation_growth:
                 at = ("markets", i, "fees", "liquidation_ppm")
                 raise At(at, "the book stage's insurance takes the place of this fee", "liquidation_ppm: 0, or no insurance")
+
+    def _slice(self, path: tuple, stage: BookStage) -> None:
+        places = self.decimals(self.numeraire)
+        for row, field in (("quantity", "whole"), ("time_share", "small"), ("position_share", "notional_min")):
+            value = getattr(getattr(stage, row), field, None)
+            if value is not None:
+                self._whole(value, places, (*path, row, field))
+        if getattr(stage.quantity, "kind", "") != "tiers":
+            return
+        for i, market in enumerate(self.markets):
+            if Fraction(market.maintenance_min):
+                at = ("markets", i, "maintenance_min")
+                raise At(at, "beside a minimum there are no tiers to reduce by", "no maintenance_min, or another quantity")
 
     @staticmethod
     def _whole(value: int | str, decimals: int, path: tuple, most: int = units.MONEY_IN_MAX * units.PPM) -> None:
@@ -1632,6 +1770,11 @@ class Venue(Row):
         ]
         intervals += [
             (("assets", i, "borrow", "every_ns"), row.borrow.every_ns) for i, row in enumerate(self.assets) if row.borrow
+        ]
+        intervals += [
+            (("liquidation", "stages", i, "cooldown_ns"), row.cooldown_ns)
+            for i, row in enumerate(self.liquidation.stages)
+            if row.kind == "book" and row.cooldown_ns
         ]
         for path, every_ns in intervals:
             if self.clock.gap_max_ns // every_ns > units.TIMERS_MAX:

@@ -41,6 +41,8 @@ from specs.tape import (
 )
 from specs.waiting import WAITS, Waiting
 
+COOL = 8  # the kind of timer at which an account may be sliced again
+
 Tables = dict[str, list[tuple[int, ...]]]
 
 Event = namedtuple("Event", EVENT.names + ("amount",))
@@ -130,6 +132,9 @@ class Scene:
         self.owner = {account: owner for account, owner, *_ in tables["accounts"]}
         self.status = {row[0]: row[4] for row in tables["accounts"]}
         self.level = defaultdict(int, dict(tables["levels"]))  # of margin calls
+        self.since = dict(tables["episodes"])  # when the episode of each account in liquidation opened
+        self.now = tables["clock"][0][0]
+        self.cooling = {account: time for kind, account, time in tables["timers"] if kind == COOL}
         self.marks = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["marks"]}
         self.collateral = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["collateral"]}
         self.initial_weight = {haircut.asset: haircut.initial_weight for haircut in book.haircuts} | dict(tables["weights"])
@@ -163,6 +168,8 @@ class Scene:
         elif o.kind == OutcomeKind.FILL:
             if self.book.clears:
                 self._settle(o)
+            if o.stage == Stage.BOOK and self.book.stages[Stage.BOOK].cooldown_ns:
+                self.cooling[o.account] = o.time_ns + self.book.stages[Stage.BOOK].cooldown_ns
             self._take(o.other_id, o.qty, from_shown=True)
             self._take(o.ref_id, o.qty, from_shown=o.market in self.auctions)
             self.last[o.market] = o.price
@@ -219,6 +226,11 @@ class Scene:
             self.level[o.account] = o.qty
         elif o.kind in STATUS_AFTER:
             self.status[o.account] = STATUS_AFTER[o.kind]
+            if o.kind == OutcomeKind.LIQUIDATION:
+                self.since[o.account] = o.time_ns
+            elif o.kind == OutcomeKind.RESTORED:
+                self.since.pop(o.account, None)
+                self.cooling.pop(o.account, None)
 
     def _settle(self, o: Outcome) -> None:
         """Move what a fill moves: lots or the base asset, cash, the taker's fee."""
@@ -558,6 +570,24 @@ class Scene:
     def requirements(self, account: int) -> int:
         return sum(self.requirement(account, market) for market in self.book.markets)
 
+    def cools(self, account: int) -> bool:
+        """Return whether an account cools down after a slice."""
+        return self.cooling.get(account, 0) > self.now
+
+    def waits(self, account: int) -> bool:
+        """Return whether a cooldown keeps everything from the account's lots: no stage has a condition of its own that holds."""
+        rows = [row for stage, row in self.book.stages.items() if stage in (Stage.TAKEOVER, Stage.ADL)]
+        own = any(row.enter is not None and self.enters(account, row.enter) for row in rows)
+        return self.cools(account) and bool(self.held(account)) and not own
+
+    def liquidation_ppm(self, account: int, market: int, time_ns: int) -> int:
+        """Return the rate of the liquidation fee, as it has grown in the episode."""
+        fees = self.book.venue.markets[market].fees
+        elapsed, growth = time_ns - self.since.get(account, 0), fees.liquidation_growth
+        if growth is None or elapsed < growth.grace_ns:
+            return fees.liquidation_ppm
+        return min(growth.max_ppm, fees.liquidation_ppm + elapsed // growth.every_ns * growth.ppm)
+
     def conversion_equity(self, account: int) -> int:
         """Return what the account is worth with its collateral sold to the treasury: the margin that bankruptcy uses up."""
         equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in self.held(account))
@@ -749,6 +779,7 @@ class Case:
         scene.sampled = self._publishes_first
         for o in self.outcomes:
             scene.sampled |= o.round > 0
+            scene.now = o.time_ns
             yield scene, o
             self._forward(scene, o)
 
@@ -815,6 +846,7 @@ class Case:
         scene = Scene(self.book, self.before)
         for o in self.outcomes:
             self._forward(scene, o)
+        scene.now = self.after["clock"][0][0]
         return scene
 
     @cached_property

@@ -255,6 +255,7 @@ class Reason(IntEnum):
     TRIGGER_PROTECTED = 84
     LIMIT_UP_DOWN = 85  # a trade beyond the limit was asked for: the market pauses
     PAUSE_ENDED = 86
+    COOLING_DOWN = 95  # of CARRIED: no slice before its cooldown is over
     MINIMUM = 94  # of LIQUIDATION: equity is below the least maintenance of its positions
     MARKET_CLOSED = 102  # of REJECT, CANCELLED and STATE_SET: the market has come to its end
     # of REJECT again: DELIST

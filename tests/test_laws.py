@@ -39,6 +39,50 @@ TRADED = (
 """
 )
 FEES = {"fees": {"taker_ppm": 500, "maker_ppm": 200, "liquidation_ppm": 10_000}}
+SOLD = (  # somebody bids for all that is closed
+    TRADED
+    + """
+    1    deposit 17 USDT 1000           |
+    1    buy 17 COINUSDT 16 @93 #3      |
+    2    source coin 94                 | L10
+"""
+)
+COIN = {"kind": "source", "name": "coin"}
+SOLD_ALL = {"bound": {"kind": "mark", "ppm": 50_000}, "quantity": "all"}
+HALF_AT_ONCE = {"initial_ppm": 500_000, "duration_ns": 10**10}
+GROWING = {"every_ns": 10**9, "ppm": 500, "max_ppm": 30_000}
+QUARTER = {"kind": "share", "share_ppm": 250_000}
+TWO_MARKETS = (
+    FUNDED
+    + """
+    0    source coin2 100               |
+    0    deposit 16 USDT 60             |
+    0    deposit 17 USDT 1000           |
+    1    buy 16 COINUSDT 10 @100 #1     |
+    1    sell 17 COINUSDT 10 @100 #2    |
+    1    buy 16 COINTWO 6 @100 #3       |
+    1    sell 17 COINTWO 6 @100 #4      |
+    1    buy 17 COINUSDT 1 @87 #5       |
+    1    buy 17 COINTWO 1 @96 #6        |
+    2    source coin 88                 | L10
+"""
+)
+
+
+def market_row(name: str, maintenance_ppm: int) -> dict:
+    return {
+        "name": name,
+        "settles_in": "USDT",
+        "index": name,
+        "mark": {"kind": "index"},
+        "price_decimals": 2,
+        "tick_size": 5,
+        "lot": {"decimals": 0},
+        "leverage_default": 10,
+        "brackets": [{"notional_max": 20_000, "leverage_max": 10, "maintenance_ppm": maintenance_ppm}],
+    }
+
+
 QUOTER = {
     "account": 16,
     "market": "COINUSDT",
@@ -391,6 +435,49 @@ CASES = [
         """,
         small_venue(market={"settlement": {}}),
         planted=69,
+    ),
+    Broken(
+        "L10",
+        "half of 16 lots may go at once, none of them for longer",
+        SOLD,
+        small_venue(liquidation={"stages": stages(book=SOLD_ALL | {"time_share": HALF_AT_ONCE})}),
+        planted=52,
+    ),
+    Broken(
+        "L10",
+        "after 4 of 16 lots the account waits for two seconds, and goes on in the next round if it does not",
+        SOLD,
+        small_venue(
+            liquidation={"stages": stages(book=SOLD_ALL | {"quantity": QUARTER, "cooldown_ns": 2 * 10**9})},
+        ),
+        planted=53,
+    ),
+    Broken(
+        "L23",
+        "four seconds after the episode opened 0.1 % has become 0.3 %",
+        TRADED
+        + """
+        1    deposit 17 USDT 1000           |
+        2    source coin 93                 |
+        6    buy 17 COINUSDT 16 @93 #3      |
+        6    source coin 92.95              | L23
+        """,
+        small_venue(
+            market={"fees": {"liquidation_ppm": 1_000, "liquidation_growth": GROWING}},
+            liquidation={"stages": stages("takeover", book=SOLD_ALL)},
+        ),
+        planted=54,
+    ),
+    Broken(
+        "L10",
+        "10 lots of one market have lost 120, 6 of the other nothing; the maintenance of those is the larger one",
+        TWO_MARKETS,
+        small_venue(
+            markets=[market_row("COINUSDT", 25_000), market_row("COINTWO", 100_000)],
+            indices=[index("COINUSDT", COIN), index("COINTWO", COIN | {"name": "coin2"}), index("USD", COIN | {"name": "usd"})],
+            liquidation={"stages": stages(book=SOLD_ALL | {"choice": "largest_loss"})},
+        ),
+        planted=55,
     ),
 ]
 

@@ -82,7 +82,7 @@ def test_the_list_and_the_file_of_a_preset_are_shown(capsys):
     show.show_preset("okx", json=False)
     assert capsys.readouterr().out.startswith("# OKX.")
     show.show_preset("okx", json=True)
-    assert json.loads(capsys.readouterr().out)["liquidation"]["stages"][1]["quantity"] == "restore"
+    assert json.loads(capsys.readouterr().out)["liquidation"]["stages"][1]["quantity"] == {"kind": "tiers", "down": 2}
 
 
 @pytest.mark.parametrize("name", NAMES)

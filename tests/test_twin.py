@@ -26,7 +26,8 @@ VENUE = small_venue(
         "settlement": {"price": "average", "publications": 2},
     },
     limits={"fills_kept": 5},
-    liquidation={"stages": stages(), "levels": [{"name": "call", "at_most": "27"}]},
+    collateral_row={"deposits_max": 1_000},
+    liquidation={"stages": stages("takeover"), "levels": [{"name": "call", "at_most": "27"}]},
     quoters=[
         {
             "account": 18,
@@ -50,12 +51,16 @@ TABLE = """
     0    deposit 16 USDT 120            |
     0    deposit 17 USDT 120            |
     0    deposit 18 USDT 120            |
+    0    account 19                     |
+    0    deposit 19 USD 100             |
     0    deposit 16 USD 5               |
     0    leverage 16 COINUSDT 10        |
     1    clock                          |
     1    buy 16 COINUSDT 2 @99.95 #1    |
     1    sell 17 COINUSDT 1 market #2   |
     1    sell 17 COINUSDT 4 @104 #3     |
+    1    buy 19 COINUSDT 1 @104 #7      |
+    1    source usd 0.01                |
     2    autoadd 18 on                  |
     2    stop buy 16 COINUSDT 1 #5 at=120 by=mark |
     2    trail sell 17 COINUSDT 3 @80 gtd until=50 #6 ppm=900000 by=last |

@@ -166,6 +166,10 @@ PASSED = {
     "liquidation_limit_price": 10,
     "liquidation_price": 20,  # an inverse one of OKX wants more digits than a price and its worth have together
     "liquidation_trigger": 10,
+    "partial_liquidation_size": 7,  # not a share of every position at once
+    "liquidation_cap": 2,  # not per block
+    "liquidation_fee_rate": 2,
+    "insurance_fee_rate": 2,
     "initial_margin": 14,
     "margin_tier_deduction": 5,
     "maintenance_margin": 10,  # and three without their tier table

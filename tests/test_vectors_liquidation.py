@@ -44,8 +44,66 @@ def trigger_by_formula(rule: str, given: Given) -> dict[str, Any]:
     return found
 
 
-FORMULAS = {"liquidation_trigger": trigger_by_formula}
-PASSED = {"liquidation_trigger": 10}
+def size_by_formula(rule: str, given: Given) -> dict[str, Any]:
+    if rule == "drift":
+        short_of, rate, fee, insurance = of(
+            given, "margin_shortage_usd", "margin_rate", "liquidator_fee_rate", "insurance_fee_rate"
+        )
+        price, quote, unit = of(given, "oracle_price", "quote_price", "qty_unit")
+        freed = price * quote * (rate - fee) - price * insurance
+        return {"close_qty": short_of / freed // unit * unit} if freed > 0 else {}
+    if rule == "okx":
+        qty, tier = of(given, "position_qty", "tier1_max_qty")
+        return {"close_qty": qty - tier}
+    qty, rate, full, most, book = of(given, "position_qty", "disposal_rate", "full_disposal_qty", "max_book_rate", "book_qty")
+    return {"close_qty": min(rate * qty if qty > full else qty, most * book)}
+
+
+def cap_by_formula(rule: str, given: Given) -> dict[str, Any]:
+    if given["method"] == "time_share":
+        short_of, small, initial, elapsed, duration = of(
+            given, "margin_shortage_usd", "small_shortage_usd", "initial_share", "elapsed_slots", "duration_slots"
+        )
+        return {"max_share": Fraction(1) if short_of < small else min(Fraction(1), initial + elapsed / duration)}
+    notional, share, least = of(given, "position_notional_usd", "max_share", "min_notional_usd")
+    return {"min_close_usd": min(least, notional), "max_close_usd": min(notional, max(share * notional, least))}
+
+
+def fee_by_formula(rule: str, given: Given) -> dict[str, Any]:
+    base, most, elapsed, grace, step = of(
+        given, "base_fee_rate", "max_fee_rate", "elapsed_slots", "grace_slots", "fee_rate_per_slot"
+    )
+    return {"fee_rate": base if elapsed < grace else min(most, base + elapsed * step)}
+
+
+def insurance_fee_by_formula(rule: str, given: Given) -> dict[str, Any]:
+    short_of, qty, rate, discount, price, most, share = of(
+        given,
+        "margin_shortage_usd",
+        "position_qty",
+        "margin_rate",
+        "liquidator_fee_rate",
+        "oracle_price",
+        "max_fee_rate",
+        "share",
+    )
+    return {"fee_rate": min(most, share * max(Fraction(0), rate - discount - short_of / (qty * price)))}
+
+
+FORMULAS = {
+    "liquidation_trigger": trigger_by_formula,
+    "partial_liquidation_size": size_by_formula,
+    "liquidation_cap": cap_by_formula,
+    "liquidation_fee_rate": fee_by_formula,
+    "insurance_fee_rate": insurance_fee_by_formula,
+}
+PASSED = {
+    "liquidation_trigger": 10,
+    "partial_liquidation_size": 7,
+    "liquidation_cap": 2,
+    "liquidation_fee_rate": 2,
+    "insurance_fee_rate": 2,
+}
 
 
 def changed(value: Any, factor: Fraction) -> Iterator[Any]:

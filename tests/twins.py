@@ -323,6 +323,8 @@ def say(venue: rules.Venue, o: Outcome) -> str:
             return f"CONVERT {o.account} {money} {asset} @{price}{at}"
         case OutcomeKind.MARGIN_LEVEL:
             return f"MARGIN_LEVEL {o.account} {o.qty} after {o.other_id}, {money}{at}"
+        case OutcomeKind.CARRIED if o.reason:
+            return f"CARRIED {o.account} {money} {Reason(o.reason).name}{at}"
         case OutcomeKind.LIQUIDATION if o.reason != Reason.MAINTENANCE:
             return f"LIQUIDATION {o.account} {money} {Reason(o.reason).name}{at}"
         case OutcomeKind.LIQUIDATION | OutcomeKind.CARRIED | OutcomeKind.SUSPENDED | OutcomeKind.FUND_SHORT:

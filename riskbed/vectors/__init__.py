@@ -9,5 +9,6 @@ liquidation_price.py  positions and a wallet: liquidation_price, bankruptcy_pric
 desk.py               a client who holds positions on exact collateral, for the kinds of liquidation below
 trigger.py            liquidated or not, and by what: liquidation_trigger
 bankruptcy.py         an account under water: liquidation_limit_price, bankruptcy_value, insurance_delta, insurance_delta_allowed
+slices.py             what a slice closes and pays: partial_liquidation_size, liquidation_cap, both kinds of fee rates
 run.py                which kind is run by what; the answer, its table
 """

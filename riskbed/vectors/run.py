@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbed.result import Part
-from riskbed.vectors import bankruptcy, collateral, fills, liquidation_price, positions, pre_trade, scripts, trigger
+from riskbed.vectors import bankruptcy, collateral, fills, liquidation_price, positions, pre_trade, scripts, slices, trigger
 from riskbed.vectors.vector import Unmodelled, Vector, matches, read
 from specs.errors import SpecError
 from specs.schema import text_of
@@ -35,6 +35,10 @@ KINDS: dict[str, Callable[[Vector, Callable], dict[str, Any]]] = {
     "bankruptcy_value": bankruptcy.run_value,
     "insurance_delta": bankruptcy.run_delta,
     "insurance_delta_allowed": bankruptcy.run_allowed,
+    "partial_liquidation_size": slices.run_size,
+    "liquidation_cap": slices.run_cap,
+    "liquidation_fee_rate": slices.run_fee,
+    "insurance_fee_rate": slices.run_insurance_fee,
 }
 TWINS = ("model", "engine")
 

@@ -15,6 +15,7 @@ def contradictions(book: Book) -> Iterator[Found]:
     for i, market in enumerate(book.venue.markets):
         yield from _market(book, ("markets", i), market)
     yield from _stages(book)
+    yield from _slices(book)
     yield from _unread(book)
     limits = book.venue.limits
     if book.written(("limits", "orders_per_account_max")) and limits.orders_per_account_max > limits.orders_max:
@@ -145,6 +146,32 @@ def _fund(book: Book, stages: dict[str, rules.Row], capital: Fraction) -> Iterat
             "no market has a liquidation fee: there is none to be senior",
             "fees.liquidation_ppm, or no fee_seniority",
         )
+
+
+def _slices(book: Book) -> Iterator[Found]:
+    """Rows of a slice that never cap it, and quantities that never ask for lots."""
+    for i, row in enumerate(book.venue.liquidation.stages):
+        path = ("liquidation", "stages", i)
+        if row.kind != "book":
+            continue
+        if getattr(row.quantity, "kind", "") == "tiers":
+            for _, market in book.perpetuals():
+                if len(market.brackets) == 1:
+                    yield warns(
+                        (*path, "quantity"),
+                        f"{market.name} has one bracket: a slice by tiers closes nothing of it",
+                        "brackets, or another quantity",
+                    )
+        if getattr(row.quantity, "share_ppm", 0) == units.PPM and row.quantity.book_ppm is None:
+            yield note((*path, "quantity", "share_ppm"), "a share of 100 % is the whole position", "quantity: all")
+        if row.time_share is not None and row.time_share.initial_ppm == units.PPM:
+            yield warns((*path, "time_share", "initial_ppm"), "it begins at 100 %: the row never caps a slice", "less, or no row")
+        if row.position_share is not None and row.position_share.share_ppm == units.PPM:
+            yield warns(
+                (*path, "position_share", "share_ppm"),
+                "at most 100 % of a position: the row never caps a slice",
+                "less, or no row",
+            )
 
 
 def _unread(book: Book) -> Iterator[Found]:

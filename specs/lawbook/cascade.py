@@ -14,7 +14,7 @@ def bounds_are_told(case: Case) -> Breaches:
     rounds_max = case.book.venue.limits.rounds_max
     touched: set[int] = set()  # whom the round changed, or the selection before it by adding margin
     added: set[int] = set()
-    number = 0
+    number = then = 0  # the round, and when it was
     for scene, o in case.walk():
         if o.round > rounds_max:
             yield f"round {o.round}, at most {rounds_max}"
@@ -24,15 +24,16 @@ def bounds_are_told(case: Case) -> Breaches:
                 yield f"BOUND after round {o.round} says {o.qty} accounts are carried over, they are {due}"
             touched, added, number = set(), set(), 0
             continue
-        if o.round < number == rounds_max and _due(scene, touched):
-            yield f"the cascade stopped after round {number} with accounts {_due(scene, touched)} to liquidate, no BOUND says so"
-        if o.round != number:
-            touched, added, number = added if o.round > number else set(), set(), o.round
-        touched |= _changes(scene, o)
+        ended = o.round < number or (number > 0 and o.time_ns != then)  # a cooldown's timer tells nothing of itself
+        if ended and number == rounds_max and (due := _due_at(scene, touched, then)):
+            yield f"the cascade stopped after round {number} with accounts {due} to liquidate, no BOUND says so"
+        if ended or o.round != number:
+            touched, added, number = added if o.round > number and not ended else set(), set(), o.round
+        touched, then = touched | _changes(scene, o), o.time_ns
         if o.flow == Flow.AUTO_ADD:
             added |= _changes(scene, o)
-    if number == rounds_max and case.settled and _due(case.end, touched):
-        yield f"the cascade stopped after round {number} with accounts {_due(case.end, touched)} to liquidate, no BOUND says so"
+    if number == rounds_max and case.settled and (due := _due_at(case.end, touched, then)):
+        yield f"the cascade stopped after round {number} with accounts {due} to liquidate, no BOUND says so"
 
 
 _MOVE_VALUE = {
@@ -57,4 +58,12 @@ def _changes(scene: Scene, o: Outcome) -> set[int]:
 
 def _due(scene: Scene, accounts: Iterable[int]) -> list[int]:
     """Return those of the accounts that would be selected for liquidation."""
-    return sorted(a for a in accounts if scene.triggered(a) and scene.evaluate(a).permit < Permit.DEFER)
+    triggered = (a for a in accounts if scene.triggered(a) and scene.evaluate(a).permit < Permit.DEFER)
+    return sorted(a for a in triggered if not scene.waits(a))
+
+
+def _due_at(scene: Scene, accounts: Iterable[int], time_ns: int) -> list[int]:
+    """Return _due at a time that is past: a cooldown of then may be over now."""
+    now, scene.now = scene.now, time_ns
+    due, scene.now = _due(scene, accounts), now
+    return due

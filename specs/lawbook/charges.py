@@ -19,6 +19,7 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
     paid = 0  # notional of the liquidation slice that the last fill belongs to
     fills, slices = Fills(case), Slices(case)
     surplus = 0  # of the takeover just before: what it owes the fund
+    left = 0, 0  # notional of the position that it closes and maintenance - equity, before it
     for scene, o in case.walk():
         yield from fills.see(o)
         slices.see(scene, o)
@@ -27,6 +28,9 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
                 yield f"the fund is owed {surplus} of the takeover of account {last.account}, and does not get it at once"
         if o.kind == OutcomeKind.FILL:
             notional = abs(o.qty * case.book.value_at(o.market, o.price))
+            if o.stage == Stage.BOOK and not (last and last.ref_id == o.ref_id):
+                e = scene.evaluate(o.account)
+                left = abs(scene.qty[o.account, o.market] * scene.value(o.market)), max(0, e.maintenance - e.equity)
             paid = notional + (paid if last and last.ref_id == o.ref_id else 0)
             yield from _fill_is_owed(case, scene, o, notional)
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.CONVERT):
@@ -40,7 +44,7 @@ def nobody_is_charged_for_nothing(case: Case) -> Breaches:
         elif o.kind == OutcomeKind.FLOW:
             yield from _flow_fits(o)
             if o.account >= USERS_FROM:
-                yield from _flow_is_owed(case, scene, o, last, paid, slices, surplus)
+                yield from _flow_is_owed(case, scene, o, last, paid, left, slices, surplus)
         if o.kind in (OutcomeKind.FILL, OutcomeKind.FUNDING, OutcomeKind.TAKEOVER, OutcomeKind.INTEREST):
             last = o
         surplus = _surplus(case, scene, o)
@@ -93,7 +97,7 @@ def _flow_fits(o: Outcome) -> Breaches:
 
 
 def _flow_is_owed(
-    case: Case, scene: Scene, o: Outcome, last: Outcome | None, paid: int, slices: Slices, surplus: int
+    case: Case, scene: Scene, o: Outcome, last: Outcome | None, paid: int, left: tuple[int, int], slices: Slices, surplus: int
 ) -> Breaches:
     """paid: notional of the slice of `last`; surplus: what the takeover just before owes the fund."""
     e, what = case.event, f"account {o.account} pays a {Flow(o.flow).name} of {o.money}"
@@ -107,7 +111,7 @@ def _flow_is_owed(
         notional = abs(last.qty * case.book.value_at(last.market, last.price))
         who, fee = last.other, units.div_ceil(notional * fees.maker_ppm, units.PPM)
         if o.flow == Flow.LIQUIDATION_FEE:
-            who, fee = last.account, _liquidation_fee(case, scene, last, paid, slices)
+            who, fee = last.account, _liquidation_fee(case, scene, last, paid, left, slices)
         if (o.account, o.money) != (who, fee) or (o.flow == Flow.LIQUIDATION_FEE and last.stage != Stage.BOOK):
             yield f"{what}, due are {fee} of account {who}"
     elif o.flow == Flow.FUNDING_PAID and last is not None and last.kind == OutcomeKind.FUNDING:
@@ -128,12 +132,23 @@ def _flow_is_owed(
         yield f"{what}, no row names it"
 
 
-def _liquidation_fee(case: Case, scene: Scene, last: Outcome, paid: int, slices: Slices) -> int:
+def _by_the_market(scene: Scene, last: Outcome, paid: int, left: tuple[int, int]) -> int:
+    """Return the market's fee on a slice that traded `paid`: as it has grown, or out of what closing leaves; rounded up."""
+    most = units.div_ceil(paid * scene.liquidation_ppm(last.account, last.market, last.time_ns), units.PPM)
+    row, (held, short_of) = scene.book.venue.markets[last.market].fees.liquidation_left, left
+    if row is None:
+        return most
+    rate_ppm = scene.book.brackets[last.market].of(held).rate_ppm_up - row.discount_ppm
+    share = units.div_ceil(max(0, held * rate_ppm - short_of * units.PPM) * row.share_ppm, units.PPM)
+    return min(most, units.div_ceil(paid * share, held * units.PPM))
+
+
+def _liquidation_fee(case: Case, scene: Scene, last: Outcome, paid: int, left: tuple[int, int], slices: Slices) -> int:
     """Return what a slice owes the fund: by its insurance row, or the market's fee, which is all of what is left or senior."""
     row = case.book.stages.get(Stage.BOOK)
     if slices.row is not None:
         return slices.fee
-    fee = units.div_ceil(paid * case.book.venue.markets[last.market].fees.liquidation_ppm, units.PPM)
+    fee = _by_the_market(scene, last, paid, left)
     if row is not None and row.fee_seniority == "senior":
         return fee
     return min(fee, max(0, scene.conversion_equity(last.account)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from specs import rules, units
 from specs.lawbook import Breaches
 from specs.lawbook.adl import bearers
 from specs.lawbook.collateral import conversion_is_exact, could_sell, slice_of_collateral
@@ -114,10 +117,11 @@ def stages_in_order(case: Case) -> Breaches:
     ranks: dict[int, int] = {}  # of the stage each account is in, this round
     offers: dict[int, set[int]] = {}  # by account: markets whose lots the backstop could take when it began to
     closed: set[tuple[int, int]] = set()  # (account, market) that was deleveraged
-    number, traded = 0, False
+    number, traded = (0, 0), False
+    slices: dict[int, int] = {}  # by order: the lots that are left of the most that its slice may close
     for scene, o in case.walk():
-        if o.round != number or o.kind == OutcomeKind.BOUND:
-            ranks, offers, closed, number, traded = {}, {}, set(), o.round, False
+        if (o.round, o.time_ns) != number or o.kind == OutcomeKind.BOUND:  # timers have cascades of their own
+            ranks, offers, closed, number, traded = {}, {}, set(), (o.round, o.time_ns), False
         if o.kind == OutcomeKind.CANCELLED and o.stage == Stage.CANCEL and traded:
             yield f"order {o.ref_id} is cancelled after accounts of the round have traded"
         if o.kind in _OF_A_STAGE or (o.kind == OutcomeKind.FLOW and o.flow in _FLOWS_OF_A_STAGE):
@@ -140,12 +144,79 @@ def stages_in_order(case: Case) -> Breaches:
                 yield from _taken_over(case, scene, account, offers)
             if o.kind == OutcomeKind.ADL:
                 closed.add((account, o.market))
+            if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
+                yield from _slice(scene, o, slices)
+            elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL) and row.enter is None and scene.cools(account):
+                yield f"account {account} is in stage {Stage(o.stage).name} while it cools down"
             ranks[account] = rank
             yield from _stage_gets_the_rest(case, scene, o)
         if o.kind == OutcomeKind.CARRIED:
             if ranks.get(o.account, 0) <= case.book.ranks.get(Stage.TAKEOVER, -1):
                 yield from _taken_over(case, scene, o.account, offers)
+            cools = bool(scene.held(o.account)) and scene.cools(o.account)
+            if (o.reason == Reason.COOLING_DOWN) != cools:
+                yield f"account {o.account} is carried for {Reason(o.reason).name}, it cools down: {cools}"
             yield from _nothing_was_left_undone(case, scene, o, closed)
+    told = {account: until for account, until in case.end.cooling.items() if until > case.end.now}
+    if told != case.final.cooling:
+        yield f"cooling down are {case.final.cooling} (by account, until), by what was told {told}"
+
+
+def _slice(scene: Scene, o: Outcome, slices: dict[int, int]) -> Breaches:
+    """A slice begins with the position that the row chooses, not in a cooldown, and closes no more than its rows ask."""
+    if o.ref_id not in slices:
+        row = scene.book.stages[Stage.BOOK]
+        first = chosen(scene, o.account, row.choice)
+        if o.market != first:
+            yield f"the slice of account {o.account} is in market {o.market}, the {row.choice} in {first}"
+        if scene.cools(o.account):
+            yield f"a slice of account {o.account}, which cools down until {scene.cooling[o.account]}"
+        slices[o.ref_id] = slice_most(scene, o, row)
+    slices[o.ref_id] -= o.qty
+    if slices[o.ref_id] < 0:
+        yield f"the slice of account {o.account} closes {-slices[o.ref_id]} lots more than its rows ask"
+
+
+def chosen(scene: Scene, account: int, choice: str) -> int:
+    """Return the market of the position that is closed next."""
+    worth = {m: scene.qty[account, m] * scene.value(m) for m in scene.held(account)}
+    measure = {
+        "largest_maintenance": lambda m: scene.maintenance(account, m),
+        "largest_notional": lambda m: abs(worth[m]),
+        "largest_loss": lambda m: scene.entry[account, m] - worth[m],
+        "highest_rate": lambda m: Fraction(scene.maintenance(account, m), abs(worth[m])),
+    }[choice]
+    return max(worth, key=lambda m: (measure(m), -m))
+
+
+def slice_most(scene: Scene, o: Outcome, row: rules.BookStage) -> int:
+    """Return the most lots that the slice which begins may close; of `restore` the position, which it may take."""
+    e, qty, value = scene.evaluate(o.account), abs(scene.qty[o.account, o.market]), abs(scene.value(o.market))
+    short_of, size = e.maintenance - e.equity, row.quantity
+    notional = scene.notional(o.account, o.market, scene.qty[o.account, o.market])
+    asked = Fraction(qty)
+    if not isinstance(size, str) and size.kind == "shortage":
+        rate = scene.book.brackets[o.market].of(notional).rate_ppm - size.discount_ppm
+        rate -= row.insurance.max_fee_ppm if row.insurance else scene.liquidation_ppm(o.account, o.market, o.time_ns)
+        asked = Fraction(max(0, short_of) * units.PPM, value * rate) if rate > 0 else asked
+    elif not isinstance(size, str) and size.kind == "tiers":
+        caps = [piece.notional_max for piece in scene.book.brackets[o.market].rows]
+        above = sum(notional > cap for cap in caps[:-1])
+        asked = Fraction(max(0, qty - caps[max(0, above - size.down)] * qty // notional) if above else 0)
+        if not asked:
+            return 0
+    elif not isinstance(size, str) and qty > size.whole_lots and qty * value > scene.book.whole(size.whole):
+        asked = Fraction(units.div_ceil(qty * size.share_ppm, units.PPM))
+    most = min(Fraction(qty), max(Fraction(1), asked // 1))
+    if row.time_share is not None and short_of >= scene.book.whole(row.time_share.small):
+        elapsed = o.time_ns - scene.since[o.account]
+        share = Fraction(row.time_share.initial_ppm, units.PPM) + Fraction(elapsed, row.time_share.duration_ns)
+        most = max(Fraction(1), most * min(Fraction(1), share) // 1)
+    if row.position_share is not None:
+        least = scene.book.whole(row.position_share.notional_min)
+        cap = max(1, qty * row.position_share.share_ppm // units.PPM, least // value)
+        most = min(Fraction(qty), Fraction(cap), max(most, Fraction(units.div_ceil(least, value))))
+    return int(most)
 
 
 def _subject(o: Outcome) -> int:
@@ -157,10 +228,6 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
     account, cash = _subject(o), scene.cash(_subject(o))
     if o.kind == OutcomeKind.FILL and o.stage == Stage.CONVERT:
         yield from slice_of_collateral(case, scene, o)
-    elif o.kind == OutcomeKind.FILL:
-        largest = max(scene.held(account), key=lambda m: (scene.maintenance(account, m), -m), default=None)
-        if largest != o.market and not any(x.ref_id == o.ref_id and x.market == o.market for x in case.outcomes if x is not o):
-            yield f"the slice of account {account} is in market {o.market}, its largest maintenance in {largest}"
     if o.kind == OutcomeKind.TAKEOVER:
         if o.qty != abs(scene.qty[account, o.market]):
             yield f"takeover of {o.qty} lots of account {account}, which holds {scene.qty[account, o.market]}"
@@ -213,7 +280,8 @@ def _takeable(case: Case, scene: Scene, account: int) -> set[int]:
 def _taken_over(case: Case, scene: Scene, account: int, offers: dict[int, set[int]]) -> Breaches:
     """An account leaves the stage of the backstop without lots that it could take from first to last."""
     stage = case.book.stages.get(Stage.TAKEOVER)
-    entered = account in offers or (stage is not None and scene.enters(account, stage.enter))
+    kept = stage is not None and stage.enter is None and scene.cools(account)
+    entered = account in offers or (stage is not None and not kept and scene.enters(account, stage.enter))
     left = _takeable(case, scene, account) if entered else set()
     left &= offers.get(account, left)
     if left:
@@ -224,7 +292,8 @@ def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome, closed: set[t
     """An account is carried only if no stage could do more for it in this round; how far a queue went is L11."""
     account, stages, held = o.account, case.book.stages, scene.held(o.account)
     adl = stages.get(Stage.ADL)
-    if adl is not None and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene) and scene.enters(account, adl.enter):
+    open_to = adl is not None and scene.enters(account, adl.enter) and not (adl.enter is None and scene.cools(account))
+    if open_to and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene):
         for market in (m for m in held if (account, m) not in closed):
             if scene.market_permit(market, Action.ADL) < Permit.DEFER and any(c.lots for c in bearers(scene, account, market)):
                 yield f"account {account} is carried with lots in market {market} that others could be deleveraged for"

@@ -64,7 +64,7 @@ from specs.tape import (
     start_time,
 )
 
-STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE, SETTLE, INTEREST = range(8)  # kinds of timers, in their order at one time
+STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE, SETTLE, INTEREST, COOL = range(9)  # kinds of timers, in their order at one time
 
 
 class Event(namedtuple("Event", EVENT.names)):
@@ -262,6 +262,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             "touched": [(n,) for n in sorted(self.ledger.touched)],
             "due": [(0, i) for i in sorted(self.due_index)] + [(1, m) for m in sorted(self.due_mark)] + [(2, 0)] * self.due_state,
             "fills": [fill.row() for fill in self.kept],
+            "episodes": [(a.number, a.since_ns) for a in users if a.since_ns],
             "levels": [(a.number, a.level) for a in users if a.level],
             "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
         }
@@ -314,6 +315,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         elif kind == INTEREST:
             self.timers[kind, number] = borrow.next_due(self.venue.assets[number].borrow, time_ns)
             borrow.charge(self, number)
+        elif kind == COOL:
+            del self.timers[kind, number]
+            self.ledger.touch(number)
         else:
             self.cancel_order(self.orders[number], Reason.EXPIRED)
         self.next_due = min(self.timers.values(), default=None)
@@ -327,6 +331,20 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
 
     def expire_never(self, order: Order) -> None:
         if self.timers.pop((EXPIRE, order.order_id), None) is not None:
+            self.next_due = min(self.timers.values(), default=None)
+
+    def cool(self, account: Account, cooldown_ns: int) -> None:
+        """No slice of the account's liquidation for so long."""
+        self.timers[COOL, account.number] = self.now + cooldown_ns
+        self.next_due = min(self.timers.values())
+
+    def cooling(self, account: Account) -> bool:
+        return (COOL, account.number) in self.timers
+
+    def end_episode(self, account: Account) -> None:
+        """The account is safe again: nothing is left to count from, or to wait for."""
+        account.since_ns = 0
+        if self.timers.pop((COOL, account.number), None) is not None:
             self.next_due = min(self.timers.values(), default=None)
 
     def resume_at(self, market: int, time_ns: int) -> None:

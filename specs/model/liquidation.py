@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from specs import rules, units
-from specs.model import accounts, adl, bankruptcy, fund, transfer, trigger
+from specs.model import accounts, adl, bankruptcy, fund, slices, transfer, trigger
 from specs.model.book import Order
 from specs.model.ledger import Account
 from specs.model.margin import Evaluation
@@ -30,22 +30,30 @@ def select(exchange, numbers: list[int]) -> list[tuple[Account, Evaluation]]:
         if not verdict:
             if account.status != Status.NORMAL:
                 account.status = Status.NORMAL
+                exchange.end_episode(account)
                 reason = Reason.ABOVE_TARGET if e.open else Reason.FLAT
                 exchange.emit(OutcomeKind.RESTORED, account=number, money=e.equity, reason=reason)
         elif e.permit >= Permit.DEFER:
             if account.status != Status.SUSPENDED:
                 account.status = Status.SUSPENDED
                 exchange.emit(OutcomeKind.SUSPENDED, account=number, money=e.equity)
-        else:
+        elif not (exchange.cooling(account) and e.open) or _enters_anyway(exchange, e):
             selected.append((account, e))
     selected.sort(key=cmp_to_key(_ORDER[exchange.venue.liquidation.order]))
     for account, e in selected:
         if account.status != Status.LIQUIDATING:
             account.status = Status.LIQUIDATING
+            account.since_ns = exchange.now
             minimum = exchange.minimum(account)
             reason = Reason.MINIMUM if minimum and e.equity < minimum else Reason.MAINTENANCE
             exchange.emit(OutcomeKind.LIQUIDATION, account=account.number, money=e.equity, reason=reason)
     return selected
+
+
+def _enters_anyway(exchange, e: Evaluation) -> bool:
+    """Return whether a stage that closes lots has a condition of its own, which holds: no cooldown keeps it."""
+    rows = [row for row in exchange.venue.liquidation.stages if row.kind in ("takeover", "adl")]
+    return any(row.enter is not None and trigger.enters(e, row.enter) for row in rows)
 
 
 def _call(exchange, account: Account, e: Evaluation) -> None:
@@ -102,7 +110,8 @@ def _run_stages(exchange, account: Account, stages) -> None:
                 exchange.stage = Stage.TRANSFER
                 transfer.run(exchange, account, row)
         elif row.kind in ("book", "takeover", "adl"):
-            if e.open and trigger.triggered(exchange, account, e) and trigger.enters(e, row.enter):
+            kept = exchange.cooling(account) and (row.kind == "book" or row.enter is None)
+            if e.open and not kept and trigger.triggered(exchange, account, e) and trigger.enters(e, row.enter):
                 _close(exchange, account, row, e)
         elif row.kind == "convert" and flat_and_short:
             _convert(exchange, account, row)
@@ -119,7 +128,8 @@ def _run_stages(exchange, account: Account, stages) -> None:
     exchange.stage = Stage.NONE
     e = exchange.evaluate(account)
     if trigger.triggered(exchange, account, e):
-        exchange.emit(OutcomeKind.CARRIED, account=account.number, money=e.equity)
+        reason = Reason.COOLING_DOWN if e.open and exchange.cooling(account) else Reason.NONE
+        exchange.emit(OutcomeKind.CARRIED, account=account.number, money=e.equity, reason=reason)
 
 
 def _close(exchange, account: Account, row, e: Evaluation) -> None:
@@ -139,55 +149,29 @@ def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> No
     """
     exchange.visit(Stage.BOOK)
     exchange.stage = Stage.BOOK
-    market = -max((exchange.maintenance(account, m), -m) for m in range(len(account.qty)) if account.qty[m])[1]
+    market = slices.choose(exchange, account, row.choice)
     if exchange.state_permit(market, Action.LIQUIDATE) >= Permit.DEFER:
         return
-    qty = abs(account.qty[market])
-    if row.quantity == "restore":
-        qty = _restore_qty(exchange, account, market, row, e)
     side = Side.SELL if account.qty[market] > 0 else Side.BUY
     limit = bankruptcy.slice_limit(exchange, account, market, row.bound, e)
     if limit is None:
         return
+    qty, worth = slices.lots(exchange, account, market, row, e, limit), abs(account.qty[market] * exchange.value[market])
+    if not qty:
+        return
     order = Order(exchange.next_order_id(), account.number, market, side, limit, qty, Tif.IOC)
     held, cash = account.qty[market], account.balance[exchange.numeraire]
     notional = exchange.match(order, limit, qty, Stage.BOOK).notional
+    if notional and row.cooldown_ns:
+        exchange.cool(account, row.cooldown_ns)
     if row.insurance is not None:
         fund.settle_slice(exchange, account, row.insurance, market, held, account.balance[exchange.numeraire] - cash, e)
         return
-    fee = units.div_ceil(notional * exchange.venue.markets[market].fees.liquidation_ppm, units.PPM)
+    fee = slices.fee(exchange, account, market, notional, worth, e)
     if row.fee_seniority == "junior":
         fee = min(fee, max(0, exchange.conversion_equity(account)))
     if fee:
         exchange.flow(Flow.LIQUIDATION_FEE, account.number, Chart.FUND, exchange.numeraire, fee)
-
-
-def _restore_qty(exchange, account: Account, market: int, row: rules.BookStage, e: Evaluation) -> int:
-    """Return the lots that make the account safe if they close at the mark and pay the liquidation fee; all if none do.
-
-    The fee: the insurance's largest, where there is one.
-
-    Found by bisection between 0 (unsafe) and the whole position (safe); where a fee above the maintenance rate makes safety
-    not monotone this is one crossing of it, the same one in both twins.
-    """
-    value, qty = abs(exchange.value[market]), abs(account.qty[market])
-    rate_ppm = row.insurance.max_fee_ppm if row.insurance else exchange.venue.markets[market].fees.liquidation_ppm
-    others = e.maintenance - exchange.maintenance(account, market)
-
-    def safe(lots: int) -> bool:
-        fee = units.div_ceil(lots * value * rate_ppm, units.PPM)
-        return e.equity - fee > others + (exchange.maintenance_of(account, market, qty - lots) if lots < qty else 0)
-
-    if safe(0) or not safe(qty):
-        return qty
-    unsafe, enough = 0, qty
-    while enough - unsafe > 1:
-        middle = (unsafe + enough) // 2
-        if safe(middle):
-            enough = middle
-        else:
-            unsafe = middle
-    return enough
 
 
 def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
