@@ -77,7 +77,7 @@ def slice_limit(exchange, account: Account, market: int, bound: rules.Row, e: Ev
     limit = _limit(exchange, account, market, bound, e)
     if side == Side.BUY and limit < tick:
         return None
-    return in_band(exchange, market, side, max(limit, tick) if side == Side.SELL else min(limit, units.PRICE_MAX))
+    return in_band(exchange, market, side, max(limit, tick) if side == Side.SELL else min(limit, units.PRICE_MAX)) or None
 
 
 def _limit(exchange, account: Account, market: int, bound: rules.Row, e: Evaluation) -> int:
