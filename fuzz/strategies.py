@@ -161,7 +161,7 @@ _BRACKETS = [
 ]
 _HUGE_BRACKETS = [{"notional_max": 10**24, "leverage_max": 20, "maintenance_ppm": 25_000}]  # for quantities at their bounds
 _ONE = {"notional_max": 30_000, "leverage_max": 20, "maintenance_ppm": 25_000}
-_MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS) * 3] + [
+_MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS) * 5] + [
     {
         "brackets": [
             {"notional_max": most, "leverage_max": cap, "maintenance_ppm": rate}
@@ -223,7 +223,7 @@ _FUNDINGS = [
     {"every_ns": 60 * units.NS, "interest_ppb": 100_000, "damp_ppb": 500_000, "cap_ppb": 20_000_000},
     {"every_ns": 60 * units.NS, "interest_ppb": -3_333, "cap_ppb": units.FUNDING_RATE_MAX_PPB},
 ]
-_ENDS: list[dict] = [{"funding": row} for row in _FUNDINGS * 3] + [  # most markets have no end
+_ENDS: list[dict] = [{"funding": row} for row in _FUNDINGS * 8] + [  # most markets have no end
     {"expires": units.ns_to_instant(START_NS + 12 * units.NS)}
     | {"settlement": {"price": "average", "publications": 3, "retry_ns": 3 * units.NS}},
     {"funding": _FUNDINGS[1], "settlement": {}},
@@ -284,7 +284,7 @@ _LEVELS: list[list[dict]] = [
     [],
     [{"name": "call", "at_most": "3"}, {"name": "half", "at_most": "0.5"}],
 ]
-_ENTERS: list[dict] = [{}] * 14 + [
+_ENTERS: list[dict] = [{}] * 24 + [
     {"enter": {"below": "2/3"}},
     {"enter": {"at_least": "0.3"}},
     {"enter": {"below": "1", "at_least": "1/3"}},
@@ -355,46 +355,39 @@ _TRANSFERS = [
 ]
 
 
-_SLICE_BOUNDS = (
-    {"kind": "bankruptcy"},
-    {"kind": "mark", "ppm": 50_000},
+_SLICE_BOUNDS = ({"kind": "bankruptcy"}, {"kind": "mark", "ppm": 50_000}) * 4 + (
     {"kind": "fillable", "bankruptcy_adjustment_ppm": 1_000_000, "spread_to_maintenance_ppm": 1_500_000},
     {"kind": "bankruptcy", "under_water": "bankruptcy"},
     {"kind": "fillable", "bankruptcy_adjustment_ppm": 4_000_000, "spread_to_maintenance_ppm": 700_000},
 )
 
 
-_FUND_ROWS = (
-    {},
+_FUND_ROWS: list[dict] = [{}] * 18 + [
     {"insurance": {"max_fee_ppm": 15_000}},
-    {},
     {"fee_seniority": "senior"},
     {"insurance": {"max_fee_ppm": 1_000_000}},
-)
-_TAKEOVER_PRICES = (
-    {},
+]
+_TAKEOVER_PRICES: list[dict] = [{}] * 10 + [
     {"price": "bankruptcy_value"},
-    {},
     {"price": "mark", "fee_ppm": 10_000},
     {"surplus": "fund"},
-    {},
     {"price": "oracle", "fee_ppm": 5_000},
     {"price": "bankruptcy_value", "surplus": "fund"},
-)
+]
 
 
-_QUANTITIES: list[dict] = [{}] * 6 + [
+_QUANTITIES: list[dict] = [{}] * 24 + [
     {"quantity": {"kind": "shortage", "discount_ppm": 5_000}},
     {"quantity": {"kind": "share", "share_ppm": 200_000, "whole": 300, "whole_lots": 3}},
     {"quantity": {"kind": "share", "share_ppm": 500_000, "book_ppm": 600_000}},
 ]
-_CAPS: list[dict] = [{}] * 5 + [
+_CAPS: list[dict] = [{}] * 24 + [
     {"time_share": {"initial_ppm": 200_000, "duration_ns": 8 * units.NS, "small": 2}},
     {"position_share": {"share_ppm": 300_000, "notional_min": 90}},
     {"cooldown_ns": 2 * units.NS},
 ]
 _TIERS = {"quantity": {"kind": "tiers", "down": 1}}
-_CHOICES = ("largest_maintenance", "largest_notional", "largest_loss", "highest_rate")
+_CHOICES = ("largest_maintenance",) * 5 + ("largest_notional", "largest_loss", "highest_rate")
 
 
 def _part(choices: Choices) -> dict:
@@ -412,7 +405,7 @@ def _stages(choices: Choices, spot: bool) -> list[dict]:
     )
     rows = [
         {"kind": "cancel"},
-        pick(choices, ({}, {}, {}, {}, {}, *_TRANSFERS)),
+        pick(choices, (*({},) * 16, *_TRANSFERS)),
         {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))}
         | pick(choices, _FUND_ROWS)
         | pick(choices, _ENTERS)
@@ -543,7 +536,7 @@ def make_venue(choices: Choices) -> rules.Venue:
         if insured:
             market["fees"] = {name: rate for name, rate in market["fees"].items() if not name.startswith("liquidation")}
     books = [row for row in venue["liquidation"]["stages"] if row["kind"] == "book"]
-    if books and choices.below(8) == 7 and not any("maintenance_min" in row for row in venue["markets"]):
+    if books and choices.below(24) == 23 and not any("maintenance_min" in row for row in venue["markets"]):
         books[0] |= _TIERS
     return rules.Venue.model_validate(venue)
 
@@ -1275,7 +1268,7 @@ def long_cases(bytes_min: int = 1_024, bytes_max: int = 4_096) -> st.SearchStrat
     return st.binary(min_size=bytes_min, max_size=bytes_max).map(decode)
 
 
-def sample(cases: int, seed: int = 1, bytes_each: int = 600, kinds: dict[str, int] = KINDS) -> Iterator[Case]:
+def sample(cases: int, seed: int = 1, bytes_each: int = 720, kinds: dict[str, int] = KINDS) -> Iterator[Case]:
     """Yield decoded cases from integer arithmetic on a seed: the same ones everywhere."""
     dice = random.Random(seed)
     for _ in range(cases):

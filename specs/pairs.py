@@ -278,6 +278,8 @@ def duplicates_do_not_matter(run: Run, venue: rules.Venue, events: np.ndarray, a
     Precondition: the account is opened; the copies' ids are free, below accounts_max and quote nothing; the venue takes their
     money (no REJECT); no cap that everybody shares was reached. Raises Unfit, or LawBroken.
     """
+    if any(row.deposits_max is not None for row in venue.collateral):
+        raise Unfit("collateral is weighed by what all users hold, the copies too")
     mine = [i for i, e in enumerate(events) if e["account"] == account and e["kind"] in (EventKind.ACCOUNT, EventKind.DEPOSIT)]
     used = named(venue, events)
     if not mine or used & set(copies) or max(copies) >= venue.limits.accounts_max:

@@ -190,6 +190,7 @@ def bent(venue: rules.Venue, payoffs: list[str]) -> rules.Venue | None:
     for row, payoff in zip(linear, payoffs * len(linear)):
         size = Fraction(row["lot"].get("size", 1), 10 ** row["lot"]["decimals"])
         if payoff == "inverse":
+            row.get("margin", {}).pop("size", None)  # of coins
             row |= {"payoff": "inverse", "lot": {"size": int(size * 10_000), "decimals": 0}}
         elif payoff == "quanto":
             row |= {"payoff": "quanto", "lot": {"size": 1, "decimals": 0}, "quanto": plain(size)}

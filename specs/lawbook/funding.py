@@ -11,7 +11,7 @@ from specs.tape import Action, EventKind, Flow, Grade, OutcomeKind, Permit, Reas
 
 
 def funding_telescopes(case: Case) -> Breaches:
-    """L17, interest too. Told at every multiple of the interval; positions pay what they owe of it, all through the residue."""
+    """L17. Interest too. Told at every multiple of the interval; positions pay what they owe of it, all through the residue."""
     yield from _intervals(case)
     yield from interest_is_exact(case)
     due: dict[int, int] = {}  # what accounts pay, or receive, and have not yet
