@@ -112,8 +112,8 @@ def test_a_wrong_row_is_refused(fields, said):
 @pytest.mark.checked
 def test_interest_on_less_than_what_is_owed_is_found():
     """59: a unit of the debt costs nothing: the twins differ, and L17 says so of the engine alone."""
-    rows = LOST + "    20   clock    | ..."
-    book = venue(rate_ppb=99_999_999)
+    rows = LOST + "    3    deposit 16 USDT 0.0009    | ...\n    20   clock    | ..."  # a tenth of 17.9991 is rounded up
+    book = venue(rate_ppb=units.FUNDING_RATE_MAX_PPB)
     with pytest.raises(twins.TwinsDiffer):
         Lockstep(book, START_NS, planted=59, right="engine").run(tape(book, rows))
     broken, found = Engine(book, START_NS, (), 59), []
