@@ -94,7 +94,7 @@ cdef money_t _notional(State* s, int market, const Position* p, int64_t lots) no
 
 cdef money_t _closing_fee(State* s, uint32_t account, const MarketRule* rule, bint long, money_t notional) noexcept nogil:
     """The fee on the notional at which equity and the fee are used up; a loss raises that of a linear short, an inverse long."""
-    cdef money_t equity = _equity(s, account)
+    cdef money_t equity = _equity(s, account, False)
     if long == (rule.multiplier == 0):
         return muldiv_ceil(money_max(0, notional + equity), rule.bankruptcy_fee_ppm, PPM + rule.bankruptcy_fee_ppm)
     return muldiv_ceil(money_max(0, notional - equity), rule.bankruptcy_fee_ppm, PPM - rule.bankruptcy_fee_ppm)
@@ -291,7 +291,7 @@ cdef money_t margin_free(State* s, uint32_t account, int asset) noexcept nogil:
 
 cdef money_t margin_spare_equity(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
     """Equity at the weights of initial margin, without what open spot orders give, and without `amount` of `asset`."""
-    cdef money_t equity = _equity(s, account)
+    cdef money_t equity = _equity(s, account, True)
     cdef money_t balance, given
     cdef int row
     if not s.spots:
@@ -430,8 +430,8 @@ cdef bint margin_weigh(State* s, int row) noexcept nogil:
     return s.initial_weights[row] != before
 
 
-cdef money_t _equity(State* s, uint32_t account) noexcept nogil:
-    """What margin_evaluate calls equity, at the weights of initial margin."""
+cdef money_t _equity(State* s, uint32_t account, bint initial) noexcept nogil:
+    """What margin_evaluate calls equity; initial: at the weights of initial margin."""
     cdef const Position* p = &s.positions[<size_t>account * s.markets]
     cdef const money_t* balances = &s.balances[<size_t>account * s.assets]
     cdef money_t equity = balances[s.numeraire]
@@ -441,7 +441,7 @@ cdef money_t _equity(State* s, uint32_t account) noexcept nogil:
             equity += money_scale(s.marks[market].value, p[market].qty)
     for row in range(s.collaterals):
         if balances[s.collateral_rules[row].asset]:
-            equity += margin_collateral_value(s, row, balances[s.collateral_rules[row].asset], True)
+            equity += margin_collateral_value(s, row, balances[s.collateral_rules[row].asset], initial)
     return equity
 
 
