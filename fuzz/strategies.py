@@ -371,6 +371,8 @@ _TAKEOVER_PRICES: list[dict] = [{}] * 10 + [
     {"price": "bankruptcy_value"},
     {"price": "mark", "fee_ppm": 10_000},
     {"surplus": "fund"},
+    {"surplus": "fund"},
+    {"surplus": "fund"},
     {"price": "oracle", "fee_ppm": 5_000},
     {"price": "bankruptcy_value", "surplus": "fund"},
 ]
