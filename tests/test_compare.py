@@ -313,7 +313,8 @@ def test_open_interest_over_time_is_that_of_the_positions() -> None:
         outcomes = exchange.outcomes()
         held: dict[tuple[int, int], int] = {}
         by_hand: dict[int, dict[int, int]] = {}  # market -> time -> lots held long after all of that time
-        kinds = [OutcomeKind.FILL, OutcomeKind.BUSTED, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED, OutcomeKind.SETTLED]
+        kinds = [OutcomeKind.FILL, OutcomeKind.BUSTED, OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED]
+        kinds.append(OutcomeKind.SETTLED)
         moves = np.isin(outcomes["kind"], kinds)
         spot = [number for number, row in enumerate(case.venue.markets) if row.spot]
         for o in outcomes[moves & ~np.isin(outcomes["market"], spot)]:
