@@ -407,7 +407,7 @@ def _stages(choices: Choices, spot: bool) -> list[dict]:
     )
     rows = [
         {"kind": "cancel"},
-        pick(choices, (*({},) * 16, *_TRANSFERS)),
+        pick(choices, (*({},) * 1, *_TRANSFERS)),
         {"kind": "book", "bound": bound, "quantity": pick(choices, ("restore", "all"))}
         | pick(choices, _FUND_ROWS)
         | pick(choices, _ENTERS)

@@ -15,6 +15,7 @@ import pytest
 
 from fuzz.strategies import sample, small_sample
 from fuzz.twin import Lockstep, start
+from riskbed.vectors.vector import plain
 from specs import rules, units
 from specs.model.margin import Brackets
 from specs.scene import outcomes_of
@@ -241,7 +242,7 @@ def test_other_rates(twin, market, initial, price):
     )
     more = Fraction(108) - Fraction(initial)
     if more > 0:
-        play_on(exchange, venue=small_venue(market=market), table=f"2 deposit 16 USDT {float(more)} |")
+        play_on(exchange, venue=small_venue(market=market), table=f"2 deposit 16 USDT {plain(more)} |")
     if more < 0:
         play_on(exchange, venue=small_venue(market=market), table="2 source coin 78.65 |")  # 300 - 192.15 = 107.85 < 117.975
         assert exchange.liquidation_price(16, 0) == 7_865

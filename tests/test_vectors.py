@@ -348,7 +348,7 @@ def otherwise(given: dict) -> list[dict]:
             found.append(given | {key: plain(Fraction(value) + 1 if whole else Fraction(value) * Fraction(101, 100))})
     for row in found:
         if "bankruptcy_price" in row:  # what the others give is given too
-            row["bankruptcy_price"] = f"{float(bankruptcy_by_formula(row)):.2f}"
+            row["bankruptcy_price"] = plain(Fraction(round(100 * bankruptcy_by_formula(row)), 100))
     return found
 
 
@@ -373,7 +373,7 @@ def test_every_input_of_the_other_rules_counts(shared, kind):
                     assert want <= 0 or any(word in str(reason) for word in words), (vector.id, given, str(reason))
                     continue
                 near = Fraction(1, 10**6) if given["payoff"] == "linear" else want / 10**8
-                assert abs(Fraction(found[kind]) - want) <= near, (vector.id, given, which, float(want))
+                assert abs(Fraction(found[kind]) - want) <= near, (vector.id, given, which, want)
                 judged += 1
     assert judged >= 2 * 4 * len(passed) // 2
 
@@ -581,7 +581,7 @@ def test_every_input_of_a_realised_profit_counts(shared):
             for found in asked_of_both(vector, given, dict.fromkeys(want, "0")):
                 assert found.keys() == want.keys()
                 for key, figure in want.items():
-                    assert abs(Fraction(found[key]) - figure) < Fraction(1, 10**8), (given, key, found[key], float(figure))
+                    assert abs(Fraction(found[key]) - figure) < Fraction(1, 10**8), (given, key, found[key], figure)
             asked += 1
     assert asked > 20
 
