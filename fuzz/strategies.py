@@ -378,18 +378,18 @@ _TAKEOVER_PRICES: list[dict] = [{}] * 10 + [
 ]
 
 
-_QUANTITIES: list[dict] = [{}] * 24 + [
+_QUANTITIES: list[dict] = [{}] * 8 + [
     {"quantity": {"kind": "shortage", "discount_ppm": 5_000}},
     {"quantity": {"kind": "share", "share_ppm": 200_000, "whole": 300, "whole_lots": 3}},
     {"quantity": {"kind": "share", "share_ppm": 500_000, "book_ppm": 600_000}},
 ]
-_CAPS: list[dict] = [{}] * 24 + [
+_CAPS: list[dict] = [{}] * 8 + [
     {"time_share": {"initial_ppm": 200_000, "duration_ns": 8 * units.NS, "small": 2}},
     {"position_share": {"share_ppm": 300_000, "notional_min": 90}},
     {"cooldown_ns": 2 * units.NS},
 ]
 _TIERS = {"quantity": {"kind": "tiers", "down": 1}}
-_CHOICES = ("largest_maintenance",) * 5 + ("largest_notional", "largest_loss", "highest_rate")
+_CHOICES = ("largest_maintenance",) * 3 + ("largest_notional", "largest_loss", "highest_rate")
 
 
 def _part(choices: Choices) -> dict:
@@ -538,7 +538,7 @@ def make_venue(choices: Choices) -> rules.Venue:
         if insured:
             market["fees"] = {name: rate for name, rate in market["fees"].items() if not name.startswith("liquidation")}
     books = [row for row in venue["liquidation"]["stages"] if row["kind"] == "book"]
-    if books and choices.below(24) == 23 and not any("maintenance_min" in row for row in venue["markets"]):
+    if books and choices.below(10) == 9 and not any("maintenance_min" in row for row in venue["markets"]):
         books[0] |= _TIERS
     return rules.Venue.model_validate(venue)
 
