@@ -93,8 +93,9 @@ browser-check: build  ## open the reports of a replay and of the pair in headles
 hints: $(venv_release)/stamp  ## a release build has no Cython performance hint
 	@$(venv_release)/bin/python tests/hint_check.py
 
-lint: $(venv_release)/stamp
+lint: $(venv_release)/stamp  ## Python by ruff, Cython by cython-lint
 	@$(venv_release)/bin/ruff check -q
+	@$(venv_release)/bin/cython-lint --no-pycodestyle engine tests/canary.pyx
 
 bench: build  ## matching, message by message and in batch; BENCH='--stream FILE.npy'
 	@$(venv_release)/bin/python -m bench.matching $(BENCH)

@@ -7,13 +7,13 @@ are an intrusive queue, oldest first. Ids are any 64-bit numbers: linear probing
 
 Reservations of open orders (lots and lots * price per side) are kept with the position of the account.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
 from engine.margin cimport margin_value
 from engine.money cimport money_scale, must
-from engine.records cimport PLANTED, SIDE_BUY
+from engine.records cimport SIDE_BUY
 from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Order, Page, Position, State
 
 cdef extern from * nogil:

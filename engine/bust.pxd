@@ -1,5 +1,5 @@
 """Bust: the venue undoes a fill by compensating postings. See bust.pyx."""
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport money_t
 from engine.records cimport Event

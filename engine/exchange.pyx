@@ -21,7 +21,7 @@ import numpy as np
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from engine import compile as rule_table
@@ -40,7 +40,7 @@ from engine.margin cimport (
     margin_weight,
 )
 from engine.mark cimport mark_publish
-from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_hi, money_join, money_lo, money_t
+from engine.money cimport BALANCE_MAX, MONEY_IN_MAX, money_join, money_t
 from engine.orders cimport order_cancel, orders_amend, orders_cancel, orders_disconnect, orders_mass_cancel, orders_new
 from engine.queries cimport (
     query_adl_rank, query_bankruptcy_price, query_bankruptcy_value, query_collateral_given, query_collateral_needed, query_conversion_needed,
@@ -67,7 +67,7 @@ from engine.records import BUILD
 
 # ---- step 0
 
-cdef inline void exchange_apply(State* s, const Event* e) noexcept nogil:
+cdef inline void exchange_apply(State* s, const Event* e) noexcept nogil:  # no-cython-lint: inline here, called elsewhere
     """Apply one event: steps 0 to 8."""
     cdef int why
     s.event = s.events

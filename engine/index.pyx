@@ -8,8 +8,8 @@ from engine.records cimport (
 )
 from engine.seams cimport seam_price
 from engine.state cimport (
-    NODE_BOOK, NODE_FLOOR, NODE_INDEX, NODE_MEAN, NODE_MEDIAN, NODE_PRODUCT, NODE_REDEMPTION, NODE_SOURCE, NODE_TWAP, NODE_WEIGHTED,
-    NODES_MAX, READ_INVALID, READ_MISSING, READ_OK, READ_STALE, IndexRule, Node, Published, Reading, Source, State, ring_push,
+    NODE_BOOK, NODE_FLOOR, NODE_INDEX, NODE_MEAN, NODE_PRODUCT, NODE_REDEMPTION, NODE_SOURCE, NODE_TWAP, NODE_WEIGHTED,
+    NODES_MAX, READ_INVALID, READ_MISSING, READ_OK, READ_STALE, IndexRule, Node, Published, Source, State, ring_push,
 )
 
 cdef enum:

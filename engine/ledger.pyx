@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport money_hi, money_lo, money_mul, money_t, muldiv_floor, must
-from engine.records cimport CHART_BACKSTOP, FLOW_FEE, OUT_FLOW, PLANTED, USERS_FROM
+from engine.records cimport CHART_BACKSTOP, OUT_FLOW, PLANTED, USERS_FROM
 from engine.state cimport MarketRule, Position, State, emit, touch
 
 

@@ -3,7 +3,7 @@
 Two residuals are never mixed: lots open, and the shortfall, which is money and exists only once an account is flat and its
 collateral converted. Nothing rounds in favour of the account that is being liquidated.
 """
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
@@ -15,7 +15,7 @@ from engine.fund cimport fund_measure, fund_pay, fund_settle_slice
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
     conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
-    margin_minimum, margin_of, margin_permit, margin_position, margin_state_permit, margin_value,
+    margin_minimum, margin_permit, margin_position, margin_state_permit, margin_value,
 )
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t
 from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
@@ -25,7 +25,7 @@ from engine.records cimport (
     OUT_RESTORED, OUT_SUSPENDED,
     OUT_TAKEOVER, PERMIT_DEFER, PLANTED, SEAM_TAKEOVER_ACCEPT, SIDE_BUY, SIDE_SELL, STAGE_ADL, STAGE_BOOK, STAGE_CANCEL, STAGE_CONVERT,
     STAGE_FUND, STAGE_NONE, STAGE_TAKEOVER, STAGE_TRANSFER, STAGE_WRITE_OFF, STATUS_LIQUIDATING, STATUS_NORMAL, STATUS_SUSPENDED, TIF_IOC, WHY_ABOVE_TARGET,
-    WHY_COOLING_DOWN, WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM, Outcome,
+    WHY_COOLING_DOWN, WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM,
 )
 from engine.seams cimport seam_decision
 from engine.slices cimport slices_choose, slices_fee, slices_lots
@@ -370,7 +370,6 @@ cdef void _sell(State* s, uint32_t account, const CollateralRule* rule, int64_t 
     cdef const MarketRule* market = &s.market_rules[rule.market]
     cdef money_t lots = money_min(money_min(held // market.lot_units, div_ceil(sold, market.lot_units)), QTY_MAX)
     cdef money_t limit = div_ceil(money_mul(price, PPM - bound_ppm), money_mul(PPM, market.tick_size)) * market.tick_size
-    cdef money_t notional
     if margin_state_permit(s, rule.market, ACT_LIQUIDATE) >= PERMIT_DEFER:
         return
     limit = money_max(limit, market.tick_size)

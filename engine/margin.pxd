@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport div_ceil, money_mul, money_t
 from engine.records cimport ACT_LIQUIDATE, PERMIT_ALLOW, PERMIT_REFUSE, PLANTED
-from engine.state cimport Bracket, CollateralRule, CollateralTier, Evaluation, MarketRule, Published, State
+from engine.state cimport Bracket, CollateralRule, Evaluation, MarketRule, Published, State
 
 cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexcept nogil
 cdef money_t margin_collateral_value(State* s, int row, money_t balance, bint initial) noexcept nogil

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_max, money_min, money_mul, money_scale, money_t, money_turn, muldiv_ceil, muldiv_floor
-from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_BUY, SIDE_SELL, USERS_FROM, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
+from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_SELL, USERS_FROM, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
 from engine.state cimport Bracket, CollateralRule, CollateralTier, Evaluation, MarketRule, Position, Published, State
 
 cdef enum:
@@ -139,7 +139,6 @@ cdef void margin_needs(
     trade at once, and they may never.
     """
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
-    cdef const MarketRule* rule = &s.market_rules[market]
     cdef money_t value = s.marks[market].value
     cdef int sells = side == SIDE_SELL
     cdef int64_t held = -p.qty if sells else p.qty

@@ -41,7 +41,7 @@ cdef int64_t _median(State* s, int market, int64_t index, bint sample) noexcept 
     cdef int64_t price = 0
     cdef money_t middle
     cdef int count = 1
-    cdef int i
+    cdef int _i
     if sample and book_mid(s, market, &price):
         ring_push(&mark.basis, &s.samples[mark.basis_from], s.market_rules[market].basis_samples, price - index)
     parts[0] = index
@@ -51,7 +51,7 @@ cdef int64_t _median(State* s, int market, int64_t index, bint sample) noexcept 
     if mark.traded:
         parts[count] = mark.last_price
         count += 1
-    for i in range(count - 1):  # two bubbles sort three
+    for _i in range(count - 1):  # two bubbles sort three
         if parts[0] > parts[1]:
             parts[0], parts[1] = parts[1], parts[0]
         if count == 3 and parts[1] > parts[2]:

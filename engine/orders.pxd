@@ -1,7 +1,6 @@
 """Gate, match, fill, amend and cancel of orders. See orders.pyx."""
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from engine.money cimport money_t
 from engine.records cimport Event, Outcome
 from engine.state cimport Matched, Order, State, Ticket
 
@@ -12,7 +11,7 @@ cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) no
 cdef bint order_delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil
 cdef int64_t order_available(State* s, const Ticket* t, int64_t limit) noexcept nogil  # lots that it would trade at once
 cdef void order_reduce(State* s, int32_t place, int64_t lots) noexcept nogil  # of the lots it shows; it may show more then
-cdef void order_traded(State* s, int market, int64_t price) noexcept nogil
+cdef void order_traded(State* s, int market, int64_t price) noexcept nogil  # no-cython-lint: inline in its own module
 cdef void order_trim(State* s, uint32_t account, int market) noexcept nogil  # reduce-only orders, to what is left of the position
 cdef void order_cancel(State* s, int32_t place, int reason, int stage) noexcept nogil
 cdef Outcome* order_say(State* s, int kind, const Order* order, int64_t qty) noexcept nogil

@@ -2,7 +2,7 @@
 
 The same steps as specs/model/orders.py.
 """
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from engine.accounts cimport accounts_open, is_user

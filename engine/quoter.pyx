@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 
 from engine.margin cimport margin_state_permit
-from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_scale, money_t
+from engine.money cimport div_ceil, div_floor, money_abs, money_max, money_mul, money_t
 from engine.orders cimport order_cancel, order_next_id, order_post
 from engine.records cimport (
     ACT_OPEN, GRADE_VALID, OUT_QUOTER, OUT_REJECT, PERMIT_DEFER, SIDE_BUY, SIDE_SELL, STAGE_NONE, TIF_POST_ONLY, WHY_QUOTER_EXIT, WHY_QUOTER_REFILL,

@@ -13,12 +13,8 @@ from engine.records cimport (
     PLANTED, SIDE_BUY, SIDE_SELL, STAGE_NONE, USERS_FROM, WHY_BAD_TIME, WHY_MARKET_CLOSED, WHY_NONE, WHY_NO_SETTLEMENT, WHY_PRICE_AWAITED,
     WHY_UNKNOWN_MARKET, Event,
 )
-from engine.state cimport Mark, MarketRule, Published, State, Timer, emit, ring_push
+from engine.state cimport TIMES_MAX_NS, Mark, MarketRule, Published, State, Timer, emit, ring_push
 from engine.states cimport set_state
-
-cdef enum:
-    TIMES_MAX_NS = 4611686018427387904  # 2^62
-
 
 cdef inline Timer* _timer(State* s, int market) noexcept nogil:
     """The SETTLE timer of a market: before those of the assets."""

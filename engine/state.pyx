@@ -1,5 +1,5 @@
 """Memory of one exchange: taken once when it is made, zeroed, freed with it. Outcomes and the pages of the book grow."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -8,7 +8,7 @@ from engine.book cimport book_free, book_load, book_save, expire_at, map_insert
 from engine.borrow cimport borrow_next
 from engine.funding cimport funding_next
 from engine.margin cimport margin_weigh
-from engine.money cimport must, tick_inverse
+from engine.money cimport tick_inverse
 from engine.records cimport ACT_OPEN, ACT_TAKE, MARKET_OPEN, PERMIT_DEFER, STAGE_CONVERT, USERS_FROM, Outcome
 
 

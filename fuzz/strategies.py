@@ -161,7 +161,7 @@ _BRACKETS = [
 ]
 _HUGE_BRACKETS = [{"notional_max": 10**24, "leverage_max": 20, "maintenance_ppm": 25_000}]  # for quantities at their bounds
 _ONE = {"notional_max": 30_000, "leverage_max": 20, "maintenance_ppm": 25_000}
-_MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS) * 5] + [
+_MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _BRACKETS[:1], _HUGE_BRACKETS) * 3] + [
     {
         "brackets": [
             {"notional_max": most, "leverage_max": cap, "maintenance_ppm": rate}
@@ -171,7 +171,7 @@ _MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _B
     },
     {
         "brackets": [_ONE | {"initial_ppm": 66_667}],
-        "margin": {"size": {"initial_ppb_per_coin": 3_000_000, "maintenance_ppb_per_coin": 3_000_000}},
+        "margin": {"size": {"initial_ppb_per_coin": 9_000_000, "maintenance_ppb_per_coin": 9_000_000}},
     },
     {"brackets": [_ONE], "margin": {"open_interest": {"lower": 300, "upper": 2_500}, "slippage_ppm": 9_999}},
     {
@@ -182,7 +182,10 @@ _MARGINS: list[dict] = [{"brackets": rows} for rows in (_BRACKETS, _BRACKETS, _B
         "brackets": [row | {"initial_ppm": 999_999} for row in _BRACKETS],
         "margin": {"leverage": "divides"},
     },
-    {"brackets": _BRACKETS, "margin": {"basis": "entry"}},
+    {
+        "brackets": [_ONE],
+        "margin": {"basis": "entry", "size": {"initial_ppb_per_coin": 20_000_000, "maintenance_ppb_per_coin": 20_000_000}},
+    },
     {
         "brackets": [_ONE],
         "margin": {"basis": "entry"},
@@ -230,11 +233,11 @@ _ENDS: list[dict] = [{"funding": row} for row in _FUNDINGS * 8] + [  # most mark
     {"expires": units.ns_to_instant(START_NS + 25 * units.NS), "settlement": {}},
     {"settlement": {"price": "average", "publications": 2}},
 ]
-_GROWTH = {"liquidation_growth": {"grace_ns": units.NS, "every_ns": units.NS // 2, "ppm": 1_500, "max_ppm": 30_000}}
+_GROWTH = {"liquidation_growth": {"grace_ns": units.NS // 4, "every_ns": units.NS // 4, "ppm": 1_500, "max_ppm": 60_000}}
 _FEES = [
     {"liquidation_ppm": 12_500, "taker_ppm": 500, "maker_ppm": 200},
     {},
-    {"taker_ppm": 333, "liquidation_ppm": 40_000},
+    {"taker_ppm": 333, "liquidation_ppm": 40_000} | _GROWTH,
     {"taker_ppm": 200, "liquidation_ppm": 5_000} | _GROWTH,
     {"liquidation_ppm": 30_000, "liquidation_left": {"share_ppm": 900_000, "discount_ppm": 4_000}},
 ]
@@ -383,13 +386,13 @@ _QUANTITIES: list[dict] = [{}] * 8 + [
     {"quantity": {"kind": "share", "share_ppm": 200_000, "whole": 300, "whole_lots": 3}},
     {"quantity": {"kind": "share", "share_ppm": 500_000, "book_ppm": 600_000}},
 ]
-_CAPS: list[dict] = [{}] * 8 + [
+_CAPS: list[dict] = [{}] * 5 + [
     {"time_share": {"initial_ppm": 200_000, "duration_ns": 8 * units.NS, "small": 2}},
     {"position_share": {"share_ppm": 300_000, "notional_min": 90}},
     {"cooldown_ns": 2 * units.NS},
 ]
 _TIERS = {"quantity": {"kind": "tiers", "down": 1}}
-_CHOICES = ("largest_maintenance",) * 3 + ("largest_notional", "largest_loss", "highest_rate")
+_CHOICES = ("largest_maintenance",) * 2 + ("largest_notional", "largest_loss", "highest_rate")
 
 
 def _part(choices: Choices) -> dict:

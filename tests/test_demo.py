@@ -32,6 +32,7 @@ def test_erroneous_lots_under_each_index_rule(seed):
         assert moved.forced.lots.sum() > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["broken", "true_lower", "true_upper"])
 def test_twins_are_equal_on_every_20th_pair(run):
     """The whole incident, a thousand accounts: outcomes byte for byte, and the final state."""

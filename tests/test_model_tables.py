@@ -1098,6 +1098,7 @@ def test_every_reason_is_reached():
         "bust",
         "auction",
         "margin_calls",
+        "slices",
         "settlement",
     )
     texts = [Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8") for name in names]
