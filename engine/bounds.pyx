@@ -132,6 +132,14 @@ cdef void _make(State* s) noexcept nogil:
     s.work, s.bounds_ready = 0, True
 
 
+cdef bint _owes_nothing(State* s, const money_t* balances) noexcept nogil:
+    cdef int i
+    for i in range(s.collaterals):
+        if balances[s.collateral_rules[i].asset] < 0:
+            return False
+    return balances[s.numeraire] >= 0
+
+
 cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     """The bucket of an account's bound, rounded down; 0 for one that is triggered or not at rest."""
     cdef Evaluation e = margin_evaluate(s, account)
@@ -145,7 +153,7 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     cdef int i
     if s.accounts[account].status != STATUS_NORMAL or s.accounts[account].level:
         return 0
-    if not e.open and balances[s.numeraire] >= 0:
+    if not e.open and _owes_nothing(s, balances):
         return BOUND_BUCKETS - 1  # flat and without a debt: no price hurts it
     if slack <= 0:
         return 0

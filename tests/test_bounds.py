@@ -1,5 +1,6 @@
 """What a run may be asked at the edge of its units: the same answer on both twins, or a refusal before anything moves."""
 
+import hashlib
 import threading
 
 import numpy as np
@@ -252,3 +253,48 @@ def test_dust_of_a_dead_asset_is_no_shield(twin, weight_ppm, after):
     assert {row[0]: row[4] for row in exchange.state()["accounts"]}[16] == after
     taken = (exchange.outcomes()["kind"] == OutcomeKind.TAKEOVER).sum()
     assert taken == (1 if after == Status.LIQUIDATING else 0)
+
+
+def _owing(exchange, money: int):
+    """Return the exchange with a balance of so much turned into a debt: no event of today makes one of collateral."""
+    if isinstance(exchange, Model):
+        accounts = exchange.ledger.accounts.values()
+        for account in accounts:
+            account.balance = [-held if held == money else held for held in account.balance]
+        return exchange
+    blob, before, after = exchange.snapshot(), *(n.to_bytes(16, "little", signed=True) for n in (money, -money))
+    body = blob[40:].replace(before, after)  # behind the frame of 24 bytes and the digest of 16
+    return Engine.restore(OWED, blob[:24] + hashlib.blake2b(body, digest_size=16).digest() + body)
+
+
+def _of_two_assets() -> Venue:
+    row = venue(decimals=8).model_dump(exclude_defaults=True)
+    row["assets"].append({"name": "C", "decimals": 8})
+    row["sources"].append({"name": "c", "price_decimals": 0})
+    recipe = {"kind": "source", "name": "c"}
+    row["indices"].append({"name": "J", "price_decimals": 2, "publish": {"kind": "update"}, "recipe": recipe})
+    row["collateral"] = [{"asset": "C", "index": "J", "weight_ppm": units.PPM}]
+    return Venue.model_validate(row)
+
+
+OWED = _of_two_assets()
+
+
+@TWINS
+def test_who_is_flat_and_owes_collateral_is_looked_at_when_its_price_rises(twin):
+    """16 has 100 USD and owes a C at 80; at 101 it is under water."""
+    exchange, debt = twin(OWED, START), 10**8
+    exchange.run(
+        events(
+            {"kind": EventKind.SOURCE, "source": 1, "price": 80},
+            {"kind": EventKind.ACCOUNT, "account": 16, "ref_id": 16},
+            {"kind": EventKind.DEPOSIT, "account": 16, "amount": 100 * 10**8},
+            {"kind": EventKind.DEPOSIT, "account": 16, "asset": 1, "amount": debt},
+        )
+    )
+    exchange = _owing(exchange, debt)
+    assert (16, 1, -debt) in exchange.state()["balances"]
+    exchange.run(events(*({"kind": EventKind.SOURCE, "source": 1, "price": price} for price in (81, 100))))
+    assert {row[0]: row[4] for row in exchange.state()["accounts"]}[16] == Status.NORMAL
+    exchange.run(events({"kind": EventKind.SOURCE, "source": 1, "price": 101}))
+    assert {row[0]: row[4] for row in exchange.state()["accounts"]}[16] == Status.LIQUIDATING
