@@ -11,7 +11,7 @@ from engine.book cimport book_after, book_best
 from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport margin_value
-from engine.money cimport div_ceil, money_abs, money_hi, money_lo, money_scale, money_t
+from engine.money cimport div_ceil, div_floor, money_abs, money_hi, money_lo, money_scale, money_t
 from engine.orders cimport order_cancel, order_delivers, order_reduce, order_traded, order_trim
 from engine.records cimport (
     CHART_FEES, FLOW_FEE, FLOW_TRADE, OUT_FILL, OUT_UNCROSSED, PLANTED, SIDE_BUY, SIDE_SELL, STAGE_NONE,
@@ -110,7 +110,7 @@ cdef int64_t _nearest(State* s, int market, int64_t low, int64_t high) noexcept 
         return high
     if reference <= low:
         return low
-    below = reference - reference % tick
+    below = <int64_t>div_floor(reference, tick) * tick
     return below + tick if reference - below >= tick - (reference - below) else below
 
 

@@ -8,3 +8,4 @@ cdef int64_t bands_narrow(State* s, int market, int side, int64_t limit) noexcep
 cdef int bands_judge(State* s, Ticket* t) noexcept nogil  # the Reason of a refusal; the ticket may be given the bound as its price
 cdef bint bands_limits(State* s, int market, int64_t* down, int64_t* up) noexcept nogil  # False: there are none now
 cdef void bands_sample(State* s, int market) noexcept nogil  # of the premium, when the mark is published
+cdef int64_t bands_away(int side, int64_t anchor, int64_t ppm, int64_t tick) noexcept nogil  # ppm of its size, inward to a tick

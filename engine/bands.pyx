@@ -25,7 +25,13 @@ cdef int64_t _inward(int side, money_t scaled, int64_t tick) noexcept nogil:
 
 
 cdef money_t _percent(int side, int64_t anchor, int64_t up_ppm, int64_t down_ppm) noexcept nogil:
-    return money_mul(anchor, PPM + up_ppm if side == SIDE_BUY else PPM - down_ppm)
+    """anchor + up x |anchor|, or - down x |anchor|, in ppm of price units."""
+    return money_mul(anchor, PPM) + money_mul(anchor if anchor > 0 else -anchor, up_ppm if side == SIDE_BUY else -down_ppm)
+
+
+cdef int64_t bands_away(int side, int64_t anchor, int64_t ppm, int64_t tick) noexcept nogil:
+    """A price so far from an anchor, rounded inward to a tick: above it of a buyer."""
+    return _inward(side, _percent(side, anchor, ppm, ppm), tick)
 
 
 cdef money_t _around_mark(int side, int64_t mark, int64_t index, const MarketRule* rule, money_t shift) noexcept nogil:
@@ -62,6 +68,9 @@ cdef bint bands_bound(State* s, int market, int side, int64_t* bound) noexcept n
         if not anchor.valid:
             return False
         bound[0] = _inward(side, _percent(side, anchor.last_valid, rule.band_up_ppm, rule.band_down_ppm), rule.tick_size)
+        if PLANTED(s.planted, 70):
+            shift = money_mul(anchor.last_valid, PPM + rule.band_up_ppm if side == SIDE_BUY else PPM - rule.band_down_ppm)
+            bound[0] = _inward(side, shift, rule.tick_size)
         return True
     if not index.valid or (rule.band_kind == BAND_MARK and not mark.published.valid):
         return False
@@ -96,7 +105,7 @@ cdef int bands_judge(State* s, Ticket* t) noexcept nogil:
         return WHY_NONE
     if t.price <= bound if t.side == SIDE_BUY else t.price >= bound:
         return WHY_NONE
-    if rule.band_policy == BAND_REJECT or not 1 <= bound <= rule.price_max:
+    if rule.band_policy == BAND_REJECT or not rule.price_min <= bound <= rule.price_max:
         return WHY_PRICE_BAND
     if rule.band_policy == BAND_CLIP:
         if t.tif == TIF_POST_ONLY or t.tif == TIF_POST_REPRICE or s.market_states[t.market] == <uint8_t>MARKET_AUCTION:

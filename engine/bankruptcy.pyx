@@ -4,11 +4,11 @@ An account's margin here is what it is worth with its collateral sold to the tre
 """
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.bands cimport bands_narrow
+from engine.bands cimport bands_away, bands_narrow
 from engine.margin cimport conversion_equity, margin_maintenance, margin_position
-from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor
+from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, muldiv_ceil, muldiv_floor
 from engine.records cimport PLANTED, SIDE_BUY, SIDE_SELL
-from engine.state cimport BOUND_BANKRUPTCY, BOUND_FILLABLE, BOUND_UNDER_WATER, BoundRule, Evaluation, MarketRule, State
+from engine.state cimport NO_PRICE, BOUND_BANKRUPTCY, BOUND_FILLABLE, BOUND_UNDER_WATER, BoundRule, Evaluation, MarketRule, State
 
 cdef enum:
     PPM = 1000000
@@ -16,16 +16,16 @@ cdef enum:
 
 
 cdef money_t price_lowest(const MarketRule* rule, money_t value) noexcept nogil:
-    """The lowest price whose value per lot is at least so much."""
+    """The lowest price whose value per lot is at least so much; a tick below the lowest price: any has."""
     if rule.multiplier:
-        return money_max(0, money_min(PRICE_MAX, div_ceil(value, rule.multiplier)))
+        return money_max(rule.price_low - rule.tick_size, money_min(PRICE_MAX, div_ceil(value, rule.multiplier)))
     return money_min(PRICE_MAX, div_ceil(rule.face, -value)) if value < 0 else PRICE_MAX
 
 
 cdef money_t price_highest(const MarketRule* rule, money_t value) noexcept nogil:
-    """The highest price whose value per lot is at most so much; 0: there is none."""
+    """The highest price whose value per lot is at most so much; a tick below the lowest price, or 0: there is none."""
     if rule.multiplier:
-        return money_max(0, money_min(PRICE_MAX, div_floor(value, rule.multiplier)))
+        return money_max(rule.price_low - rule.tick_size, money_min(PRICE_MAX, div_floor(value, rule.multiplier)))
     return money_min(PRICE_MAX, div_ceil(rule.face, -value - 1) - 1) if value < -1 else PRICE_MAX
 
 
@@ -38,7 +38,7 @@ cdef money_t bankruptcy_share(State* s, uint32_t account, money_t need, money_t 
 
 
 cdef int64_t bankruptcy_limit(State* s, uint32_t account, int market, money_t need, money_t maintenance, bint debts) noexcept nogil:
-    """The price on tick at which closing the position uses up its share of the margin, no more; 0 of a long: no price does."""
+    """The price on tick at which closing the position uses up its share of the margin, no more; below the lowest: none does."""
     cdef money_t share = bankruptcy_share(s, account, need, maintenance, debts)
     return _closing_at(s, account, market, share, s.market_rules[market].bankruptcy_fee_ppm)
 
@@ -90,16 +90,14 @@ cdef money_t closing_value(State* s, int market, int64_t held, int64_t lots, con
 
 
 cdef int64_t slice_limit(State* s, uint32_t account, int market, const BoundRule* bound, const Evaluation* e) noexcept nogil:
-    """The worst price of a slice on tick, inside the bound and where it binds it the band; 0 if no price is."""
+    """The worst price of a slice on tick, inside the bound and where it binds it the band; NO_PRICE if none is."""
     cdef bint long = s.positions[<size_t>account * s.markets + market].qty > 0
-    cdef int64_t tick = s.market_rules[market].tick_size
+    cdef int64_t low = s.market_rules[market].price_low
     cdef money_t limit = _limit(s, account, market, bound, e, long)
-    if not long and limit < tick:
-        return 0
-    limit = money_max(limit, tick) if long else money_min(limit, PRICE_MAX)
+    limit = money_max(limit, low) if long else money_min(limit, PRICE_MAX)
     if s.market_rules[market].band_liquidation:
-        return bands_narrow(s, market, SIDE_SELL if long else SIDE_BUY, <int64_t>limit)
-    return <int64_t>limit
+        limit = bands_narrow(s, market, SIDE_SELL if long else SIDE_BUY, <int64_t>limit)
+    return <int64_t>limit if limit >= low else NO_PRICE
 
 
 cdef money_t _limit(State* s, uint32_t account, int market, const BoundRule* bound, const Evaluation* e, bint long) noexcept nogil:
@@ -110,6 +108,4 @@ cdef money_t _limit(State* s, uint32_t account, int market, const BoundRule* bou
         return bankruptcy_limit(s, account, market, need, e.maintenance, bound.kind == BOUND_UNDER_WATER)
     if bound.kind == BOUND_FILLABLE:
         return _closing_at(s, account, market, _fillable_allowance(s, bound, need, e), 0)
-    if long:
-        return div_ceil(money_mul(mark, PPM - bound.ppm), money_mul(PPM, tick)) * tick
-    return div_floor(money_mul(mark, PPM + bound.ppm), money_mul(PPM, tick)) * tick
+    return bands_away(SIDE_SELL if long else SIDE_BUY, mark, bound.ppm, tick)

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from engine.money cimport must, tick_of
 from engine.records cimport PLANTED, SIDE_BUY
-from engine.state cimport PAGE_TICKS, Ladder, Level, Order, Page, Position, State, block_expect, block_mask, rarely
+from engine.state cimport PAGE_SHIFT, PAGE_TICKS, Ladder, Level, Order, Page, Position, State, block_expect, block_mask, rarely
 
 cdef int32_t book_after(State* s, int market, int side, int64_t price) noexcept nogil  # first order of the next level; 0: none
 cdef bint book_mid(State* s, int market, int64_t* price) noexcept nogil  # False: a side is empty
@@ -138,13 +138,13 @@ cdef inline void level_append(State* s, int32_t place) noexcept nogil:
     """Put an order at the back of its level."""
     cdef Order* order = &s.orders[place]
     cdef Ladder* ladder = book_ladder(s, order.market, order.side)
-    cdef uint64_t tick = book_tick(s, order.market, order.price)
-    cdef int slot = <int>(tick % PAGE_TICKS)
-    cdef Page* page = ladder_near(ladder, tick // PAGE_TICKS)
+    cdef int64_t tick = book_tick(s, order.market, order.price)
+    cdef int slot = <int>(tick & (PAGE_TICKS - 1))
+    cdef Page* page = ladder_near(ladder, tick >> PAGE_SHIFT)
     cdef Level* level
     cdef size_t better
     if page == NULL:
-        page = ladder_page(s, ladder, tick // PAGE_TICKS)
+        page = ladder_page(s, ladder, tick >> PAGE_SHIFT)
     level = &page.levels[slot]
     order.next, order.prev = 0, level.tail
     if PLANTED(s.planted, 4) and level.head:
@@ -167,9 +167,9 @@ cdef inline void level_unlink(State* s, int32_t place) noexcept nogil:
     """Take an order out of its level, and the level out of the book when that was the last order of it."""
     cdef Order* order = &s.orders[place]
     cdef Ladder* ladder = book_ladder(s, order.market, order.side)
-    cdef uint64_t tick = book_tick(s, order.market, order.price)
-    cdef int slot = <int>(tick % PAGE_TICKS)
-    cdef Page* page = ladder_page_known(ladder, tick // PAGE_TICKS)
+    cdef int64_t tick = book_tick(s, order.market, order.price)
+    cdef int slot = <int>(tick & (PAGE_TICKS - 1))
+    cdef Page* page = ladder_page_known(ladder, tick >> PAGE_SHIFT)
     cdef Level* level = &page.levels[slot]
     _link(order.prev, &s.orders[order.prev].next, &level.head)[0] = order.next
     _link(order.next, &s.orders[order.next].prev, &level.tail)[0] = order.prev

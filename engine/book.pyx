@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memmove
 from engine.margin cimport margin_value
 from engine.money cimport money_scale, must
 from engine.records cimport SIDE_BUY
-from engine.state cimport PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Order, Page, Position, State
+from engine.state cimport PAGE_SHIFT, PAGE_TICKS, ORDER_REDUCE_ONLY, ORDER_SELF_TRADE, Ladder, Order, Page, Position, State
 
 cdef extern from * nogil:
     int ctz "__builtin_ctzll"(unsigned long long)
@@ -96,7 +96,7 @@ cdef bint book_mid(State* s, int market, int64_t* price) noexcept nogil:
     cdef int32_t ask = book_best(s, market, SIDE_BUY + 1)
     if not bid or not ask:
         return False
-    price[0] = (s.orders[bid].price + s.orders[ask].price) // 2
+    price[0] = (s.orders[bid].price + s.orders[ask].price) >> 1
     return True
 
 
@@ -104,12 +104,12 @@ cdef int32_t book_after(State* s, int market, int side, int64_t price) noexcept 
     """The first order of the best level beyond `price`, itself left out; 0: there is none."""
     cdef Ladder* ladder = book_ladder(s, market, side)
     cdef int64_t tick = book_tick(s, market, price)
-    cdef int32_t at = ladder_place(ladder, tick // PAGE_TICKS)
-    cdef int slot = <int>(tick % PAGE_TICKS)
+    cdef int32_t at = ladder_place(ladder, tick >> PAGE_SHIFT)
+    cdef int slot = <int>(tick & (PAGE_TICKS - 1))
     cdef int step = -1 if side == SIDE_BUY else 1
     cdef int end = -1 if side == SIDE_BUY else PAGE_TICKS
     cdef Page* page
-    if at < ladder.count and ladder.pages[at].number == tick // PAGE_TICKS:
+    if at < ladder.count and ladder.pages[at].number == tick >> PAGE_SHIFT:
         page = ladder.pages[at]
         slot += step
         while slot != end:

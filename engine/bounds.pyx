@@ -95,7 +95,7 @@ cdef int64_t _move(State* s) noexcept nogil:
     cdef int i
     for i in range(s.markets + s.collaterals):
         price, before = _price(s, i), s.reference[i]
-        if price == before:
+        if price == before or (i < s.markets and s.market_rules[i].price_min < 1):
             continue
         if before == 0:
             return PPM
@@ -160,6 +160,8 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     for i in range(s.markets):
         if p[i].qty and s.market_rules[i].bankruptcy_fee_ppm:
             return 0  # a fee of the notional at which the account is bankrupt: looked at whenever a price changes
+        if p[i].qty and s.market_rules[i].price_min < 1:
+            return 0  # of a mark at 0 no move is relative, and _move leaves it out: looked at whenever a price changes
         if p[i].qty and not s.market_rules[i].multiplier:
             return 0  # an inverse position's value is not linear in the price: looked at whenever a price changes
         if p[i].qty:

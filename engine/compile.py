@@ -61,6 +61,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             nodes.append(row)
         index_rows.append(
             (index.publish.every_ns or 0, _scale(index.price_decimals, index.name), first, len(nodes) - first, index.sources_min)
+            + (1 if index.prices == "positive" else -units.PRICE_MAX,)
         )
     basis_from, premium_from, settlement_from, markets, brackets = [], [], [], [], []
     for number, market in enumerate(venue.markets):
@@ -77,6 +78,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 market.tick_size,
                 0 if inverse else _fits(venue.multiplier(market), 1, units.VALUE_MAX, f"{market.name}: multiplier"),
                 _fits(venue.face(market), units.PPM, units.VALUE_MAX, f"{market.name}: face") if inverse else 0,
+                venue.price_min(market),
                 venue.price_max(market),
                 market.fees.maker_ppm,
                 market.fees.taker_ppm,

@@ -58,7 +58,7 @@ from engine.seams cimport seam_price
 from engine.settlement cimport settlement_delist, settlement_sample, settlement_settle
 from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
-    TIMES_MAX_NS, TIMER_COOL, TIMER_EXPIRE, TIMER_INTEREST, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
+    NO_PRICE, TIMES_MAX_NS, TIMER_COOL, TIMER_EXPIRE, TIMER_INTEREST, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
 )
 from engine.states cimport states_post, states_resume
 
@@ -385,7 +385,7 @@ cdef bint _publish_collateral(State* s, int row) noexcept nogil:
     cdef int64_t price = index.price if there else 0
     cdef bint changed
     if seam_price(s, SEAM_COLLATERAL_PRICE, s.collateral_rules[row].asset, there, &price):
-        changed = published_put(before, grade_of(True, price), price, s.now)
+        changed = published_put(before, grade_of(True, price, 1), price, s.now)
     else:
         changed = published_put(before, GRADE_TOO_FEW_SOURCES if there else index.grade, before.price, s.now)
     return margin_weigh(s, row) or changed
@@ -672,11 +672,11 @@ cdef class Exchange:
     def liquidation_price(self, account, market):
         """Return the mark price of the market at which the account's trigger becomes true, all else as it is; or None.
 
-        The first one from the present mark on in the direction of loss, in price units from 1 to price_max; the mark itself
+        The first one from the present mark on in the direction of loss, in price units from price_min to price_max; the mark itself
         where it is triggered already. None: no such price, or no position there. ValueError: unknown account or market.
         """
         cdef uint32_t who = self._user(account)
-        return query_liquidation_price(self.s, who, self._market(market)) or None
+        return _priced(query_liquidation_price(self.s, who, self._market(market)))
 
     def bankruptcy_price(self, account, market):
         """Return the price on tick at which closing the position at once uses up the margin behind it; or None.
@@ -684,7 +684,7 @@ cdef class Exchange:
         What bounds a liquidation slice at the prices in force. ValueError: unknown account or market.
         """
         cdef uint32_t who = self._user(account)
-        return query_bankruptcy_price(self.s, who, self._market(market)) or None
+        return _priced(query_bankruptcy_price(self.s, who, self._market(market)))
 
     def liquidation_limit_price(self, account, market):
         """Return the worst price at which a slice of the liquidation would close the position now, on tick; or None.
@@ -692,7 +692,7 @@ cdef class Exchange:
         None: no position, no book stage, or no price is inside the bound. ValueError: unknown account or market.
         """
         cdef uint32_t who = self._user(account)
-        return query_liquidation_limit_price(self.s, who, self._market(market)) or None
+        return _priced(query_liquidation_limit_price(self.s, who, self._market(market)))
 
     def bankruptcy_value(self, account, market, lots):
         """Return the cash, in money of the numeraire, that the account must receive for lots of its position; or None.
@@ -823,6 +823,10 @@ cdef class Exchange:
         """Return a ring's samples, oldest first."""
         cdef int64_t i
         return [self.s.samples[start + (head - count + i + room) % room] for i in range(count)]
+
+
+cdef object _priced(int64_t price):
+    return None if price == NO_PRICE else price
 
 
 cdef tuple _published(const Published* p):

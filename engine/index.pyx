@@ -23,9 +23,9 @@ cdef struct Read:
     int reading
 
 
-cdef int grade_of(bint there, int64_t price) noexcept nogil:
-    """VALID for a price a linear payoff can use, else INVALID: kept in the record and never evaluated."""
-    return GRADE_VALID if there and 0 < price <= PRICE_MAX else GRADE_INVALID
+cdef int grade_of(bint there, int64_t price, int64_t lowest) noexcept nogil:
+    """VALID for a price from the lowest that has a meaning, else INVALID: kept in the record and never evaluated."""
+    return GRADE_VALID if there and lowest <= price <= <int64_t>PRICE_MAX else GRADE_INVALID  # C takes the name for unsigned
 
 
 cdef bint published_put(Published* p, int grade, int64_t price, int64_t now) noexcept nogil:
@@ -48,7 +48,7 @@ cdef bint index_publish(State* s, int index) noexcept nogil:
     cdef int grade
     s.index_used[index] = read.used
     if seam_price(s, SEAM_INDEX_PUBLISH, index, there, &price):
-        grade = grade_of(True, price) if not there or read.used >= s.index_rules[index].sources_min else GRADE_TOO_FEW_SOURCES
+        grade = grade_of(True, price, s.index_rules[index].lowest) if not there or read.used >= s.index_rules[index].sources_min else GRADE_TOO_FEW_SOURCES
     else:
         price = p.price
         if not there and read.reading == READ_STALE:

@@ -31,7 +31,7 @@ from engine.seams cimport seam_decision
 from engine.slices cimport slices_choose, slices_fee, slices_lots
 from engine.transfer cimport transfer_run
 from engine.trigger cimport enters, margin_level, triggered
-from engine.state cimport TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE, CollateralRule, Evaluation, MarketRule, Pick, Published, StageRule, State, Ticket, emit, watch
+from engine.state cimport NO_PRICE, TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE, CollateralRule, Evaluation, MarketRule, Pick, Published, StageRule, State, Ticket, emit, watch
 
 cdef enum:
     PPM = 1000000
@@ -242,7 +242,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
         return
     held = s.positions[<size_t>account * s.markets + market].qty
     limit = slice_limit(s, account, market, &rule.bound, e)
-    if not limit:
+    if limit == NO_PRICE:
         return
     qty = slices_lots(s, account, market, rule, e, limit)
     if not qty:
@@ -307,7 +307,7 @@ cdef void _take_over(State* s, uint32_t account, int market, int64_t qty, const 
 cdef money_t _takeover_cash(State* s, uint32_t account, int market, int64_t qty, const StageRule* rule, const Evaluation* e) noexcept nogil:
     """The cash that the account gets for all its lots of a market at the row's price; the total is exact money."""
     cdef const Published* p = &s.marks[market].published
-    cdef int64_t price
+    cdef money_t price, fee
     if rule.price == TAKE_BANKRUPTCY_VALUE:
         return closing_value(s, market, qty, -qty, e)
     if rule.price == TAKE_BANKRUPTCY:
@@ -316,11 +316,12 @@ cdef money_t _takeover_cash(State* s, uint32_t account, int market, int64_t qty,
         )
     if rule.price == TAKE_ORACLE and s.index_states[s.market_rules[market].index].valid:
         p = &s.index_states[s.market_rules[market].index]
+    price, fee = money_mul(p.last_valid, PPM), money_mul(p.last_valid if p.last_valid > 0 else -p.last_valid, rule.fee_ppm)
     if qty > 0:
-        price = <int64_t>money_max(1, div_floor(money_mul(p.last_valid, PPM - rule.fee_ppm), PPM))
+        price = money_max(s.market_rules[market].price_min, div_floor(price - fee, PPM))
     else:
-        price = <int64_t>div_ceil(money_mul(p.last_valid, PPM + rule.fee_ppm), PPM)
-    return money_scale(margin_value(&s.market_rules[market], price), qty)
+        price = div_ceil(price + fee, PPM)
+    return money_scale(margin_value(&s.market_rules[market], <int64_t>price), qty)
 
 
 cdef bint _accepts(State* s, int market, int64_t qty, const StageRule* rule) noexcept nogil:

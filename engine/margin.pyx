@@ -71,7 +71,7 @@ cdef money_t margin_of(State* s, uint32_t account, int market, int64_t lots) noe
         return margin_maintenance(s, market, notional, lots)
     notional = margin_maintenance(s, market, _notional(s, market, p, lots if p.qty > 0 else -lots), lots)
     if rule.bankruptcy_fee_ppm:
-        notional += _closing_fee(s, account, rule, p.qty > 0, money_scale(money_abs(s.marks[market].value), lots))
+        notional += _closing_fee(s, account, market, p.qty > 0, lots)
     return notional
 
 
@@ -92,12 +92,17 @@ cdef money_t _notional(State* s, int market, const Position* p, int64_t lots) no
     return muldiv_ceil(money_abs(p.entry), kept, held) + money_scale(value, size - kept)
 
 
-cdef money_t _closing_fee(State* s, uint32_t account, const MarketRule* rule, bint long, money_t notional) noexcept nogil:
-    """The fee on the notional at which equity and the fee are used up; a loss raises that of a linear short, an inverse long."""
-    cdef money_t equity = _equity(s, account, False)
-    if long == (rule.multiplier == 0):
-        return muldiv_ceil(money_max(0, notional + equity), rule.bankruptcy_fee_ppm, PPM + rule.bankruptcy_fee_ppm)
-    return muldiv_ceil(money_max(0, notional - equity), rule.bankruptcy_fee_ppm, PPM - rule.bankruptcy_fee_ppm)
+cdef money_t _closing_fee(State* s, uint32_t account, int market, bint long, int64_t lots) noexcept nogil:
+    """The fee on the notional at which equity and the fee are used up; a loss raises that of a linear short, an inverse long.
+
+    Where prices are signed so are notionals, down to that at the lowest price; the fee is one on their size.
+    """
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef money_t notional = money_scale(s.marks[market].value if rule.multiplier else -s.marks[market].value, lots)
+    cdef money_t least = money_scale(margin_value(rule, rule.price_min), lots) if rule.price_min < 0 else 0
+    cdef bint rises = long == (rule.multiplier == 0)
+    cdef money_t reach = money_max(least, notional + _equity(s, account, False) if rises else notional - _equity(s, account, False))
+    return muldiv_ceil(money_abs(reach), rule.bankruptcy_fee_ppm, PPM + (rule.bankruptcy_fee_ppm if rises == (reach > 0) else -rule.bankruptcy_fee_ppm))
 
 
 cdef money_t margin_minimum(State* s, uint32_t account) noexcept nogil:
@@ -172,7 +177,7 @@ cdef inline money_t _side_need(
     cdef int64_t leverage = p.leverage if p.leverage else rule.leverage_default
     if rule.at_entry:
         notional = _notional(s, market, p, -lots if turned else lots)
-    if not notional:
+    if not lots:
         exceeded[0] = False
         return loss
     row = _bracket(s, rule, notional)
@@ -456,7 +461,8 @@ cdef Evaluation margin_evaluate(State* s, uint32_t account) noexcept nogil:
         if p[market].qty:
             e.open = True
             e.equity += money_scale(s.marks[market].value, p[market].qty)
-            e.maintenance += margin_position(s, account, market)
+            if not (PLANTED(s.planted, 71) and s.marks[market].value < 0):
+                e.maintenance += margin_position(s, account, market)
             permit = margin_permit(s, market, ACT_LIQUIDATE)
             if permit > e.permit:
                 e.permit = permit

@@ -24,7 +24,7 @@ cdef bint mark_publish(State* s, int market, bint sample) noexcept nogil:
     if there and rule.mark_median:
         price = _median(s, market, price, sample)
     if seam_price(s, SEAM_MARK_PUBLISH, market, there, &price):
-        grade = grade_of(True, price)
+        grade = grade_of(True, price, rule.price_min)
         if grade == GRADE_VALID and price > rule.price_max:
             grade = GRADE_INVALID
     else:

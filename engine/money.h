@@ -58,7 +58,7 @@ static inline money_t div_ceil(money_t a, money_t b) {
 /* price / tick_size of a price on tick, tick_size = 2^shift * odd: exact division multiplies by the inverse of odd modulo 2^64.
    Off tick it is some other number. */
 static inline int64_t tick_of(int64_t price, int shift, uint64_t inverse) {
-    return (int64_t)(((uint64_t)price >> shift) * inverse);
+    return (int64_t)((uint64_t)(price >> shift) * inverse);
 }
 
 /* A price is on tick and has 1 to ticks_max of them. By an odd divisor that is told by the exact quotient: above the largest of

@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from engine.accounts cimport accounts_open, is_user
-from engine.bands cimport bands_judge, bands_limits, bands_narrow
+from engine.bands cimport bands_away, bands_judge, bands_limits, bands_narrow
 from engine.book cimport book_after, book_best, book_cut, book_expect_fill, book_find, book_reaches, book_reduce, book_remove, book_rest, book_take_place, book_withhold, order_reaches
 from engine.bust cimport bust_keep
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
@@ -14,7 +14,7 @@ from engine.margin cimport (
     margin_free, margin_given, margin_grade_permit, margin_needs, margin_requirements, margin_requirements_beside, margin_spare_equity, margin_state_permit,
     margin_strictest, margin_value, margin_wallet,
 )
-from engine.money cimport BALANCE_MAX, div_ceil, div_floor, money_abs, money_hi, money_lo, money_mul, money_scale, money_t, must, tick_exact, tick_of
+from engine.money cimport BALANCE_MAX, div_ceil, money_abs, money_hi, money_lo, money_mul, money_scale, money_t, must, tick_exact, tick_of
 from engine.records cimport (
     ACT_AMEND, ACT_CANCEL, ACT_OPEN, ACT_REDUCE, ACT_TAKE, CHART_FEES, CHECKED, ENGINE_ORDER, FLAG_ALL_MARKETS, FLAG_CLOSE_ONLY, FLAG_REDUCE_ONLY,
     FLOW_FEE, FLOW_TRADE, LEG_NET, MARKET_AUCTION, MARKET_CLOSED, MARKET_OPEN, OUT_ACCEPTED, OUT_AMENDED, OUT_CANCELLED, OUT_FILL, OUT_REFRESHED, PERMIT_DEFER,
@@ -330,7 +330,7 @@ cdef int _judge(State* s, Ticket* t, int64_t* limit) noexcept nogil:
     opposite = 0 if collects else book_best(s, t.market, _opposite(t.side))
     if t.tif == TIF_POST_REPRICE and opposite and order_reaches(s, t.side, t.price, s.orders[opposite].price):
         t.price = s.orders[opposite].price + (-rule.tick_size if t.side == SIDE_BUY else rule.tick_size)
-        if not 1 <= t.price <= PRICE_MAX:
+        if not rule.price_min <= t.price <= <int64_t>PRICE_MAX:
             return WHY_WOULD_CROSS
     if not s.clears:
         why = _state_gate(s, t, rule)
@@ -366,7 +366,7 @@ cdef inline int _ranges(State* s, const Ticket* t, const MarketRule* rule) noexc
         return WHY_BAD_TIF  # whether the makers of a spot market can deliver shows only as they are met
     if t.qty != 0 if t.close_only else not 1 <= t.qty <= QTY_MAX:
         return WHY_BAD_QTY
-    if t.price != 0 if t.tif == TIF_MARKET else not 1 <= t.price <= rule.price_max:
+    if t.price != 0 if t.tif == TIF_MARKET else not rule.price_min <= t.price <= rule.price_max:
         return WHY_BAD_PRICE
     if money_mul(tick_of(t.price, rule.tick_shift, rule.tick_inverse), rule.tick_size) != t.price:
         return WHY_OFF_TICK
@@ -546,11 +546,9 @@ cdef int64_t _market_bound(State* s, int market, int side) noexcept nogil:
             return 0 if side == SIDE_BUY else PRICE_MAX
         if side == SIDE_BUY:
             return <int64_t>(s.orders[opposite].price + away) if s.orders[opposite].price + away < PRICE_MAX else PRICE_MAX
-        return <int64_t>(s.orders[opposite].price - away) if s.orders[opposite].price - away > rule.tick_size else rule.tick_size
-    if side == SIDE_BUY:
-        return <int64_t>div_floor(money_mul(mark, PPM + rule.market_bound_ppm), money_mul(PPM, rule.tick_size)) * rule.tick_size
-    limit = <int64_t>div_ceil(money_mul(mark, PPM - rule.market_bound_ppm), money_mul(PPM, rule.tick_size)) * rule.tick_size
-    return limit if limit > rule.tick_size else rule.tick_size
+        return <int64_t>(s.orders[opposite].price - away) if s.orders[opposite].price - away > rule.price_low else rule.price_low
+    limit = bands_away(side, mark, rule.market_bound_ppm, rule.tick_size)
+    return limit if side == SIDE_BUY or limit > rule.price_low else rule.price_low
 
 
 cdef int64_t _available(State* s, const Ticket* t, int64_t limit) noexcept nogil:
@@ -724,14 +722,15 @@ cdef inline money_t _fill(State* s, uint32_t taker, uint64_t order_id, int32_t p
     cdef uint32_t maker_account = maker.account
     cdef int market = maker.market
     cdef money_t cash = money_scale(margin_value(rule, maker.price), lots)
+    cdef money_t paid = 0 if PLANTED(s.planted, 72) and cash < 0 else money_abs(cash)
     cdef money_t fee = 0
     cdef money_t maker_fee = 0
     cdef uint32_t buyer, seller
     if s.clears:
         buyer = taker if side == SIDE_BUY else maker_account
         seller = maker_account if side == SIDE_BUY else taker
-        fee = 0 if stage else div_ceil(money_scale(money_abs(cash), rule.taker_ppm), PPM)
-        maker_fee = div_ceil(money_scale(money_abs(cash), rule.maker_ppm), PPM)
+        fee = 0 if stage else div_ceil(money_scale(paid, rule.taker_ppm), PPM)
+        maker_fee = div_ceil(money_scale(paid, rule.maker_ppm), PPM)
         if rule.spot:
             ledger_swap(s, buyer, seller, market, lots, cash)
         else:

@@ -24,7 +24,7 @@ from engine.margin cimport (
 )
 from engine.money cimport MONEY_IN_MAX, div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
 from engine.records cimport PLANTED, STAGE_BOOK, STAGE_TRANSFER, STATUS_NORMAL, USERS_FROM, WHY_NONE
-from engine.state cimport Bracket, Evaluation, MarketRule, StageRule, State
+from engine.state cimport NO_PRICE, Bracket, Evaluation, MarketRule, StageRule, State
 from engine.transfer cimport Leg, transfer_given, transfer_leg, transfer_liability
 from engine.trigger cimport triggered
 
@@ -83,7 +83,7 @@ cdef int64_t query_liquidation_price(State* s, uint32_t account, int market) noe
 
 
 cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept nogil:
-    """The mark nearest to the present one, in the direction of loss, at which the account is triggered; 0: none."""
+    """The mark nearest to the present one, in the direction of loss, at which the account is triggered; NO_PRICE: none."""
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef const Bracket* rows = &s.brackets[rule.brackets_from]
     cdef int64_t qty = s.positions[<size_t>account * s.markets + market].qty
@@ -97,11 +97,11 @@ cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept
     cdef int64_t price
     cdef int i, k
     if not qty:
-        return 0
+        return NO_PRICE
     e = margin_evaluate(s, account)
     e.equity -= money_scale(s.marks[market].value, qty)
     e.maintenance -= margin_position(s, account, market)
-    if not rule.plain or s.entangled:
+    if not rule.plain or s.entangled or rule.price_min < 1:
         return _searched_price(s, account, &e, market, qty)
     rest = e.equity - e.maintenance - s.trigger_at_equal
     for k in range(rule.brackets_count):
@@ -120,15 +120,27 @@ cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept
         if 1 <= price <= rule.price_max and (reach <= worth <= high if rises else low <= worth <= reach):
             _verify(s, account, &e, market, qty, price)
             return price
-    return 0
+    return NO_PRICE
 
 
 cdef int64_t _searched_price(State* s, uint32_t account, const Evaluation* rest, int market, int64_t qty) noexcept nogil:
-    """The same by bisection, bracket by bracket: within one, equity less maintenance never rises on the way to a loss."""
+    """The same by bisection, piece by piece as in specs/model/queries.py: towards 0 the notional falls, beyond it rises again."""
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef int64_t near = s.marks[market].published.last_valid
     cdef int64_t step = -1 if qty > 0 else 1
-    cdef int64_t last = 1 if qty > 0 else rule.price_max
+    cdef int64_t last = rule.price_min if qty > 0 else rule.price_max
+    cdef int64_t price
+    if (near > 0 and last < 0) or (near < 0 and last > 0):
+        price = _one_way(s, account, rest, market, qty, near, 0)
+        if price != NO_PRICE:
+            return price
+        near = step
+    return _one_way(s, account, rest, market, qty, near, last)
+
+
+cdef int64_t _one_way(State* s, uint32_t account, const Evaluation* rest, int market, int64_t qty, int64_t near, int64_t last) noexcept nogil:
+    """On one side of 0, bracket by bracket: within one, equity less maintenance never rises on the way to a loss."""
+    cdef int64_t step = -1 if qty > 0 else 1
     cdef int64_t within, beyond, middle
     cdef const Bracket* row
     while (last - near) * step >= 0:
@@ -143,7 +155,7 @@ cdef int64_t _searched_price(State* s, uint32_t account, const Evaluation* rest,
         if _triggered_at(s, account, rest, market, qty, within):
             return _first(s, account, rest, market, qty, near, within)
         near = beyond
-    return 0
+    return NO_PRICE
 
 
 cdef int64_t _first(State* s, uint32_t account, const Evaluation* rest, int market, int64_t qty, int64_t near, int64_t far) noexcept nogil:
@@ -181,18 +193,18 @@ cdef void _verify(State* s, uint32_t account, const Evaluation* rest, int market
 
 
 cdef int64_t query_bankruptcy_price(State* s, uint32_t account, int market) noexcept nogil:
-    """What bounds a liquidation slice at the prices in force; of a short none from the last tick on."""
+    """What bounds a liquidation slice at the prices in force; NO_PRICE: none, of a short from the last tick on."""
     cdef const MarketRule* rule = &s.market_rules[market]
     cdef int64_t qty = s.positions[<size_t>account * s.markets + market].qty
     cdef int64_t price
     if not qty:
-        return 0
+        return NO_PRICE
     price = bankruptcy_limit(s, account, market, margin_position(s, account, market), margin_evaluate(s, account).maintenance, False)
-    return price if qty > 0 or price <= rule.price_max - rule.tick_size else 0
+    return price if price >= rule.price_min and (qty > 0 or price <= rule.price_max - rule.tick_size) else NO_PRICE
 
 
 cdef int64_t query_liquidation_limit_price(State* s, uint32_t account, int market) noexcept nogil:
-    """The worst price of a slice of the position, of the rule book's book stage; 0: none."""
+    """The worst price of a slice of the position, of the rule book's book stage; NO_PRICE: none."""
     cdef Evaluation e
     cdef int i
     if s.positions[<size_t>account * s.markets + market].qty:
@@ -200,7 +212,7 @@ cdef int64_t query_liquidation_limit_price(State* s, uint32_t account, int marke
             if s.stage_rules[i].kind == STAGE_BOOK:
                 e = margin_evaluate(s, account)
                 return slice_limit(s, account, market, &s.stage_rules[i].bound, &e)
-    return 0
+    return NO_PRICE
 
 
 cdef bint query_bankruptcy_value(State* s, uint32_t account, int market, int64_t lots, money_t* value) noexcept nogil:

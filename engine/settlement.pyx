@@ -98,7 +98,7 @@ cdef bint _price(State* s, int market, int64_t* price) noexcept nogil:
         price[0] = <int64_t>div_floor(mark.settlement.sum, mark.settlement.count)
     if PLANTED(s.planted, 68):
         price[0] = mark.published.last_valid
-    return price[0] <= rule.price_max
+    return rule.price_min <= price[0] <= rule.price_max
 
 
 cdef void settlement_sample(State* s, int market) noexcept nogil:

@@ -36,6 +36,7 @@ cdef bint _more(State* s, uint32_t account, int choice, int a, int b) noexcept n
         left = s.positions[<size_t>account * s.markets + a].entry - left
         return left > s.positions[<size_t>account * s.markets + b].entry - right
     if choice == CHOICE_RATE:
+        left, right = left if left else 1, right if right else 1
         return cmp_ratio(margin_position(s, account, a), money_abs(left), margin_position(s, account, b), money_abs(right)) > 0
     return margin_position(s, account, a) > margin_position(s, account, b)
 
@@ -44,7 +45,7 @@ cdef int64_t slices_lots(State* s, uint32_t account, int market, const StageRule
     """The lots of a slice: what its quantity asks, capped by time and by the position."""
     cdef int64_t held = s.positions[<size_t>account * s.markets + market].qty
     cdef int64_t qty = held if held > 0 else -held
-    cdef money_t value = money_abs(s.marks[market].value)
+    cdef money_t value = money_max(1, money_abs(s.marks[market].value))
     cdef money_t asked, most
     if rule.size == SIZE_ALL:
         asked = qty
@@ -170,4 +171,6 @@ cdef money_t slices_fee(State* s, uint32_t account, int market, money_t notional
     row = margin_bracket(s, market, held)
     left = money_scale(held, <int64_t>div_ceil(money_scale(row.rate, PPM), row.rate_of) - rule.left_discount_ppm)
     left = money_max(0, left - money_scale(money_max(0, e.maintenance - e.equity), PPM))
+    if not left:
+        return 0
     return money_min(most, muldiv_ceil(notional, muldiv_ceil(left, rule.left_share_ppm, PPM), money_scale(held, PPM)))

@@ -19,11 +19,13 @@ cdef extern from "block.h" nogil:
 cdef enum Limit:
     NODES_MAX = 64  # of one recipe: depth of the reading stack
     PAGE_TICKS = 256  # price levels of one page: 2 KB, so that an order alone far away costs no more
+    PAGE_SHIFT = 8  # ticks below 0 have pages too: a shift rounds down
     DRAFTS = 32  # outcomes of 80 bytes in the cache until they are moved out
     BOUND_BUCKETS = 16384  # of 64 ppm each: an account's bound on how far prices may move before it can be liquidatable
 
 cdef enum:
     TIMES_MAX_NS = 4611686018427387904  # 2^62: no event, no expiry is later
+    NO_PRICE = -4611686018427387904  # -2^62: below all prices
 
 cdef enum NodeKind:
     NODE_SOURCE, NODE_BOOK, NODE_INDEX, NODE_REDEMPTION, NODE_PRODUCT, NODE_WEIGHTED, NODE_MEAN, NODE_MEDIAN, NODE_FLOOR, NODE_TWAP
@@ -76,6 +78,8 @@ cdef struct MarketRule:
     int32_t tick_shift
     bint limited  # notional, position or open interest have a limit
     bint ordinary  # no row of it but margin refuses a limit order in a state OPEN: see _ordinary of orders.pyx
+    int64_t price_min  # the lowest: 1, or 0 and below where its contract allows it
+    int64_t price_low  # the lowest on tick
     int64_t price_max  # the largest: see Venue.price_max
     int64_t multiplier  # money per lot and price unit; 0: inverse
     int64_t face  # inverse: money units x price units of a lot
@@ -173,6 +177,7 @@ cdef struct IndexRule:
     int32_t nodes_from
     int32_t nodes_count
     int32_t sources_min
+    int64_t lowest  # price that is VALID: 1, or -PRICE_MAX
     uint64_t leg_of  # bit i: index i publishes on update and reads this index
 
 cdef struct CollateralTier:

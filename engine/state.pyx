@@ -8,7 +8,7 @@ from engine.book cimport book_free, book_load, book_save, expire_at, map_insert
 from engine.borrow cimport borrow_next
 from engine.funding cimport funding_next
 from engine.margin cimport margin_weigh
-from engine.money cimport tick_inverse
+from engine.money cimport div_ceil, tick_inverse
 from engine.records cimport ACT_OPEN, ACT_TAKE, MARKET_OPEN, PERMIT_DEFER, STAGE_CONVERT, USERS_FROM, Outcome
 
 
@@ -52,7 +52,7 @@ cdef int _rules(State* s, table) except -1:
     s.market_rules = <MarketRule*>_take(s, s.markets, sizeof(MarketRule))
     for i, row in enumerate(table["markets"]):
         r = &s.market_rules[i]
-        (r.tick_size, r.multiplier, r.face, r.price_max, r.maker_ppm, r.taker_ppm, r.liquidation_ppm,
+        (r.tick_size, r.multiplier, r.face, r.price_min, r.price_max, r.maker_ppm, r.taker_ppm, r.liquidation_ppm,
          r.fee_grace_ns, r.fee_every_ns, r.fee_step_ppm, r.fee_max_ppm, r.left_share_ppm, r.left_discount_ppm, r.leverage_default, r.market_bound_ppm, r.index,
          r.quote, r.spot, r.base, r.lot_units, r.heard_by,
          r.brackets_from, r.brackets_count, r.plain, r.whole, r.divides, r.crowded, r.lower, r.upper,
@@ -67,6 +67,7 @@ cdef int _rules(State* s, table) except -1:
          r.settles, r.settlement_samples, r.expires_ns, r.retry_ns) = row
         s.spots = s.spots or r.spot
         s.entangled = s.entangled or r.bankruptcy_fee_ppm
+        r.price_low = <int64_t>div_ceil(r.price_min, r.tick_size) * r.tick_size
         r.tick_shift = 0
         while not r.tick_size >> r.tick_shift & 1:
             r.tick_shift += 1
@@ -89,7 +90,7 @@ cdef int _rules(State* s, table) except -1:
     s.index_rules = <IndexRule*>_take(s, s.indices, sizeof(IndexRule))
     for i, row in enumerate(table["indices"]):
         x = &s.index_rules[i]
-        (x.every_ns, x.scale, x.nodes_from, x.nodes_count, x.sources_min, x.leg_of) = row
+        (x.every_ns, x.scale, x.nodes_from, x.nodes_count, x.sources_min, x.lowest, x.leg_of) = row
     s.nodes_count = len(table["nodes"])
     s.nodes = <Node*>_take(s, s.nodes_count, sizeof(Node))
     for i, row in enumerate(table["nodes"]):

@@ -92,6 +92,8 @@ cdef inline bint _fits(State* s, const Event* e) noexcept nogil:
     if not BY_LAST <= e.source <= BY_INDEX:
         return False
     if e.kind == EV_TRAILING:
+        if s.market_rules[e.market].price_min < 1:
+            return False  # a best price at or below 0 has no ppm, and no distance from it stays a price
         return 1 <= e.amount_lo <= <uint64_t>(PPM - 1 if e.flags & FLAG_DISTANCE_PPM else PRICE_MAX)
     return not e.flags & FLAG_DISTANCE_PPM and _on_tick(s, e.market, e.amount_lo)
 
@@ -275,7 +277,7 @@ cdef void _fire(State* s, int32_t place) noexcept nogil:
     cdef int64_t held
     cdef Ticket t
     cdef int why
-    if trigger.protect and money_abs(money_mul(price - mark, PPM)) > money_mul(mark, s.market_rules[order.market].trigger_protect_ppm):
+    if trigger.protect and money_abs(money_mul(price - mark, PPM)) > money_mul(mark if mark > 0 else -mark, s.market_rules[order.market].trigger_protect_ppm):
         order_cancel(s, place, WHY_TRIGGER_PROTECTED, STAGE_NONE)
         return
     stops_remove(s, place)

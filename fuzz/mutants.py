@@ -259,6 +259,23 @@ class BuyersStayInAClosedMarket(Exchange):
             super().cancel_order(order, reason, stage)
 
 
+class NothingBelowZero(Exchange):
+    """71: a position at a negative price has no maintenance."""
+
+    def evaluate(self, account):
+        e = super().evaluate(account)
+        held = (m for m, value in enumerate(self.value) if value < 0)
+        return e._replace(maintenance=e.maintenance - sum(self.maintenance(account, m) for m in held))
+
+
+class FeesFollowTheSign(Exchange):
+    """72: a fee is a part of what is paid, with its sign: below zero it is none."""
+
+    @staticmethod
+    def _fee(cash, rate_ppm):
+        return units.div_ceil(max(0, cash) * rate_ppm, units.PPM)
+
+
 # ---- bugs that live in a function of a module: patched while an event runs
 
 
@@ -349,6 +366,11 @@ def _no_limits(exchange, market):
     """27: takers do not know of the limits up and down."""
 
 
+def _of_the_signed_price(side, anchor, up_ppm, down_ppm):
+    """70: a band is a part of the price with its sign: below zero it closes in from the wrong side."""
+    return anchor * (units.PPM + up_ppm if side == Side.BUY else units.PPM - down_ppm)
+
+
 def _only_users_are_settled(exchange, market):
     """67: a final settlement leaves out what the backstop holds."""
     return [number for number in _holders(exchange, market) if number >= USERS_FROM]
@@ -381,6 +403,7 @@ _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     42: [(Brackets, "maintenance", _lowest_tier)],
     44: [(Margins, "profit_haircut", _all_of_the_profit)],
     43: [(Margins, "maintenance_of", _at_the_mark)],
+    70: [(bands, "percent", _of_the_signed_price)],
 }
 
 
@@ -431,6 +454,8 @@ MUTANTS: dict[int, type[Exchange]] = {
     26: TheTriggerItselfIsNotEnough,
     69: BuyersStayInAClosedMarket,
     53: NobodyCoolsDown,
+    71: NothingBelowZero,
+    72: FeesFollowTheSign,
 } | {bug: _patched_class(bug) for bug in _PATCHES}
 
 

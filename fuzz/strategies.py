@@ -543,7 +543,20 @@ def make_venue(choices: Choices) -> rules.Venue:
     books = [row for row in venue["liquidation"]["stages"] if row["kind"] == "book"]
     if books and choices.below(10) == 9 and not any("maintenance_min" in row for row in venue["markets"]):
         books[0] |= _TIERS
+    if choices.below(32) == 31:
+        _sign(venue)
     return rules.Venue.model_validate(venue)
+
+
+def _sign(venue: dict) -> None:
+    """Let the coin's perpetual trade at zero and below it, and nobody quote it."""
+    market = venue["markets"][0]
+    market |= {"price_min": "-60", "funding": None, "market_bound_ticks": market["market_bound_ticks"] or 40}
+    if market.get("band", {}).get("kind") == "index_anchored":
+        del market["band"]
+    market["margin"] = {field: value for field, value in market.get("margin", {}).items() if field != "basis"}
+    venue["indices"][1]["prices"] = "signed"
+    venue["quoters"] = []
 
 
 # ---- events
@@ -629,7 +642,9 @@ class TapeMaker:
         self.choices, self.venue, self.accounts = choices, venue, accounts
         self.wheel = [kind for kind, weight in weights.items() for _ in range(weight)]
         self.now = START_NS
-        self.prices = [10_000 if source.name.startswith("coin") else 100 for source in venue.sources]
+        self.signed = min((venue.price_low(row) for row in venue.markets), default=1)  # the lowest price of any market
+        coin = 10_000 if self.signed > 0 else 300
+        self.prices = [coin if source.name.startswith("coin") else 100 for source in venue.sources]
         self.ids: list[tuple[int, int]] = []  # (account, order id), the latest last
         self.sent: dict[int, tuple[int, int]] = {}  # market and side of an order
         self.children: list[tuple[int, int]] = []  # (sub-account, parent)
@@ -694,12 +709,18 @@ class TapeMaker:
         row = self.venue.markets[market]
         reach = worth if row.spot else worth * row.leverage_default
         reach = min(reach, max(2_000, worth * 10))  # the second bracket's cap
-        one_lot = abs(self.venue.value(row, self._around(market)))
+        one_lot = max(abs(self.venue.value(row, self._around(market))), 100)
         return max(1, reach * ONE * tenths // 10 // one_lot)
 
     def _near(self, price: int, tick: int, side: int) -> int:
         ticks = pick(self.choices, (0, 1, -1, 2, -2, 4, -4, 10))
-        return max(tick, (price // tick + (ticks if side == Side.SELL else -ticks)) * tick)
+        least = tick if price > 0 else self.signed
+        return max(least, (price // tick + (ticks if side == Side.SELL else -ticks)) * tick)
+
+    def _on(self, market: int, price: int) -> int:
+        """Return a price rounded down to a tick of a market that it can have."""
+        tick = self.venue.markets[market].tick_size
+        return max(tick if price > 0 else self.signed, price // tick * tick)
 
     def _send(self, account: int, market: int, side: int, tif: int, price: int, qty: int, flags: int = 0, **more: int) -> None:
         """Send an order; `more` may make another kind of event of it."""
@@ -757,7 +778,7 @@ class TapeMaker:
             self.choices,
             ((0, 1, 0), (0, 3, 0), (near, 0, 0), (0, self._lots(market, account), 0), (0, 0, near), (0, 0, 0), (-1, 2, 0)),
         )
-        self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty, amount_lo=trigger)
+        self.put(kind=EventKind.AMEND, account=account, ref_id=order_id, price=price, qty=qty, amount_lo=trigger % 2**64)
 
     def stop(self) -> None:
         """An order that waits for a price nearby, mostly of who may hold something; now and then the price is there already."""
@@ -776,14 +797,14 @@ class TapeMaker:
             more = {"amount_hi": self.now + pick(self.choices, (units.NS, 3 * units.NS, 30 * units.NS))}
         lots = 0 if flags & Flag.CLOSE_ONLY else pick(self.choices, (1, self._lots(market, account), 3))
         more = {"kind": kind, "source": by, "amount_lo": trigger} | more
-        self._send(account, market, side, tif, max(tick, price // tick * tick), lots, flags, **more)
+        self._send(account, market, side, tif, self._on(market, price), lots, flags, **more)
 
     def own(self) -> None:
         """Two accounts of one owner, or one account with itself, meet at a price."""
-        account, (market, price, tick) = USERS_FROM, self._market()
+        account, (market, price, _) = USERS_FROM, self._market()
         other = pick(self.choices, (account, account + 2 if self.accounts > 2 else account))
         side, lots = pick(self.choices, (Side.BUY, Side.SELL)), self._lots(market, account)
-        price, lots = max(tick, price // tick * tick), max(1, lots // 4)
+        price, lots = self._on(market, price), max(1, lots // 4)
         self._send(account, market, side, Tif.GTC, price, lots, amount_lo=lots // 2)
         mode = pick(self.choices, (0, SelfTrade.DECREMENT, SelfTrade.CANCEL_TAKER, SelfTrade.CANCEL_MAKER, SelfTrade.CANCEL_BOTH))
         self._send(other, market, Side.SELL if side == Side.BUY else Side.BUY, Tif.GTC, price, lots + 1, asset=mode)
@@ -807,11 +828,11 @@ class TapeMaker:
     def trade(self, accounts: int | None = None) -> None:
         """Two of the first `accounts` meet at one price."""
         accounts = self.accounts if accounts is None else accounts
-        maker, (market, price, tick) = self.choices.below(accounts), self._perpetual()
+        maker, (market, price, _) = self.choices.below(accounts), self._perpetual()
         taker = USERS_FROM + (maker + 1 + self.choices.below(max(accounts - 1, 1))) % accounts
         maker += USERS_FROM
         side = pick(self.choices, (Side.BUY, Side.SELL))
-        price, lots, self.traded = max(tick, price // tick * tick), self._lots(market, maker, taker), market
+        price, lots, self.traded = self._on(market, price), self._lots(market, maker, taker), market
         other_side = Side.SELL if side == Side.BUY else Side.BUY
         self.pair = (maker, side), (taker, other_side)
         self._send(maker, market, side, Tif.GTC, price, lots)
@@ -831,8 +852,12 @@ class TapeMaker:
                 self._send(account, number, Side.BUY, Tif.GTC, at, max(1, self._lots(number, account) // 4))
 
     def _move(self, number: int, ppm: int, batch_left: int = 0) -> None:
-        price = self.prices[number] * (units.PPM + ppm) // units.PPM
-        self.prices[number] = min(max(price, 1), 10**7)
+        before = self.prices[number]
+        least = 1
+        if self.signed < 1 and self.venue.sources[number].name.startswith("coin"):
+            least, ppm = self.signed, 2 * ppm if abs(before) < 5_000 else ppm
+        price = before + max(abs(before), 2_000 if least < 1 else 0) * ppm // units.PPM
+        self.prices[number] = min(max(price, least), 10**7)
         self.put(kind=EventKind.SOURCE, source=number, price=self.prices[number], batch_left=batch_left)
 
     def price(self) -> None:
@@ -850,7 +875,7 @@ class TapeMaker:
     def batch(self) -> None:
         """Several events applied together: one cascade at the end of them."""
         left = 1 + self.choices.below(3)
-        account, (market, price, tick) = self._who(), self._market()
+        account, (market, price, _) = self._who(), self._market()
         for more in range(left, 0, -1):
             self._move(pick(self.choices, (0, 1, 2, 3, 4)), pick(self.choices, _CRASHES_PPM), batch_left=more)
         order_id, self.next_id = self.next_id, self.next_id + 1
@@ -861,7 +886,7 @@ class TapeMaker:
             ref_id=order_id,
             side=Side.SELL,
             tif=Tif.GTC,
-            price=max(tick, price // tick * tick),
+            price=self._on(market, price),
             qty=self._lots(market, account),
             batch_left=0 if self.choices.below(8) != 7 else 1,
         )
@@ -910,7 +935,7 @@ class TapeMaker:
         market, price, tick = self._perpetual()
         other, side = USERS_FROM + 1 + self.choices.below(self.accounts - 1), pick(self.choices, (Side.BUY, Side.SELL))
         self.worth.setdefault(account, 30)
-        price, lots, self.traded = max(tick, price // tick * tick), self._lots(market, account), market
+        price, lots, self.traded = self._on(market, price), self._lots(market, account), market
         self._send(other, market, side, Tif.GTC, price, lots)
         self._send(account, market, Side.SELL if side == Side.BUY else Side.BUY, Tif.IOC, price, lots)
         if self.choices.below(3) == 2:
@@ -1024,7 +1049,7 @@ class TapeMaker:
                 market,
                 pick(self.choices, (Side.BUY, Side.SELL)),
                 Tif.GTC,
-                max(tick, price // tick * tick),
+                self._on(market, price),
                 units.QTY_MAX,
             )
         else:

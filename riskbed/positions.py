@@ -148,7 +148,7 @@ def _rows(exchange: Any, venue: Venue, state: Tables, held: list[tuple[int, ...]
     found = []
     for account, market, _, qty, entry in held:
         price, mark = exchange.liquidation_price(account, market), marks[market]
-        away = None if price is None else Fraction(abs(price - mark), mark)
+        away = None if price is None else Fraction(abs(price - mark), max(abs(mark), 1))  # of a mark at 0: of its unit
         found.append((away is None, away or 0, account, market, qty, entry, price))
     scene, status = Scene(Book(venue), state), {row[0]: Status(row[4]) for row in state["accounts"]}
     rows = []

@@ -375,7 +375,8 @@ def with_unrelated_market(venue: rules.Venue) -> rules.Venue:
     raw = venue.model_dump(exclude_unset=True)
     raw["sources"].append({"name": source, "price_decimals": first.price_decimals})
     recipe, publish = {"kind": "source", "name": source}, {"kind": "update"}
-    raw["indices"].append({"name": index, "price_decimals": first.price_decimals, "publish": publish, "recipe": recipe})
+    row = {"name": index, "price_decimals": first.price_decimals, "publish": publish, "recipe": recipe}
+    raw["indices"].append(row | ({"prices": "signed"} if first.price_min is not None else {}))
     raw["markets"].append(first.model_dump(exclude_unset=True) | {"name": market, "index": index})
     return rules.Venue.model_validate(raw)
 

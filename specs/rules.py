@@ -44,6 +44,8 @@ Whole = (
     Annotated[StrictInt, Field(ge=0)] | Annotated[str, StringConstraints(strict=True, pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
 )
 """Money or a price in whole units: an integer, or a decimal string such as '0.95'."""
+Signed = StrictInt | Annotated[str, StringConstraints(strict=True, pattern=r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$")]
+"""As Whole, of any sign."""
 
 
 _NUMBER = r"[1-9][0-9]{0,5}|(0|[1-9][0-9]{0,5})\.[0-9]{1,6}"
@@ -239,13 +241,15 @@ class Publish(Row):
 class Index(Row):
     """A published price: recipe, cadence and quorum.
 
-    sources_min, at most what the recipe reads: fewer usable sources grade it TOO_FEW_SOURCES.
+    sources_min, at most what the recipe reads: fewer usable sources grade it TOO_FEW_SOURCES. prices signed: zero and negative
+    ones are as good as others; else they are INVALID.
     """
 
     name: Name
     price_decimals: Decimals
     publish: Publish
     sources_min: Annotated[StrictInt, Field(ge=1, le=units.SOURCES_MAX)] = 1
+    prices: Literal["positive", "signed"] = "positive"
     recipe: Node
 
     @model_validator(mode="after")
@@ -618,6 +622,11 @@ class Market(Row):
 
     market_bound_ticks: where it is given a MARKET order trades at most so many ticks beyond the best opposite price; else at most
     market_bound_ppm from the mark. trigger_protect_ppm: how far the price that fires a PROTECT order may be from the mark.
+    price_min: the lowest price of orders and of a valid mark, whole quote units, 0 or negative: linear only. What has no meaning
+    there is refused: funding, quoters, an index-anchored band, a margin by entry, trailing orders; triggers stay positive, and an
+    amendment to price 0 keeps the price. Margin, fees, and the rates of bounds and bands are of the size of the price: of a mark
+    at 0 they are nothing, so that a maintenance_min stands better beside it, and MARKET orders are better bounded in ticks.
+    Absent: prices are positive. Source: CME's notice on negative prices, 2020-04-15; WTI settled at -37.63 on 2020-04-20.
     expires: a dated future, closed and settled at that time; it has no funding. settlement: at what price; a perpetual with this
     row may be delisted by a DELIST event, and a dated one earlier than it expires.
     auction_reference: of the prices that trade most and leave least, an auction takes the nearest to this one (the last valid
@@ -634,6 +643,7 @@ class Market(Row):
     index: Name
     mark: Mark
     price_decimals: Decimals
+    price_min: Signed | None = None
     tick_size: Count = 1
     lot: Lot
     fees: Fees = Fees()
@@ -664,6 +674,8 @@ class Market(Row):
             raise At(("quanto",), "it says what a lot is worth a unit of price", "quanto: with payoff: quanto, and only there")
         if self.expires is not None:
             self._dated()
+        if self.price_min is not None:
+            self._signed()
         if not self.spot:
             if self.base is not None:
                 raise At(("base",), "a perpetual has no base asset", "only payoff: spot delivers one")
@@ -716,6 +728,17 @@ class Market(Row):
         if most + self.closing_ppm > units.PPM:
             raise At(("closing",), f"{self.closing_ppm} ppm beside a maintenance rate of {int(most)} are more than 100 %")
         return self
+
+    def _signed(self) -> None:
+        """What has no meaning at zero or below it is refused; the price itself is judged with its index, by the Venue."""
+        if self.payoff != "linear":
+            raise At(("price_min",), f"a lot of a market that is {self.payoff} is worth nothing at or below 0", "payoff: linear")
+        if self.funding is not None:
+            raise At(("funding",), "a rate of a price at or below 0 has no meaning", "no funding: a dated future has none either")
+        if self.band is not None and self.band.kind != "percent":
+            raise At(("band",), "an index-anchored band has no meaning at or below 0", "kind: percent")
+        if self.margin.basis == "entry":
+            raise At(("margin", "basis"), "lots entered on both sides of 0 may have cost nothing together", "basis: mark")
 
     def _dated(self) -> None:
         if self.settlement is None:
@@ -1500,10 +1523,15 @@ class Venue(Row):
         return self.worth(market)(price)
 
     def price_for(self, market: Market, value: int, up: bool) -> int:
-        """Return the lowest price whose value per lot is at least `value`, or the highest at most; 0: none. Up to PRICE_MAX."""
+        """Return the lowest price whose value per lot is at least `value`, or the highest at most. Up to PRICE_MAX.
+
+        One tick below the lowest price of the market, which is 0 where prices are positive: none.
+        """
         if market.payoff != "inverse":
-            multiplier = self.multiplier(market)
-            return max(0, min(units.PRICE_MAX, units.div_ceil(value, multiplier) if up else units.div_floor(value, multiplier)))
+            multiplier, none = self.multiplier(market), self.price_low(market) - market.tick_size
+            return max(
+                none, min(units.PRICE_MAX, units.div_ceil(value, multiplier) if up else units.div_floor(value, multiplier))
+            )
         face = self.face(market)
         if up:
             return min(units.PRICE_MAX, units.div_ceil(face, -value)) if value < 0 else units.PRICE_MAX
@@ -1530,6 +1558,14 @@ class Venue(Row):
             if not least or flat < cap:
                 rows.append(Requirement(cap, *own, rate + closing * many, units.PPM * many, amount - fixed))
         return rows
+
+    def price_min(self, market: Market) -> int:
+        """Return the lowest price of a market, price units: 1 where its row names none."""
+        return 1 if market.price_min is None else whole(market.price_min, market.price_decimals)
+
+    def price_low(self, market: Market) -> int:
+        """Return the lowest price on tick."""
+        return units.div_ceil(self.price_min(market), market.tick_size) * market.tick_size
 
     def price_max(self, market: Market) -> int:
         """Return the highest price of a market: its value has its bits; inverse: one unit of money is at most 1 ppm of it."""
@@ -1571,6 +1607,20 @@ class Venue(Row):
             raise At(("collateral", i, "market"), f"'{row.market}' is not a spot market of {row.asset} and {self.numeraire}")
         if market.price_decimals != self.indices[self.number("indices", row.index)].price_decimals:
             raise At(("collateral", i, "market"), f"'{row.market}' has other price_decimals than the index '{row.index}'")
+
+    def _signed(self, i: int, market: Market, index: Index) -> None:
+        at, places = ("markets", i, "price_min"), market.price_decimals
+        try:
+            lowest = whole(market.price_min, places)
+        except ValueError as error:
+            raise At(at, str(error)) from None
+        if not -self.price_max(market) <= lowest <= 0:
+            most = units.int_to_decimal(-self.price_max(market), places)
+            raise At(at, f"{market.price_min} is out of bounds", f"{most} to 0; a market of positive prices has no price_min")
+        if index.prices != "signed":
+            raise At(at, f"its index '{index.name}' is INVALID at 0 and below", "prices: signed, at that index")
+        if any(row.market == market.name for row in self.quoters):
+            raise At(at, "a quoter quotes in ppm of a price, which has no meaning at or below 0", "no quoter in this market")
 
     def _inverse(self, i: int, market: Market) -> None:
         decimals = self.decimals(market.settles_in)
@@ -1643,6 +1693,8 @@ class Venue(Row):
                 raise At(("markets", i, "leverage_default"), f"{market.leverage_default} is above the first bracket's cap")
             if market.payoff != "inverse" and self.multiplier(market) * market.tick_size > units.VALUE_MAX:
                 raise At(("markets", i, "lot"), "one lot at one tick is worth more than VALUE_MAX", "a smaller lot")
+            if market.price_min is not None:
+                self._signed(i, market, index)
             if market.limits.notional_max is not None:
                 at = ("markets", i, "limits", "notional_max")
                 self._whole(market.limits.notional_max, self.decimals(market.settles_in), at)

@@ -71,6 +71,8 @@ class Book:
         self.markets = range(len(venue.markets))
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.price_max = [venue.price_max(row) for row in venue.markets]
+        self.price_min = [venue.price_min(row) for row in venue.markets]
+        self.price_low = [venue.price_low(row) for row in venue.markets]
         self.worth = [venue.worth(row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
@@ -470,8 +472,9 @@ class Scene:
             return self.closing_value(market, lots, -lots, self.evaluate(account))
         mark, index = self._anchors(market)
         price = Fraction(index if row.price == "oracle" and index is not None else mark)
-        price *= 1 - Fraction(row.fee_ppm, units.PPM) * (1 if lots > 0 else -1)
-        return lots * self.book.value_at(market, max(1, math.floor(price)) if lots > 0 else math.ceil(price))
+        price -= abs(price) * Fraction(row.fee_ppm, units.PPM) * (1 if lots > 0 else -1)
+        least = self.book.price_min[market]
+        return lots * self.book.value_at(market, max(least, math.floor(price)) if lots > 0 else math.ceil(price))
 
     def held(self, account: int) -> list[int]:
         """Return the markets in which the account has a position."""
@@ -483,9 +486,11 @@ class Scene:
         fee_ppm = row.bankruptcy_fee_ppm
         if not fee_ppm or not qty:
             return need
-        rises, notional = (qty > 0) == (row.payoff == "inverse"), abs(qty * self.value(market))
-        reach = max(0, notional + (self.equity(account) if rises else -self.equity(account)))
-        return need + units.muldiv_ceil(reach, fee_ppm, units.PPM + (fee_ppm if rises else -fee_ppm))
+        inverse, least = row.payoff == "inverse", min(0, self.book.price_min[market])
+        rises, notional = (qty > 0) == inverse, abs(qty) * self.value(market) * (-1 if inverse else 1)
+        reach = notional + (self.equity(account) if rises else -self.equity(account))
+        reach = max(reach, abs(qty) * self.book.value_at(market, least) if least else 0)
+        return need + units.muldiv_ceil(abs(reach), fee_ppm, units.PPM + (fee_ppm if rises == (reach > 0) else -fee_ppm))
 
     def notional(self, account: int, market: int, lots: int) -> int:
         """Return the notional of signed lots at the mark; of what is held of that side, where the row says so, at its entry."""
@@ -686,14 +691,15 @@ class Scene:
                 return 0 if side == Side.BUY else units.PRICE_MAX
             away = row.market_bound_ticks * row.tick_size
             price = self.orders[first].price
-            return min(price + away, units.PRICE_MAX) if side == Side.BUY else max(price - away, row.tick_size)
+            return min(price + away, units.PRICE_MAX) if side == Side.BUY else max(price - away, self.book.price_low[market])
         return self._away(market, side, self.book.venue.markets[market].market_bound_ppm)
 
     def _away(self, market: int, side: int, ppm: int) -> int:
         mark, tick = self.marks[market].last_valid, self.book.venue.markets[market].tick_size
+        away = abs(mark) * ppm
         if side == Side.BUY:
-            return units.div_floor(mark * (units.PPM + ppm), units.PPM * tick) * tick
-        return max(units.div_ceil(mark * (units.PPM - ppm), units.PPM * tick) * tick, tick)
+            return units.div_floor(mark * units.PPM + away, units.PPM * tick) * tick
+        return max(units.div_ceil(mark * units.PPM - away, units.PPM * tick) * tick, self.book.price_low[market])
 
     def sale(self, account: int, haircut: Haircut) -> tuple[int, int]:
         """Return (lots, worst price) of a slice that sells collateral in the own book."""
@@ -725,7 +731,7 @@ class Scene:
         row, venue = self.book.venue.markets[market], self.book.venue
         if qty > 0:
             price = venue.price_for(row, units.div_ceil(qty * self.value(market) - share, qty), True)
-            return max(units.div_ceil(price, tick) * tick, tick)
+            return max(units.div_ceil(price, tick) * tick, self.book.price_low[market])
         return venue.price_for(row, units.div_floor(-qty * self.value(market) + share, -qty), False) // tick * tick
 
     def _fillable(self, account: int, market: int, bound: rules.BoundFillable) -> int:

@@ -94,6 +94,12 @@ QUOTER = {
 }
 
 
+BELOW_ZERO = [
+    index("COIN", {"kind": "source", "name": "coin"}, prices="signed"),
+    index("USD", {"kind": "source", "name": "usd"}),
+]
+
+
 @dataclass(frozen=True)
 class Broken:
     """What breaks a law: a tape, on a rule book."""
@@ -478,6 +484,43 @@ CASES = [
             liquidation={"stages": stages(book=SOLD_ALL | {"choice": "largest_loss"})},
         ),
         planted=55,
+    ),
+    Broken(
+        "L27",
+        "10 % of -20 is 2, whatever its sign: a bid of -21 is inside",
+        """
+        0    source coin -20                |
+        0    account 16                     |
+        0    deposit 16 USDT 120            |
+        1    buy 16 COINUSDT 1 @-21 #1      | L27
+        """,
+        small_venue(
+            market={"price_min": "-90", "band": {"kind": "percent", "up_ppm": 100_000, "down_ppm": 100_000}}, indices=BELOW_ZERO
+        ),
+        planted=70,
+    ),
+    Broken(
+        "L19",
+        "a short of 16 from -30 at -23: 8 are left of 120, of 368 it needs 9.2",
+        FUNDED.replace("coin 100", "coin -30")
+        + """
+        1    sell 16 COINUSDT 16 @-30 #1    |
+        1    buy 17 COINUSDT 16 @-30 #2     |
+        2    source coin -23                | L19
+        """,
+        small_venue(market={"price_min": "-90"}, indices=BELOW_ZERO),
+        planted=71,
+    ),
+    Broken(
+        "L23",
+        "16 lots at -30 are 480, the taker's fee of it 0.24 and the maker's 0.096",
+        FUNDED.replace("coin 100", "coin -30")
+        + """
+        1    sell 16 COINUSDT 16 @-30 #1    |
+        1    buy 17 COINUSDT 16 @-30 #2     | L23
+        """,
+        small_venue(market={"price_min": "-90"} | FEES, indices=BELOW_ZERO),
+        planted=72,
     ),
 ]
 

@@ -69,6 +69,17 @@ FUNDING = next(line + "\n" for line in GOOD.splitlines() if "funding:" in line)
 TAKER, ADL = "    - {kind: takeover, notional_max: 1_000}\n", "    - {kind: adl}\n"
 
 CASES = {  # name: ((old, new) ..., rule, severity, text of the line that it points at, words of the problem)
+    "prices at 0 and no minimum": (
+        [
+            ("    sources_min: 2\n", "    sources_min: 2\n    prices: signed\n"),
+            ("    leverage_default: 20\n", "    leverage_default: 20\n    price_min: -50\n"),
+            ("    funding: {every_ns: 28_800_000_000_000, interest_ppb: 100_000, damp_ppb: 500_000, cap_ppb: 1_000_000}\n", ""),
+        ],
+        "margin-at-zero",
+        "warns",
+        "price_min:",
+        "at a mark of 0 no notional is: a position of any size needs no margin there",
+    ),
     "the leverage cap leaves no room for funding": (
         [("leverage_max: 100, maintenance_ppm: 4_000", "leverage_max: 200, maintenance_ppm: 4_000")],
         "room-to-open",

@@ -139,6 +139,18 @@ def _funding(market: rules.Market) -> Fraction:
     return Fraction(market.funding.cap_ppb, units.PPB) if market.funding else Fraction(0)
 
 
+def at_zero(book: Book) -> Iterator[Found]:
+    """A position requires margin at every price: also at 0, where a market has such prices."""
+    for path, market in book.perpetuals():
+        fixed = Fraction(market.maintenance_min) + (Fraction(market.closing.fixed) if market.closing else 0)
+        if market.price_min is not None and not fixed:
+            yield warns(
+                (*path, "price_min"),
+                "at a mark of 0 no notional is: a position of any size needs no margin there",
+                "maintenance_min: what closing a position may cost",
+            )
+
+
 def continuity(book: Book) -> Iterator[Found]:
     """Maintenance is continuous, amounts are the recomputed ones."""
     for path, market in book.perpetuals():

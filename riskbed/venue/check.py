@@ -19,6 +19,7 @@ from specs.schema import text_of
 CHECKS: dict[str, Callable[[Book], Iterator[Found]]] = {
     "initial-margin": brackets.initial_margin,
     "room-to-open": brackets.room_to_open,
+    "margin-at-zero": brackets.at_zero,
     "continuity": brackets.continuity,
     "bracket-order": brackets.order,
     "one-move": brackets.one_move,

@@ -140,6 +140,8 @@ def _by_the_market(scene: Scene, last: Outcome, paid: int, left: tuple[int, int]
         return most
     rate_ppm = scene.book.brackets[last.market].of(held).rate_ppm_up - row.discount_ppm
     share = units.div_ceil(max(0, held * rate_ppm - short_of * units.PPM) * row.share_ppm, units.PPM)
+    if not share:
+        return 0
     return min(most, units.div_ceil(paid * share, held * units.PPM))
 
 

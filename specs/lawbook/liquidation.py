@@ -184,14 +184,14 @@ def chosen(scene: Scene, account: int, choice: str) -> int:
         "largest_maintenance": lambda m: scene.maintenance(account, m),
         "largest_notional": lambda m: abs(worth[m]),
         "largest_loss": lambda m: scene.entry[account, m] - worth[m],
-        "highest_rate": lambda m: Fraction(scene.maintenance(account, m), abs(worth[m])),
+        "highest_rate": lambda m: Fraction(scene.maintenance(account, m), abs(worth[m]) or 1),
     }[choice]
     return max(worth, key=lambda m: (measure(m), -m))
 
 
 def slice_most(scene: Scene, o: Outcome, row: rules.BookStage) -> int:
     """Return the most lots that the slice which begins may close; of `restore` the position, which it may take."""
-    e, qty, value = scene.evaluate(o.account), abs(scene.qty[o.account, o.market]), abs(scene.value(o.market))
+    e, qty, value = scene.evaluate(o.account), abs(scene.qty[o.account, o.market]), max(1, abs(scene.value(o.market)))
     short_of, size = e.maintenance - e.equity, row.quantity
     notional = scene.notional(o.account, o.market, scene.qty[o.account, o.market])
     asked = Fraction(qty)

@@ -73,7 +73,7 @@ def _index(case: Case, scene: Scene, market: int):
 def _admitted(case: Case, scene: Scene, market: int) -> bool:
     """Return whether grades admit the index price, and the market has such prices: of a mean only what is told can be known."""
     index, row = _index(case, scene, market), case.book.venue.markets[market].settlement
-    fits = row.price == "average" or index.last_valid <= case.book.price_max[market]
+    fits = row.price == "average" or case.book.price_min[market] <= index.last_valid <= case.book.price_max[market]
     return scene.permit(index, Action.SETTLE) < Permit.DEFER and fits
 
 
@@ -82,7 +82,8 @@ def _priced(case: Case, scene: Scene, o: Outcome, due: dict[int, int]) -> Breach
     index, row, sampled = _index(case, scene, o.market), case.book.venue.markets[o.market].settlement, scene.settlements[o.market]
     if scene.states[o.market] != MarketState.CLOSED or due.get(o.market) != o.time_ns:
         yield f"market {o.market} is settled at {o.time_ns}, closed or not; due is {due.get(o.market)}"
-    if scene.permit(index, Action.SETTLE) >= Permit.DEFER or o.grade != index.grade or o.price > case.book.price_max[o.market]:
+    fits = case.book.price_min[o.market] <= o.price <= case.book.price_max[o.market]
+    if scene.permit(index, Action.SETTLE) >= Permit.DEFER or o.grade != index.grade or not fits:
         yield f"market {o.market} is settled at {o.price}, grade {o.grade}, where the row of its grade {index.grade} refuses it"
     if o.qty != scene.open_interest(o.market):
         yield f"market {o.market} is settled with {o.qty} lots open, they are {scene.open_interest(o.market)}"

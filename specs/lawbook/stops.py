@@ -73,7 +73,7 @@ def _may_fire(case: Case, scene: Scene, o: Outcome) -> Breaches:
         return
     price, mark = scene.trigger_price(waiting.market, waiting.by), scene.marks[waiting.market].last_valid
     ppm = case.book.venue.markets[waiting.market].trigger_protect_ppm
-    far = bool(waiting.protect) and abs(price - mark) * units.PPM > mark * ppm
+    far = bool(waiting.protect) and abs(price - mark) * units.PPM > abs(mark) * ppm
     if far != (o.kind == OutcomeKind.CANCELLED):
         yield f"{OutcomeKind(o.kind).name} of order {o.ref_id} at {price}, the mark is {mark}: at most {ppm} ppm apart it fires"
     if (o.account, o.market, o.side, o.qty) != (waiting.account, waiting.market, waiting.side, waiting.qty):

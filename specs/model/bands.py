@@ -21,8 +21,8 @@ def inward(side: int, scaled: int, tick: int) -> int:
 
 
 def percent(side: int, anchor: int, up_ppm: int, down_ppm: int) -> int:
-    """Return anchor x (1 + up) for buys, anchor x (1 - down) for sells, in ppm of price units."""
-    return anchor * (units.PPM + up_ppm if side == Side.BUY else units.PPM - down_ppm)
+    """Return anchor + up x |anchor| for buys, anchor - down x |anchor| for sells, in ppm of price units."""
+    return anchor * units.PPM + abs(anchor) * (up_ppm if side == Side.BUY else -down_ppm)
 
 
 def around_mark(side: int, mark: int, index: int, inner_ppm: int, outer_ppm: int, shift: int) -> int:
@@ -58,9 +58,9 @@ def beyond(side: int, price: int, bound: int) -> bool:
     return price > bound if side == Side.BUY else price < bound
 
 
-def is_price(price: int, price_max: int) -> bool:
+def is_price(exchange, market: int, price: int) -> bool:
     """Return whether an order could have the price."""
-    return 1 <= price <= price_max
+    return exchange.price_min[market] <= price <= exchange.price_max[market]
 
 
 class Premium:
@@ -118,7 +118,7 @@ def judge(exchange, order) -> Reason:
     order.clipped = False
     if order.tif == Tif.MARKET or at is None or not beyond(order.side, order.price, at):
         return Reason.NONE
-    if row.policy == "reject" or not is_price(at, exchange.price_max[order.market]):
+    if row.policy == "reject" or not is_price(exchange, order.market, at):
         return Reason.PRICE_BAND
     if row.policy == "clip":
         if order.tif in POSTING or exchange.states[order.market] == MarketState.AUCTION:

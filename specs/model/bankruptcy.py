@@ -26,7 +26,8 @@ def share(exchange, account: Account, need: int, maintenance: int, debts: bool =
 def bankruptcy_limit(exchange, account: Account, market: int, need: int, maintenance: int, debts: bool = False) -> int:
     """Return the price on tick at which closing the position uses up its share of the margin, no more: a long's rounded up.
 
-    0 of a long: no price does; a short's is at most PRICE_MAX. Where a fee of closing counts at this price, it is left too.
+    A tick below the lowest price of the market: none does; a short's is at most PRICE_MAX. Where a fee of closing counts at this
+    price, it is left too.
     """
     loss, fee_ppm = share(exchange, account, need, maintenance, debts), exchange.brackets[market].bankruptcy_fee_ppm
     return _closing_at(exchange, account, market, loss, fee_ppm)
@@ -73,11 +74,10 @@ def closing_value(exchange, market: int, held: int, lots: int, e: Evaluation) ->
 def slice_limit(exchange, account: Account, market: int, bound: rules.Row, e: Evaluation) -> int | None:
     """Return the worst price of a slice on tick, inside the bound and where it binds it the band; None if no price is."""
     side = Side.SELL if account.qty[market] > 0 else Side.BUY
-    tick = exchange.venue.markets[market].tick_size
+    low = exchange.price_low[market]
     limit = _limit(exchange, account, market, bound, e)
-    if side == Side.BUY and limit < tick:
-        return None
-    return in_band(exchange, market, side, max(limit, tick) if side == Side.SELL else min(limit, units.PRICE_MAX)) or None
+    limit = in_band(exchange, market, side, max(limit, low) if side == Side.SELL else min(limit, units.PRICE_MAX))
+    return limit if limit >= low else None
 
 
 def _limit(exchange, account: Account, market: int, bound: rules.Row, e: Evaluation) -> int:
@@ -87,9 +87,8 @@ def _limit(exchange, account: Account, market: int, bound: rules.Row, e: Evaluat
     if bound.kind == "fillable":
         return _closing_at(exchange, account, market, fillable_allowance(bound, need, e))
     mark, tick = exchange.marks[market].published.last_valid, exchange.venue.markets[market].tick_size
-    if account.qty[market] > 0:
-        return units.div_ceil(mark * (units.PPM - bound.ppm), units.PPM * tick) * tick
-    return units.div_floor(mark * (units.PPM + bound.ppm), units.PPM * tick) * tick
+    side = Side.SELL if account.qty[market] > 0 else Side.BUY
+    return bands.inward(side, bands.percent(side, mark, bound.ppm, bound.ppm), tick)
 
 
 def _closing_at(exchange, account: Account, market: int, loss: int, fee_ppm: int = 0) -> int:

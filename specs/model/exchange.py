@@ -102,6 +102,8 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         self.marks = [Mark(i, row, venue) for i, row in enumerate(venue.markets)]
         self.brackets = [Brackets(venue, row) for row in venue.markets]
         self.price_max = [venue.price_max(row) for row in venue.markets]
+        self.price_min = [venue.price_min(row) for row in venue.markets]
+        self.price_low = [venue.price_low(row) for row in venue.markets]
         self.worth = [venue.worth(row) for row in venue.markets]
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
         self.spot = [Spot(venue, row) if row.spot else None for row in venue.markets]

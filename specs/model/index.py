@@ -45,9 +45,9 @@ class Published:
         return changed
 
 
-def grade_of(there: bool, price: int) -> Grade:
-    """Return VALID for a price a linear payoff can use, else INVALID: it is kept in the record and never evaluated."""
-    return Grade.VALID if there and 0 < price <= units.PRICE_MAX else Grade.INVALID
+def grade_of(there: bool, price: int, lowest: int = 1) -> Grade:
+    """Return VALID for a price from the lowest that has a meaning, else INVALID: it is kept in the record and never evaluated."""
+    return Grade.VALID if there and lowest <= price <= units.PRICE_MAX else Grade.INVALID
 
 
 def median(prices: list[int]) -> int:
@@ -63,6 +63,7 @@ class Index:
         self.number, self.venue = number, venue
         self.row = row = rules.Index.model_validate(row.model_dump())  # a node a place, also where one object stands twice
         self.published = Published()
+        self.lowest = 1 if row.prices == "positive" else -units.PRICE_MAX
         self.nodes = list(rules.walk(row.recipe))
         self.samples = {i: deque(maxlen=node.publications) for i, node in enumerate(self.nodes) if node.kind == "twap"}
         names = [n.name if n.kind == "source" else n.ratio for n in self.nodes if n.kind in ("source", "redemption")]
@@ -80,7 +81,7 @@ class Index:
         there_now, price = exchange.seams.price(Seam.INDEX_PUBLISH, self.number, exchange.now, there, price if there else 0)
         if there_now:
             enough = used >= self.row.sources_min or not there
-            grade = grade_of(True, price) if enough else Grade.TOO_FEW_SOURCES
+            grade = grade_of(True, price, self.lowest) if enough else Grade.TOO_FEW_SOURCES
         else:
             price = self.published.price
             grade = {Reading.STALE: Grade.STALE, Reading.INVALID: Grade.INVALID}.get(reading, Grade.TOO_FEW_SOURCES)

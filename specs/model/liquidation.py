@@ -230,10 +230,11 @@ def takeover_cash(exchange, account: Account, market: int, row: rules.TakeoverSt
     index = exchange.indices[exchange.marks[market].index].published
     if row.price == "oracle" and index.valid:
         published = index
+    price, fee = published.last_valid * units.PPM, abs(published.last_valid) * row.fee_ppm
     if qty > 0:
-        price = max(1, published.last_valid * (units.PPM - row.fee_ppm) // units.PPM)
+        price = max(exchange.price_min[market], (price - fee) // units.PPM)
     else:
-        price = units.div_ceil(published.last_valid * (units.PPM + row.fee_ppm), units.PPM)
+        price = units.div_ceil(price + fee, units.PPM)
     return qty * exchange.value_at(market, price)
 
 

@@ -59,7 +59,7 @@ class Brackets:
         The rate is 1 / min(chosen leverage, the bracket's cap), or what the margin row makes of it; open_interest in money. The
         least is maintenance, and one unit more where equity at maintenance triggers: a cap may be all that maintenance admits.
         """
-        if not notional:
+        if not lots:
             return 0
         row = self.of(notional)
         rate = rules.initial_rate(row.initial_ppm, min(leverage, row.leverage_max), self.divides)
@@ -252,12 +252,14 @@ class Margins:
     def _closing_fee(self, account: Account, market: int, lots: int, fee_ppm: int) -> int:
         """Return the fee on the notional at which equity and the fee are used up: N' (1 + f) = N + equity where a loss raises it.
 
-        Else N' (1 - f) = N - equity. A loss raises the notional of a linear short and of an inverse long.
+        Else N' (1 - f) = N - equity. A loss raises the notional of a linear short and of an inverse long. Where prices are signed
+        so are notionals, down to that at the lowest price, and the fee is one on the size of N': f changes its sign with N'.
         """
-        notional, equity = lots * abs(self.value[market]), self.haircut_equity(account)
-        rises = (account.qty[market] > 0) == (self.venue.markets[market].payoff == "inverse")
-        reach = max(0, notional + equity if rises else notional - equity)
-        return units.muldiv_ceil(reach, fee_ppm, units.PPM + fee_ppm if rises else units.PPM - fee_ppm)
+        inverse, least = self.venue.markets[market].payoff == "inverse", min(0, self.price_min[market])
+        notional, equity = lots * (-self.value[market] if inverse else self.value[market]), self.haircut_equity(account)
+        rises = (account.qty[market] > 0) == inverse
+        reach = max(lots * self.value_at(market, least) if least else 0, notional + equity if rises else notional - equity)
+        return units.muldiv_ceil(abs(reach), fee_ppm, units.PPM + fee_ppm if rises == (reach > 0) else units.PPM - fee_ppm)
 
     def haircut_equity(self, account: Account) -> int:
         """Return settlement balance + sum of qty * value(mark) + haircut collateral."""

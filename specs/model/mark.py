@@ -15,7 +15,7 @@ class Mark:
     def __init__(self, number: int, row: rules.Market, venue: rules.Venue) -> None:
         self.number, self.row = number, row
         self.index = venue.number("indices", row.index)
-        self.price_max = venue.price_max(row)
+        self.price_min, self.price_max = venue.price_min(row), venue.price_max(row)
         self.published = Published()
         self.basis: deque[int] = deque(maxlen=row.mark.basis_samples if row.mark.kind == "median" else 0)
 
@@ -30,7 +30,7 @@ class Mark:
             price = self._median(exchange, index.price, sample)
         there_now, price = exchange.seams.price(Seam.MARK_PUBLISH, self.number, exchange.now, there, price if there else 0)
         if there_now:
-            grade = grade_of(True, price)
+            grade = grade_of(True, price, self.price_min)
             if grade == Grade.VALID and price > self.price_max:
                 grade = Grade.INVALID
         else:

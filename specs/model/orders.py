@@ -199,7 +199,7 @@ class Orders:
         opposite = None if collects else self.books[market].best(Side.SELL if order.side == Side.BUY else Side.BUY)
         if order.tif == Tif.POST_REPRICE and opposite and self._reaches(order.side, order.price, opposite.price):
             order.price = opposite.price + (-row.tick_size if order.side == Side.BUY else row.tick_size)
-            if not 1 <= order.price <= units.PRICE_MAX:
+            if not self.price_min[market] <= order.price <= units.PRICE_MAX:
                 return Reason.WOULD_CROSS, 0
         if self.clears:
             reason = self._spot_gate(account, order) if self.spot[market] else self._margin_gate(account, order)
@@ -228,7 +228,7 @@ class Orders:
             return Reason.BAD_TIF  # whether the makers of a spot market can deliver shows only as they are met
         if order.qty != 0 if close_only else not 1 <= order.qty <= units.QTY_MAX:
             return Reason.BAD_QTY
-        if (price != 0) if tif == Tif.MARKET else not 1 <= price <= self.price_max[market]:
+        if (price != 0) if tif == Tif.MARKET else not bands.is_price(self, market, price):
             return Reason.BAD_PRICE
         if price % row.tick_size:
             return Reason.OFF_TICK
@@ -346,12 +346,9 @@ class Orders:
             away = row.market_bound_ticks * row.tick_size
             if side == Side.BUY:
                 return min(opposite.price + away, units.PRICE_MAX) if opposite else 0
-            return max(opposite.price - away, row.tick_size) if opposite else units.PRICE_MAX
-        if side == Side.BUY:
-            return units.div_floor(mark * (units.PPM + row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size
-        return max(
-            units.div_ceil(mark * (units.PPM - row.market_bound_ppm), units.PPM * row.tick_size) * row.tick_size, row.tick_size
-        )
+            return max(opposite.price - away, self.price_low[market]) if opposite else units.PRICE_MAX
+        bound = bands.inward(side, bands.percent(side, mark, row.market_bound_ppm, row.market_bound_ppm), row.tick_size)
+        return bound if side == Side.BUY else max(bound, self.price_low[market])
 
     @staticmethod
     def _reaches(side: int, limit: int, price: int) -> bool:
@@ -475,8 +472,8 @@ class Orders:
         cash = lots * self.value_at(market, maker.price)
         buyer, seller = (taker.number, maker.account) if side == Side.BUY else (maker.account, taker.number)
         spot, quote = self.spot[market], self.paid_in[market]
-        fee = 0 if stage or not self.clears else units.div_ceil(abs(cash) * fees.taker_ppm, units.PPM)
-        maker_fee = units.div_ceil(abs(cash) * fees.maker_ppm, units.PPM) if self.clears else 0
+        fee = 0 if stage or not self.clears else self._fee(cash, fees.taker_ppm)
+        maker_fee = self._fee(cash, fees.maker_ppm) if self.clears else 0
         if self.clears:
             if spot:
                 self.ledger.swap(buyer, seller, spot.base, lots * spot.units, quote, cash)
@@ -506,6 +503,11 @@ class Orders:
         self.trim(taker, market)
         self.trim(self.ledger.accounts[maker.account], market)
         return abs(cash)
+
+    @staticmethod
+    def _fee(cash: int, rate_ppm: int) -> int:
+        """Return the fee on cash of any sign: a part of its size, rounded up."""
+        return units.div_ceil(abs(cash) * rate_ppm, units.PPM)
 
     def traded(self, market: int, price: int) -> None:
         """Keep the last price; what reads it, or reads the book on update, is due."""

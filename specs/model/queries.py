@@ -24,12 +24,12 @@ class Queries:
         """Return the mark price of the market at which the account's trigger becomes true, all else as it is; or None.
 
         All else: other marks, collateral prices, balances, orders, the fund. Of a net long it is the highest price at or below
-        the present mark (of a net short the lowest at or above it), in price units from 1 to price_max, at which the account
-        would be triggered: maintenance > equity, or >= where the rule book says so. An account that is triggered already is so
+        the present mark (of a net short the lowest at or above it), in price units from price_min to price_max, at which it would
+        be triggered: maintenance > equity, or >= where the rule book says so. An account that is triggered already is so
         at the present mark, which is the answer. None: no price of the bounds triggers it, or it holds no position there.
         Margin that a parent would add (auto_add) is not counted: it is added once the trigger is true.
 
-        price_max is the largest price of a valid mark (specs/rules.py, Venue.price_max).
+        price_min, price_max: the lowest and the largest price of a valid mark (specs/rules.py, Venue).
         """
         who = self._asked(account, market)
         if not who.qty[market]:
@@ -43,7 +43,15 @@ class Queries:
     def _pieces(self, market: int, qty: int) -> Iterator[tuple[int, int]]:
         """Cut the prices from the mark in the direction of loss where the bracket changes: (nearest, farthest) of each piece."""
         near, step = self.marks[market].published.last_valid, -1 if qty > 0 else 1
-        last = 1 if qty > 0 else self.price_max[market]
+        last = self.price_min[market] if qty > 0 else self.price_max[market]
+        if near * last < 0:  # towards 0 the notional falls, beyond it rises again
+            yield from self._one_way(market, qty, near, 0)
+            near = step
+        yield from self._one_way(market, qty, near, last)
+
+    def _one_way(self, market: int, qty: int, near: int, last: int) -> Iterator[tuple[int, int]]:
+        """Cut prices on one side of 0."""
+        step = -1 if qty > 0 else 1
         bracket = lambda price: self.brackets[market].of(abs(qty * self.value_at(market, price)))  # noqa: E731
         while (last - near) * step >= 0:
             within, beyond = near, last + step  # the notional only rises with the price, or only falls: bisection finds the end
@@ -94,7 +102,7 @@ class Queries:
         need, maintenance = self.maintenance(who, market), self.evaluate(who).maintenance
         price = bankruptcy.bankruptcy_limit(self, who, market, need, maintenance)
         beyond = who.qty[market] < 0 and price > self.price_max[market] - self.venue.markets[market].tick_size
-        return None if beyond else price or None
+        return None if beyond or price < self.price_min[market] else price
 
     def liquidation_limit_price(self, account: int, market: int) -> int | None:
         """Return the worst price at which a slice of the liquidation would close the position now, on tick; or None.

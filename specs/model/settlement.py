@@ -81,7 +81,7 @@ def price_of(exchange, market: int) -> int | None:
         return None
     kept = exchange.settlements.get(market)
     price = sum(kept) // len(kept) if kept else published.last_valid
-    return price if price <= exchange.price_max[market] else None
+    return price if exchange.price_min[market] <= price <= exchange.price_max[market] else None
 
 
 def sample(exchange, market: int) -> None:

@@ -1,6 +1,7 @@
 """What a slice of a liquidation closes: of which position, how many lots, and the fee on what was traded.
 
 Lots are whole: a slice closes at least one, unless its quantity asks for none. Money of the numeraire, at the marks in force.
+At a mark of 0 a lot counts as worth one unit of money where a quantity is measured by its worth, or a rate by a position's.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ def _more(exchange, account: Account, choice: str, a: int, b: int) -> bool:
     if choice == "largest_loss":
         return account.entry[a] - value[0] > account.entry[b] - value[1]
     if choice == "highest_rate":
-        return units.cmp_ratio(need[0], abs(value[0]), need[1], abs(value[1])) > 0
+        return units.cmp_ratio(need[0], abs(value[0]) or 1, need[1], abs(value[1]) or 1) > 0
     return need[0] > need[1]
 
 
 def lots(exchange, account: Account, market: int, row: rules.BookStage, e: Evaluation, limit: int) -> int:
     """Return the lots of a slice; 0: the stage closes none. `limit`: its worst price."""
-    qty, value = abs(account.qty[market]), abs(exchange.value[market])
+    qty, value = abs(account.qty[market]), _worth(exchange, market)
     if row.quantity == "all":
         asked = qty
     elif row.quantity == "restore":
@@ -54,6 +55,11 @@ def lots(exchange, account: Account, market: int, row: rules.BookStage, e: Evalu
         most = max(1, qty * share.share_ppm // units.PPM, least // value)
         asked = min(max(asked, units.div_ceil(least, value)), most, qty)
     return asked
+
+
+def _worth(exchange, market: int) -> int:
+    """Return the size of what a lot is worth, at least a unit of money."""
+    return max(1, abs(exchange.value[market]))
 
 
 def _charged_ppm(exchange, account: Account, market: int, row: rules.BookStage) -> int:
@@ -88,7 +94,7 @@ def _restore(exchange, account: Account, market: int, row: rules.BookStage, e: E
 
 
 def _shortage(exchange, account: Account, market: int, row: rules.BookStage, e: Evaluation) -> int:
-    qty, value = abs(account.qty[market]), abs(exchange.value[market])
+    qty, value = abs(account.qty[market]), _worth(exchange, market)
     notional = exchange.notional(account, market, account.qty[market], qty)
     freed_ppm = exchange.brackets[market].of(notional).rate_ppm - row.quantity.discount_ppm
     freed_ppm -= _charged_ppm(exchange, account, market, row)
@@ -107,7 +113,7 @@ def _tiers(exchange, account: Account, market: int, row: rules.Tiers) -> int:
 def _share(exchange, account: Account, market: int, row: rules.Share, limit: int) -> int:
     held = account.qty[market]
     qty = abs(held)
-    whole = qty <= row.whole_lots or qty * abs(exchange.value[market]) <= exchange.whole(row.whole)
+    whole = qty <= row.whole_lots or qty * _worth(exchange, market) <= exchange.whole(row.whole)
     asked = qty if whole else units.div_ceil(qty * row.share_ppm, units.PPM)
     if row.book_ppm is None:
         return asked
@@ -141,5 +147,7 @@ def fee(exchange, account: Account, market: int, notional: int, held: int, e: Ev
         return most
     rate_ppm = exchange.brackets[market].of(held).rate_ppm_up - row.discount_ppm
     left = max(0, held * rate_ppm - max(0, e.maintenance - e.equity) * units.PPM)
+    if not left:
+        return 0
     share = units.muldiv_ceil(left, row.share_ppm, units.PPM)
     return min(most, units.muldiv_ceil(notional, share, held * units.PPM))

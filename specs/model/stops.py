@@ -91,6 +91,8 @@ class Stops:
     def _fits(self, trigger: Trigger, market: int) -> bool:
         """Return whether a trigger price is on tick and in its bounds; of a trailing order its distance."""
         if trigger.kind == EventKind.TRAILING:
+            if self.venue.markets[market].price_min is not None:
+                return False  # a best price at or below 0 has no ppm, and no distance from it stays a price
             return 1 <= trigger.distance <= (units.PPM - 1 if trigger.in_ppm else units.PRICE_MAX)
         return not trigger.in_ppm and self._on_tick(trigger.price, market)
 
@@ -187,7 +189,7 @@ class Stops:
         """Let an order go: cancelled where its trigger is too far from the mark; reduce-only it is cut to what it can close."""
         trigger, market = order.waits, order.market
         price, mark = self.trigger_price(market, trigger.by), self.marks[market].published.last_valid
-        if trigger.protect and abs(price - mark) * units.PPM > mark * self.venue.markets[market].trigger_protect_ppm:
+        if trigger.protect and abs(price - mark) * units.PPM > abs(mark) * self.venue.markets[market].trigger_protect_ppm:
             self.cancel_order(order, Reason.TRIGGER_PROTECTED)
             return
         self._forget(order)
