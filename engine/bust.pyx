@@ -7,16 +7,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move, ledger_swap
 from engine.margin cimport margin_value, margin_wallet
 from engine.money cimport BALANCE_MAX, money_hi, money_lo, money_mul, money_scale, money_t
-from engine.orders cimport order_trim
+from engine.orders cimport order_out_of_bounds, order_trim
 from engine.records cimport (
     CHART_FEES, FLOW_FEE_RETURNED, FLOW_TRADE, MARKET_CLOSED, OUT_BUSTED, SIDE_BUY, WHY_BUSTED_ALREADY, WHY_INSUFFICIENT_BALANCE, WHY_MARKET_CLOSED, WHY_NONE,
     WHY_POSITION_LIMIT, WHY_UNKNOWN_FILL, Event,
 )
-from engine.state cimport Fill, MarketRule, Position, State, emit
-
-cdef enum:
-    POSITION_MAX = 1000000000000
-
+from engine.state cimport Fill, MarketRule, State, emit
 
 cdef int bust_post(State* s, const Event* e) noexcept nogil:
     cdef Fill* fill
@@ -46,16 +42,6 @@ cdef int bust_post(State* s, const Event* e) noexcept nogil:
     return WHY_NONE
 
 
-cdef inline int64_t _abs(int64_t x) noexcept nogil:
-    return x if x >= 0 else -x
-
-
-cdef bint _out_of_bounds(State* s, uint32_t account, int market, int64_t lots) noexcept nogil:
-    """A position with so many lots more leaves POSITION_MAX, its open orders included."""
-    cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
-    return _abs(p.qty + lots + p.buy_lots) > POSITION_MAX or _abs(p.qty + lots - p.sell_lots) > POSITION_MAX
-
-
 cdef bint _lacks(State* s, uint32_t account, int asset, money_t amount) noexcept nogil:
     """An account has not what it must give back; of what it gets, negative, it has no room."""
     if amount > 0:
@@ -77,7 +63,7 @@ cdef int _refused(State* s, const Fill* fill) noexcept nogil:
     cdef int64_t lots = 0 if alone else -fill.qty if bought else fill.qty
     cdef money_t base, cash
     if not rule.spot:
-        if _out_of_bounds(s, fill.taker, fill.market, lots) or _out_of_bounds(s, fill.maker, fill.market, -lots):
+        if order_out_of_bounds(s, fill.taker, fill.market, lots) or order_out_of_bounds(s, fill.maker, fill.market, -lots):
             return WHY_POSITION_LIMIT
         return WHY_NONE
     if alone:

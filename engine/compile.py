@@ -320,7 +320,7 @@ def _trading(venue: rules.Venue, market: rules.Market) -> tuple[int, ...]:
 
 
 def _stage(row, places: int) -> tuple[int, ...]:
-    """Return (kind, the slice, capped, notional cap, fund counts, its limit, to book, *bound, *price, *transfer, *enter).
+    """Return (kind, the slice, capped, notional cap, fund counts, its limit, to book, *bound, *price, *transfer, *enter, *vault).
 
     Of a transfer: both multipliers, insurance fee, unit of the weight.
     """
@@ -342,7 +342,15 @@ def _stage(row, places: int) -> tuple[int, ...]:
         getattr(row, "insurance_fee_ppm", 0),
         getattr(row, "weight_unit_ppm", 1),
         *_enter(getattr(row, "enter", None)),
+        *_vault(getattr(row, "vault", None), places),
     )
+
+
+def _vault(row: rules.Vault | None, places: int) -> tuple:
+    """Return (account, 0: none; whether there is a cap on what it holds, the cap) in money."""
+    if row is None:
+        return 0, False, 0
+    return row.account, row.notional_max is not None, rules.whole(row.notional_max or 0, places)
 
 
 def _fund(row: rules.Fund, places: int) -> tuple:

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
-from engine.accounts cimport accounts_auto_add
+from engine.accounts cimport accounts_auto_add, is_user
 from engine.adl cimport adl_run
 from engine.bands cimport bands_narrow
 from engine.bankruptcy cimport bankruptcy_share, closing_value, slice_limit
@@ -15,10 +15,11 @@ from engine.fund cimport fund_measure, fund_pay, fund_settle_slice
 from engine.ledger cimport ledger_exchange, ledger_flow, ledger_move
 from engine.margin cimport (
     conversion_equity, conversion_price, conversion_qty, conversion_value, margin_collateral_permit, margin_evaluate,
-    margin_minimum, margin_permit, margin_position, margin_state_permit, margin_value,
+    margin_minimum, margin_needs, margin_permit, margin_position, margin_requirements_beside, margin_spare_equity, margin_state_permit,
+    margin_value,
 )
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_hi, money_lo, money_max, money_min, money_mul, money_scale, money_t
-from engine.orders cimport order_cancel, order_match, order_next_id, order_trim
+from engine.orders cimport order_cancel, order_match, order_next_id, order_out_of_bounds, order_trim
 from engine.records cimport (
     ACT_CONVERT, ACT_LIQUIDATE, ACT_TAKEOVER, CHART_BACKSTOP, CHART_BAD_DEBT, CHART_FUND, CHART_TREASURY, FLOW_CONVERT_ASSET, FLOW_CONVERT_CASH,
     FLOW_LIQUIDATION_FEE, FLOW_TAKEOVER, FLOW_TAKEOVER_SURPLUS, FLOW_WRITE_OFF, OUT_CARRIED, OUT_CONVERT, OUT_LIQUIDATION, OUT_MARGIN_LEVEL,
@@ -266,9 +267,11 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
 
 
 cdef void _takeover(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
-    """The backstop takes every position, at the row's price; at mark and oracle one after another, while it is triggered."""
+    """A provider takes every position, at the row's price; at mark and oracle one after another, while it is triggered."""
     cdef int market
     cdef int64_t qty
+    cdef bint vault
+    cdef money_t cash, surplus
     cdef Evaluation e
     for market in range(s.markets):
         qty = s.positions[<size_t>account * s.markets + market].qty
@@ -277,31 +280,52 @@ cdef void _takeover(State* s, uint32_t account, const StageRule* rule) noexcept 
         e = margin_evaluate(s, account)
         if rule.price >= TAKE_MARK and not triggered(s, account, &e):
             return
-        if seam_decision(s, SEAM_TAKEOVER_ACCEPT, market, _accepts(s, market, qty, rule)):
-            _take_over(s, account, market, qty, rule, &e)
+        cash = _takeover_cash(s, account, market, qty, rule, &e)
+        surplus = money_max(0, money_scale(s.marks[market].value, qty) - cash) if rule.surplus_to_fund else 0
+        vault = rule.vault and _vault_admits(s, account, market, qty, rule, cash + surplus)
+        if seam_decision(s, SEAM_TAKEOVER_ACCEPT, market, vault or _accepts(s, market, qty, rule)):
+            _take_over(s, account, market, qty, rule.vault if vault else <uint32_t>CHART_BACKSTOP, cash, surplus)
 
 
-cdef void _take_over(State* s, uint32_t account, int market, int64_t qty, const StageRule* rule, const Evaluation* e) noexcept nogil:
-    """Move a position to the backstop against the row's price of it; a surplus that is the fund's is paid to it."""
+cdef void _take_over(State* s, uint32_t account, int market, int64_t qty, uint32_t provider, money_t cash, money_t surplus) noexcept nogil:
+    """Move a position to the provider against cash and a surplus, which is then paid to the fund."""
     cdef int64_t lots = qty if qty > 0 else -qty
-    cdef money_t cash = _takeover_cash(s, account, market, qty, rule, e)
-    cdef money_t surplus = 0
-    if rule.surplus_to_fund:
-        surplus = money_max(0, money_scale(s.marks[market].value, qty) - cash)
-        cash += surplus
+    cash += surplus
     if PLANTED(s.planted, 8):
         lots += 1
     if qty > 0:
-        ledger_exchange(s, CHART_BACKSTOP, account, market, lots, cash)
+        ledger_exchange(s, provider, account, market, lots, cash)
     else:
-        ledger_exchange(s, account, CHART_BACKSTOP, market, lots, -cash)
+        ledger_exchange(s, account, provider, market, lots, -cash)
     o = emit(s, OUT_TAKEOVER)
-    o.account, o.other, o.market, o.side = account, CHART_BACKSTOP, market, SIDE_BUY if qty > 0 else SIDE_SELL
+    o.account, o.other, o.market, o.side = account, provider, market, SIDE_BUY if qty > 0 else SIDE_SELL
     o.qty, o.price, o.flow = lots, s.marks[market].published.last_valid, FLOW_TAKEOVER
     o.money_lo, o.money_hi = money_lo(cash), money_hi(cash)
     if surplus and not PLANTED(s.planted, 49):
         ledger_flow(s, FLOW_TAKEOVER_SURPLUS, account, CHART_FUND, s.numeraire, surplus)
     order_trim(s, account, market)
+    if provider != <uint32_t>CHART_BACKSTOP:
+        order_trim(s, provider, market)
+
+
+cdef bint _vault_admits(State* s, uint32_t account, int market, int64_t qty, const StageRule* rule, money_t cash) noexcept nogil:
+    """The vault may take the account's lots for cash: within its cap, with initial margin for all that it then has."""
+    cdef uint32_t vault = rule.vault
+    cdef money_t value = s.marks[market].value
+    cdef money_t need, need_with, equity
+    cdef int64_t lots = qty if qty > 0 else -qty
+    cdef int64_t held
+    cdef bint exceeded
+    if vault == account or not is_user(s, vault) or s.accounts[vault].has_parent or s.accounts[vault].status != STATUS_NORMAL:
+        return False
+    held = s.positions[<size_t>vault * s.markets + market].qty + qty
+    if (rule.vault_capped and money_abs(money_scale(value, held)) > rule.vault_max) or order_out_of_bounds(s, vault, market, qty):
+        return False
+    if PLANTED(s.planted, 78):
+        return True
+    margin_needs(s, vault, market, SIDE_BUY if qty > 0 else SIDE_SELL, lots, money_scale(value, lots), &need, &need_with, &exceeded)
+    equity = margin_spare_equity(s, vault, s.numeraire, 0) + money_scale(value, qty) - cash
+    return not exceeded and equity >= margin_requirements_beside(s, vault, market) + need_with
 
 
 cdef money_t _takeover_cash(State* s, uint32_t account, int market, int64_t qty, const StageRule* rule, const Evaluation* e) noexcept nogil:

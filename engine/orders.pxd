@@ -6,6 +6,7 @@ from engine.state cimport Matched, Order, State, Ticket
 
 cdef int orders_ticket(State* s, const Event* e, Ticket* t) noexcept nogil  # the order that an event sends, or the Reason why none
 cdef int order_admits(State* s, const Ticket* t) noexcept nogil  # ranges and counts: the first Reason of a refusal
+cdef bint order_out_of_bounds(State* s, uint32_t account, int market, int64_t lots) noexcept nogil  # a position with lots more
 cdef int order_post(State* s, Ticket* t) noexcept nogil  # the Reason of a refusal, which changed nothing
 cdef Matched order_match(State* s, const Ticket* t, int64_t limit, int stage) noexcept nogil
 cdef bint order_delivers(State* s, uint32_t account, int side, int market, int64_t lots, int64_t price, int64_t fee_ppm) noexcept nogil

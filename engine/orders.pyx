@@ -351,6 +351,12 @@ cdef int _judge(State* s, Ticket* t, int64_t* limit) noexcept nogil:
     return WHY_NONE
 
 
+cdef bint order_out_of_bounds(State* s, uint32_t account, int market, int64_t lots) noexcept nogil:
+    """A position with so many lots more leaves POSITION_MAX, its open orders included."""
+    cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
+    return _abs(p.qty + lots + p.buy_lots) > POSITION_MAX or _abs(p.qty + lots - p.sell_lots) > POSITION_MAX
+
+
 cdef int order_admits(State* s, const Ticket* t) noexcept nogil:
     cdef int why = WHY_NONE
     if s.market_states[t.market] == <uint8_t>MARKET_CLOSED:

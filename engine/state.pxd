@@ -221,6 +221,9 @@ cdef struct StageRule:
     int32_t kind  # Stage
     int32_t price  # TakeoverPrice
     bint surplus_to_fund
+    uint32_t vault  # who takes over before the backstop; 0: nobody
+    bint vault_capped
+    money_t vault_max  # notional
     bint insured
     bint fee_senior
     int32_t choice  # Choice

@@ -121,7 +121,8 @@ cdef int _rules(State* s, table) except -1:
         (t.bound.kind, t.bound.ppm, t.bound.adjustment_ppm) = row[20:23]
         (t.price, t.fee_ppm, t.surplus_to_fund, t.insured, t.fee_senior) = row[23:28]
         (t.asset_multiplier_ppm, t.liability_multiplier_ppm, t.insurance_fee_ppm, t.weight_unit_ppm) = row[28:32]
-        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[32:]
+        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[32:36]
+        (t.vault, t.vault_capped, t.vault_max) = row[36:]
         s.converts = s.converts or t.kind == STAGE_CONVERT
     s.levels_count = len(table["levels"])
     for i, row in enumerate(table["levels"]):

@@ -362,6 +362,11 @@ def _by_maintenance(exchange, account, choice, a, b):
     return exchange.maintenance(account, a) > exchange.maintenance(account, b)
 
 
+def _whatever_its_margin(exchange, vault, market, qty, cash):
+    """78: a vault takes positions over that it has no margin for."""
+    return True
+
+
 def _no_limits(exchange, market):
     """27: takers do not know of the limits up and down."""
 
@@ -389,6 +394,7 @@ _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     9: [(fund, "pay", _pay_all)],
     10: [(liquidation, "_convert", _convert_nothing), (liquidation, "_converted", _always_converted)],
     11: [(adl, "queue", _queue_by_account)],
+    78: [(liquidation, "bears", _whatever_its_margin)],
     27: [(bands, "limits", _no_limits)],
     50: [(trigger, "level", _all_levels_but_the_last)],
     52: [(slices, "_in_time", _whatever_the_time)],

@@ -378,6 +378,9 @@ _TAKEOVER_PRICES: list[dict] = [{}] * 10 + [
     {"surplus": "fund"},
     {"price": "oracle", "fee_ppm": 5_000},
     {"price": "bankruptcy_value", "surplus": "fund"},
+    {"vault": {"account": USERS_FROM + 1}},
+    {"vault": {"account": USERS_FROM + 2}, "price": "bankruptcy_value"},
+    {"vault": {"account": USERS_FROM, "notional_max": 700}, "surplus": "fund"},
 ]
 
 

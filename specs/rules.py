@@ -1213,8 +1213,21 @@ class BookStage(Row):
         return self
 
 
+class Vault(Row):
+    """An account of the tape that takes positions over before the backstop: whole ones, each that its own margin admits.
+
+    It takes a position if it then holds no more than notional_max (whole numeraire; absent: no cap), and has initial margin for
+    all it holds and all its open orders, as for an order that trades at the mark, at what it pays. It must be open and not be in
+    liquidation, nor be a sub-account or the account that is closed. What it takes is its own: it may gain, lose, be liquidated
+    in its turn. Sources: Hyperliquid (liquidator vault), Lighter (liquidity pool), Paradex (insurance vault).
+    """
+
+    account: Annotated[StrictInt, Field(ge=USERS_FROM, le=0xFFFFFFFF)]
+    notional_max: Whole | None = None
+
+
 class TakeoverStage(Row):
-    """The backstop takes what is left, at a price.
+    """A vault, or else the backstop, takes what is left, at a price.
 
     bankruptcy: the mark less the position's share of the margin: never beyond the mark, a debt stays with the account.
     bankruptcy_value: what keeps equity / maintenance of the account as it is, beyond the mark where equity is negative: the last
@@ -1224,14 +1237,16 @@ class TakeoverStage(Row):
     price; or the fund's, and the provider takes it at the mark. Sources: BitMEX, Bybit (bankruptcy); dYdX, Lighter (bankruptcy
     value); Drift (oracle less a fee), Arkham (mark less 1 %).
 
-    notional_max (whole numeraire): what the backstop may hold in the market after it; absent: no cap. fund_min (whole
-    numeraire): it takes nothing while the fund, by its measure, has less.
+    vault: who takes before the backstop; absent: nobody. notional_max (whole numeraire): what the backstop may hold in the market
+    after it; absent: no cap; 0: it takes nothing. fund_min (whole numeraire): it takes nothing while the fund, by its measure,
+    has less.
     """
 
     kind: Literal["takeover"]
     price: Literal["bankruptcy", "bankruptcy_value", "mark", "oracle"] = "bankruptcy"
     fee_ppm: Annotated[StrictInt, Field(ge=0, lt=units.PPM)] = 0
     surplus: Literal["provider", "fund"] = "provider"
+    vault: Vault | None = None
     notional_max: Whole | None = None
     fund_min: Whole | None = None
     enter: Enter | None = None

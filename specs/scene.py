@@ -463,6 +463,41 @@ class Scene:
         step = 1 if unit is None else self.book.whole(unit)
         return math.ceil((-lots * value - min(Fraction(1), freed) * e.equity) / Fraction(step)) * step
 
+    def takeover_paid(self, account: int, market: int) -> int:
+        """Return what a provider pays for the account's position, with a surplus that is the fund's."""
+        cash, at_mark = self.takeover_cash(account, market), self.qty[account, market] * self.value(market)
+        return max(cash, at_mark) if self.book.stages[Stage.TAKEOVER].surplus == "fund" else cash
+
+    def provider(self, account: int, market: int) -> int | None:
+        """Return who may take the account's position over: the vault, else the backstop, else nobody."""
+        row, lots = self.book.stages[Stage.TAKEOVER], self.qty[account, market]
+        if row.vault is not None and self._vault_admits(account, market, row.vault):
+            return row.vault.account
+        held = (self.qty[Chart.BACKSTOP, market] + lots) * self.value(market)
+        if row.notional_max is not None and abs(held) > self.book.whole(row.notional_max):
+            return None
+        return Chart.BACKSTOP if row.fund_min is None or self.fund_measure() >= self.book.whole(row.fund_min) else None
+
+    def _vault_admits(self, account: int, market: int, row: rules.Vault) -> bool:
+        """Return whether the vault has initial margin for the account's lots at what it pays, within the caps."""
+        vault, value, lots = row.account, self.value(market), self.qty[account, market]
+        if vault in (account, *self.parent) or self.status.get(vault) != Status.NORMAL:
+            return False
+        held = self.qty[vault, market] + lots
+        if row.notional_max is not None and abs(held * value) > self.book.whole(row.notional_max):
+            return False
+        mine = [o for o in self.orders.values() if (o.account, o.market) == (vault, market)]
+        for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
+            orders = sign * sum(o.qty for o in mine if o.side == side)
+            reach = self.qty[vault, market] + orders + (lots if lots * sign > 0 else 0)
+            exceeded = self.book.brackets[market].exceeded(self.notional(vault, market, reach))
+            if exceeded or abs(held + orders) > units.POSITION_MAX:
+                return False
+        order = Order(market, Side.BUY if lots > 0 else Side.SELL, 1, vault, abs(lots))
+        needs = sum(self.requirement(vault, m) for m in self.book.markets if m != market)
+        needs += self.requirement(vault, market, order, at_mark=True)
+        return self.spare_equity(vault) + lots * value - self.takeover_paid(account, market) >= needs
+
     def takeover_cash(self, account: int, market: int) -> int:
         """Return what the account's position is worth to it in a takeover, before a surplus that is the fund's."""
         row, lots = self.book.stages[Stage.TAKEOVER], self.qty[account, market]

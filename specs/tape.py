@@ -143,7 +143,7 @@ class OutcomeKind(IntEnum):
     OPENED = 9  # account, ref_id = owner
     LEVERAGE_SET = 10  # account, market, qty
     LIQUIDATION = 11  # an episode opens: account, money = equity; reason
-    TAKEOVER = 12  # account, other = BACKSTOP, market, side = of the position, qty, price = mark, money = cash to the account
+    TAKEOVER = 12  # account, other = BACKSTOP or a vault, market, its side, qty, price = mark, money = cash to account
     CONVERT = 13  # account, other = TREASURY, asset, price = conversion price, money = quantity of the asset sold
     RESTORED = 14  # an episode closes: account, money = equity; reason FLAT, ABOVE_TARGET
     CARRIED = 15  # still triggered when its stages ended: account, money = equity
@@ -354,7 +354,7 @@ class Flow(IntEnum):
 
 
 USER = "user"
-HOLDER = "holder"  # a user or the backstop: who can hold a position
+HOLDER = "holder"  # a user or the backstop: who can hold a position, or take one over
 FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.DEPOSIT: ("OUTSIDE", USER),
     Flow.WITHDRAWAL: (USER, "OUTSIDE"),
@@ -362,7 +362,7 @@ FLOWS: dict[Flow, tuple[str, str]] = {
     Flow.TRADE: (USER, USER),
     Flow.FEE: (USER, "FEES"),
     Flow.LIQUIDATION_FEE: (USER, "FUND"),
-    Flow.TAKEOVER: ("BACKSTOP", USER),
+    Flow.TAKEOVER: (HOLDER, USER),
     Flow.CONVERT_ASSET: (USER, "TREASURY"),
     Flow.CONVERT_CASH: ("TREASURY", USER),
     Flow.FUND_PAYMENT: ("FUND", USER),

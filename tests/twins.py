@@ -318,7 +318,8 @@ def say(venue: rules.Venue, o: Outcome) -> str:
         case OutcomeKind.LEVERAGE_SET:
             return f"LEVERAGE_SET {o.account} {o.qty}{where}"
         case OutcomeKind.TAKEOVER:
-            return f"TAKEOVER {o.account} {held} {o.qty}{where} @{price} cash {money}{at}"
+            by = f" by {o.other}" if o.other >= USERS_FROM else ""
+            return f"TAKEOVER {o.account} {held} {o.qty}{where} @{price}{by} cash {money}{at}"
         case OutcomeKind.CONVERT:
             return f"CONVERT {o.account} {money} {asset} @{price}{at}"
         case OutcomeKind.MARGIN_LEVEL:

@@ -91,7 +91,7 @@ def _market(book: Book, path: tuple, market: rules.Market) -> Iterator[Found]:
 def _stages(book: Book) -> Iterator[Found]:
     stages = {row.kind: (("liquidation", "stages", i), row) for i, row in enumerate(book.venue.liquidation.stages)}
     takeover, adl, capital = stages.get("takeover"), stages.get("adl"), Fraction(book.venue.fund.capital)
-    if takeover and takeover[1].notional_max is not None and not Fraction(takeover[1].notional_max):
+    if takeover and takeover[1].vault is None and takeover[1].notional_max is not None and not Fraction(takeover[1].notional_max):
         yield warns((*takeover[0], "notional_max"), "a backstop that may hold 0 takes nothing", "leave the stage out")
     if takeover and takeover[1].fund_min is not None and Fraction(takeover[1].fund_min) > capital:
         yield warns(

@@ -60,6 +60,8 @@ def forced_closing_reduces(case: Case) -> Breaches:
             free |= {(o.other, o.market)} | ({(o.account, o.market)} if o.stage == Stage.NONE else set())
         elif o.kind in (OutcomeKind.MOVED, OutcomeKind.BUSTED):
             free |= {(o.account, o.market), (o.other, o.market)}
+        elif o.kind == OutcomeKind.TAKEOVER:  # a vault may be closed by force itself, of what it took a moment ago
+            free.add((o.other, o.market))
     before = Scene(case.book, case.before)
     for account, market in sorted(forced - free):
         lots, left = before.qty[account, market], case.final.qty[account, market]
@@ -231,11 +233,12 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
     if o.kind == OutcomeKind.TAKEOVER:
         if o.qty != abs(scene.qty[account, o.market]):
             yield f"takeover of {o.qty} lots of account {account}, which holds {scene.qty[account, o.market]}"
-        if Seam.TAKEOVER_ACCEPT not in case.armed and not _accepted(scene, account, o.market):
+        provider = scene.provider(account, o.market)
+        if provider is None and Seam.TAKEOVER_ACCEPT not in case.armed:
             yield f"takeover of {o.qty} lots of market {o.market} beyond the backstop's cap, or with too small a fund"
-        cash = scene.takeover_cash(account, o.market)
-        if scene.book.stages[Stage.TAKEOVER].surplus == "fund":
-            cash = max(cash, scene.qty[account, o.market] * scene.value(o.market))
+        elif o.other != (provider or Chart.BACKSTOP):
+            yield f"account {o.other} takes {o.qty} lots of market {o.market} over, due is {provider or Chart.BACKSTOP}"
+        cash = scene.takeover_paid(account, o.market)
         if (o.money, o.price) != (cash, scene.marks[o.market].last_valid):
             yield f"a takeover pays account {account} {o.money} at {o.price}, its position is worth {cash} to it"
     if o.kind == OutcomeKind.ADL and Seam.ADL_TRIGGER not in case.armed and not _deleverages(scene):
@@ -254,15 +257,6 @@ def _stage_gets_the_rest(case: Case, scene: Scene, o: Outcome) -> Breaches:
         yield f"{o.money} of account {account} are written off, its balance is {cash}"
 
 
-def _accepted(scene: Scene, account: int, market: int) -> bool:
-    """Return whether the backstop may take the account's position over: within its cap, with enough of a fund."""
-    row = scene.book.stages[Stage.TAKEOVER]
-    if row.fund_min is not None and scene.fund_measure() < scene.book.whole(row.fund_min):
-        return False
-    lots = scene.qty[Chart.BACKSTOP, market] + scene.qty[account, market]
-    return row.notional_max is None or abs(lots * scene.value(market)) <= scene.book.whole(row.notional_max)
-
-
 def _deleverages(scene: Scene) -> bool:
     """Return whether the fund is as low as the stage wants it."""
     row = scene.book.stages[Stage.ADL]
@@ -270,22 +264,22 @@ def _deleverages(scene: Scene) -> bool:
 
 
 def _takeable(case: Case, scene: Scene, account: int) -> set[int]:
-    """Return the markets in which the backstop may take the account's lots now."""
+    """Return the markets in which a provider may take the account's lots now."""
     if Stage.TAKEOVER not in case.book.stages or Seam.TAKEOVER_ACCEPT in case.armed:
         return set()
     held = (m for m in scene.held(account) if scene.market_permit(m, Action.TAKEOVER) < Permit.DEFER)
-    return {market for market in held if _accepted(scene, account, market)}
+    return {market for market in held if scene.provider(account, market) is not None}
 
 
 def _taken_over(case: Case, scene: Scene, account: int, offers: dict[int, set[int]]) -> Breaches:
-    """An account leaves the stage of the backstop without lots that it could take from first to last."""
+    """An account leaves the stage of the providers without lots that one could take from first to last."""
     stage = case.book.stages.get(Stage.TAKEOVER)
     kept = stage is not None and stage.enter is None and scene.cools(account)
     entered = account in offers or (stage is not None and not kept and scene.enters(account, stage.enter))
     left = _takeable(case, scene, account) if entered else set()
     left &= offers.get(account, left)
     if left:
-        yield f"account {account} goes on with lots in the markets {sorted(left)}, which the backstop could take"
+        yield f"account {account} goes on with lots in the markets {sorted(left)}, which a provider could take"
 
 
 def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome, closed: set[tuple[int, int]]) -> Breaches:

@@ -175,7 +175,7 @@ def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> No
 
 
 def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
-    """The backstop takes every position, at the row's price; at mark and oracle one after another, while it is triggered.
+    """A provider takes every position, at the row's price; at mark and oracle one after another, while it is triggered.
 
     At the bankruptcy price the account gets the value at the mark less its share of the remaining margin. With the last position
     the share is all of it, so that an account that is not under water ends with exactly nothing once its collateral is converted.
@@ -189,22 +189,23 @@ def _takeover(exchange, account: Account, row: rules.TakeoverStage) -> None:
             continue
         if row.price in ("mark", "oracle") and not trigger.triggered(exchange, account, exchange.evaluate(account)):
             return
-        if not exchange.seams.decision(Seam.TAKEOVER_ACCEPT, market, exchange.now, _accepts(exchange, market, qty, row)):
-            continue
-        _take_over(exchange, account, market, row)
+        cash = takeover_cash(exchange, account, market, row)
+        surplus = max(0, qty * exchange.value[market] - cash) if row.surplus == "fund" else 0
+        vault = admits(exchange, account, market, row.vault, cash + surplus)
+        accepted = vault or _accepts(exchange, market, qty, row)
+        if exchange.seams.decision(Seam.TAKEOVER_ACCEPT, market, exchange.now, accepted):
+            _take_over(exchange, account, market, row.vault.account if vault else Chart.BACKSTOP, cash, surplus)
 
 
-def _take_over(exchange, account: Account, market: int, row: rules.TakeoverStage) -> None:
-    """Move a position to the backstop against the row's price of it; a surplus that is the fund's is paid to it."""
-    qty, cash = account.qty[market], takeover_cash(exchange, account, market, row)
-    surplus = max(0, qty * exchange.value[market] - cash) if row.surplus == "fund" else 0
-    cash += surplus
-    buyer, seller = (Chart.BACKSTOP, account.number) if qty > 0 else (account.number, Chart.BACKSTOP)
+def _take_over(exchange, account: Account, market: int, provider: int, cash: int, surplus: int) -> None:
+    """Move a position to the provider against cash and a surplus, which is then paid to the fund."""
+    qty, cash = account.qty[market], cash + surplus
+    buyer, seller = (provider, account.number) if qty > 0 else (account.number, provider)
     exchange.ledger.exchange(buyer, seller, market, abs(qty), cash if qty > 0 else -cash)
     exchange.emit(
         OutcomeKind.TAKEOVER,
         account=account.number,
-        other=Chart.BACKSTOP,
+        other=provider,
         market=market,
         side=Side.BUY if qty > 0 else Side.SELL,
         qty=abs(qty),
@@ -215,6 +216,31 @@ def _take_over(exchange, account: Account, market: int, row: rules.TakeoverStage
     if surplus:
         exchange.flow(Flow.TAKEOVER_SURPLUS, account.number, Chart.FUND, exchange.numeraire, surplus)
     exchange.trim(account, market)
+    if provider != Chart.BACKSTOP:
+        exchange.trim(exchange.ledger.accounts[provider], market)
+
+
+def admits(exchange, account: Account, market: int, row: rules.Vault | None, cash: int) -> bool:
+    """Return whether the vault may take the account's lots of a market for cash: it is free to, within its cap, with margin."""
+    vault = exchange.ledger.accounts.get(row.account) if row else None
+    if vault is None or vault is account or vault.parent is not None or vault.status != Status.NORMAL:
+        return False
+    qty, held = account.qty[market], vault.qty[market] + account.qty[market]
+    if row.notional_max is not None and abs(held * exchange.value[market]) > exchange.whole(row.notional_max):
+        return False
+    buys, _, sells, _ = exchange._open(vault, market)
+    if max(abs(held + buys), abs(held - sells)) > units.POSITION_MAX:
+        return False
+    return bears(exchange, vault, market, qty, cash)
+
+
+def bears(exchange, vault: Account, market: int, qty: int, cash: int) -> bool:
+    """Return whether a vault has initial margin for qty lots more, bought for cash, beside all that it holds and has open."""
+    order = Order(0, vault.number, market, Side.BUY if qty > 0 else Side.SELL, 1, abs(qty))
+    need, _ = exchange.requirement(vault, market)
+    need_with, exceeded = exchange.requirement(vault, market, order, at_mark=True)
+    equity = exchange.spare_equity(vault) + qty * exchange.value[market] - cash
+    return not exceeded and equity >= exchange.requirements(vault) - need + need_with
 
 
 def takeover_cash(exchange, account: Account, market: int, row: rules.TakeoverStage) -> int:
