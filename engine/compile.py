@@ -393,10 +393,10 @@ _SIZES = ["all", "restore", "shortage", "tiers", "share"]
 
 
 def _slice(row, places: int) -> tuple[int, ...]:
-    """Return how much of what a slice closes: choice, size and its row, time share, position share, cooldown; 0 where none."""
+    """Return how much of what a slice closes: choice, size and its row, time share, position share, cooldown, block."""
     if row.kind != "book":
-        return (0,) * 14
-    size, time, share = row.quantity, row.time_share, row.position_share
+        return (0,) * 17
+    size, time, share, block = row.quantity, row.time_share, row.position_share, row.block_limit
     kind = size if isinstance(size, str) else size.kind
     of = lambda name, default=0: getattr(size, name, None) or default  # noqa: E731
     return (
@@ -414,6 +414,9 @@ def _slice(row, places: int) -> tuple[int, ...]:
         share.share_ppm if share else 0,
         rules.whole(share.notional_min, places) if share else 0,
         row.cooldown_ns or 0,
+        block.window_ns if block else 0,
+        rules.whole(block.notional_max or 0, places) if block else 0,
+        rules.whole(block.insurance_max or 0, places) if block else 0,
     )
 
 

@@ -589,7 +589,7 @@ cdef class Exchange:
         self._idle()
         tables = {name: [] for name in (
             "clock accounts leverage balances positions orders reserved sources indices samples marks basis collateral timers "
-            "quoters seams touched due stages states funding premiums settlements fills waiting weights levels episodes"
+            "quoters seams touched due stages states funding premiums settlements fills waiting weights levels episodes blocks"
         ).split()}
         tables["clock"].append((s.now, s.events, s.engine_orders, s.fills))
         for a in range(s.accounts_high):
@@ -603,6 +603,9 @@ cdef class Exchange:
                     tables["episodes"].append((a, s.episodes[a].since_ns))
                 if account.level:
                     tables["levels"].append((a, account.level))
+                e = &s.episodes[a]
+                if e.window_notional or e.window_insurance:
+                    tables["blocks"].append((a, e.window, e.window_notional, e.window_insurance))
             for i in range(s.assets):
                 if s.balances[<size_t>a * s.assets + i]:
                     tables["balances"].append((a, i, s.balances[<size_t>a * s.assets + i]))

@@ -5,7 +5,8 @@ from engine.bankruptcy cimport closing_value
 from engine.ledger cimport ledger_flow
 from engine.money cimport div_ceil, money_abs, money_hi, money_lo, money_max, money_min, money_scale, money_t
 from engine.records cimport CHART_BACKSTOP, CHART_FUND, FLOW_FUND_PAYMENT, FLOW_LIQUIDATION_FEE, OUT_FUND_SHORT, PLANTED
-from engine.state cimport Evaluation, State, emit
+from engine.slices cimport slices_insurance_left, slices_use
+from engine.state cimport Evaluation, StageRule, State, emit
 
 cdef enum:
     PPM = 1000000
@@ -30,8 +31,9 @@ cdef money_t _available(State* s) noexcept nogil:
     return money_min(free, s.fund_event_max - (s.fund_paid if s.fund_event == s.event else 0))
 
 
-cdef void fund_pay(State* s, uint32_t account, money_t shortfall) noexcept nogil:
-    cdef money_t paid = shortfall if PLANTED(s.planted, 9) else money_min(_available(s), shortfall)
+cdef money_t fund_pay(State* s, uint32_t account, money_t shortfall, money_t most) noexcept nogil:
+    """Pay min(available, shortfall, most); the rest is a FUND_SHORT. Return what was paid."""
+    cdef money_t paid = shortfall if PLANTED(s.planted, 9) else money_min(money_min(_available(s), shortfall), most)
     if PLANTED(s.planted, 48):
         paid = money_min(money_max(0, s.balances[<size_t>CHART_FUND * s.assets + s.numeraire]), shortfall)
     if paid:
@@ -42,17 +44,21 @@ cdef void fund_pay(State* s, uint32_t account, money_t shortfall) noexcept nogil
         o = emit(s, OUT_FUND_SHORT)
         o.account = account
         o.money_lo, o.money_hi = money_lo(shortfall - paid), money_hi(shortfall - paid)
+    return paid
 
 
 cdef void fund_settle_slice(
-    State* s, uint32_t account, int market, int64_t fee_ppm, int64_t held, money_t got, const Evaluation* e
+    State* s, uint32_t account, int market, const StageRule* rule, int64_t held, money_t got, const Evaluation* e
 ) noexcept nogil:
     """Pay or get the insurance delta of a slice: what it brought less the bankruptcy value of the lots that it closed."""
     cdef int64_t lots = s.positions[<size_t>account * s.markets + market].qty - held
     cdef money_t delta = got - closing_value(s, market, held, lots, e) if lots else 0
+    cdef money_t paid
     if delta < 0:
-        fund_pay(s, account, -delta)
+        paid = fund_pay(s, account, -delta, slices_insurance_left(s, account, rule, -delta))
+        if rule.window_ns:
+            slices_use(s, account, rule, 0, paid)
     if not PLANTED(s.planted, 47):
-        delta = money_min(delta, div_ceil(money_scale(money_abs(got), fee_ppm), PPM))
+        delta = money_min(delta, div_ceil(money_scale(money_abs(got), rule.fee_ppm), PPM))
     if delta > 0:
         ledger_flow(s, FLOW_LIQUIDATION_FEE, account, CHART_FUND, s.numeraire, delta)

@@ -29,7 +29,7 @@ from engine.records cimport (
     WHY_COOLING_DOWN, WHY_FLAT, WHY_LIQUIDATED, WHY_MAINTENANCE, WHY_MINIMUM,
 )
 from engine.seams cimport seam_decision
-from engine.slices cimport slices_choose, slices_fee, slices_lots
+from engine.slices cimport slices_choose, slices_fee, slices_lots, slices_use, slices_used_up
 from engine.transfer cimport transfer_run
 from engine.trigger cimport enters, margin_level, triggered
 from engine.state cimport NO_PRICE, TAKE_BANKRUPTCY, TAKE_BANKRUPTCY_VALUE, TAKE_MARK, TAKE_ORACLE, CollateralRule, Evaluation, MarketRule, Pick, Published, StageRule, State, Ticket, emit, watch
@@ -94,9 +94,13 @@ cdef bint _enters_anyway(State* s, const Evaluation* e) noexcept nogil:
     return False
 
 
+cdef inline bint _waits(State* s, uint32_t account) noexcept nogil:
+    return s.episodes[account].cool_until_ns or slices_used_up(s, account)
+
+
 cdef inline bint _kept(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
-    """A cooldown keeps the stage from the account's lots."""
-    return s.episodes[account].cool_until_ns and (rule.kind == STAGE_BOOK or not (rule.below.over or rule.at_least.over))
+    """A cooldown, or a block limit that is used up, keeps the stage from the account's lots."""
+    return _waits(s, account) and (rule.kind == STAGE_BOOK or not (rule.below.over or rule.at_least.over))
 
 
 cdef inline void _call(State* s, uint32_t account, const Evaluation* e) noexcept nogil:
@@ -183,7 +187,7 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
             _convert(s, account, rule)
         elif rule.kind == STAGE_FUND and short_of and _converted(s, account):
             _enter(s, STAGE_FUND)
-            fund_pay(s, account, -balance[0])
+            fund_pay(s, account, -balance[0], -balance[0])
         elif rule.kind == STAGE_WRITE_OFF and short_of and _converted(s, account):
             _enter(s, STAGE_WRITE_OFF)
             if PLANTED(s.planted, 20):
@@ -192,7 +196,9 @@ cdef void _run_stages(State* s, uint32_t account) noexcept nogil:
     s.stage = STAGE_NONE
     e = margin_evaluate(s, account)
     if triggered(s, account, &e):
-        _say(s, OUT_CARRIED, account, e.equity, WHY_COOLING_DOWN if e.open and s.episodes[account].cool_until_ns else 0)
+        if e.open and slices_used_up(s, account):
+            _cool(s, account, (s.now // s.book_rule.window_ns + 1) * s.book_rule.window_ns)
+        _say(s, OUT_CARRIED, account, e.equity, WHY_COOLING_DOWN if e.open and _waits(s, account) else 0)
 
 
 cdef void _close(State* s, uint32_t account, const StageRule* rule, const Evaluation* e) noexcept nogil:
@@ -206,14 +212,15 @@ cdef void _close(State* s, uint32_t account, const StageRule* rule, const Evalua
         adl_run(s, account, rule)
 
 
-cdef void _cool(State* s, uint32_t account, int64_t cooldown_ns) noexcept nogil:
-    """No slice of the account's liquidation for so long."""
+cdef void _cool(State* s, uint32_t account, int64_t until_ns) noexcept nogil:
+    """No slice of the account's liquidation before."""
     if PLANTED(s.planted, 53):
         return
     if not s.episodes[account].cool_until_ns:
         s.cooling[s.cooling_count] = account
         s.cooling_count += 1
-    s.episodes[account].cool_until_ns = s.now + cooldown_ns
+    if until_ns > s.episodes[account].cool_until_ns:
+        s.episodes[account].cool_until_ns = until_ns
     if s.episodes[account].cool_until_ns < s.next_due:
         s.next_due = s.episodes[account].cool_until_ns
 
@@ -238,7 +245,7 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
     """
     cdef int market = slices_choose(s, account, rule.choice)
     cdef money_t notional, value, fee, cash
-    cdef int64_t qty, held, limit
+    cdef int64_t qty, held, limit, closed
     if margin_state_permit(s, market, ACT_LIQUIDATE) >= PERMIT_DEFER:
         return
     held = s.positions[<size_t>account * s.markets + market].qty
@@ -251,9 +258,12 @@ cdef void _book(State* s, uint32_t account, const StageRule* rule, const Evaluat
     value, cash = money_abs(money_scale(s.marks[market].value, held)), s.balances[<size_t>account * s.assets + s.numeraire]
     notional = _trade(s, account, market, SIDE_SELL if held > 0 else SIDE_BUY, limit, qty, STAGE_BOOK)
     if notional and rule.cooldown_ns:
-        _cool(s, account, rule.cooldown_ns)
+        _cool(s, account, s.now + rule.cooldown_ns)
+    if rule.window_ns:
+        closed = held - s.positions[<size_t>account * s.markets + market].qty
+        slices_use(s, account, rule, money_abs(money_scale(s.marks[market].value, closed)), 0)
     if rule.insured:
-        fund_settle_slice(s, account, market, rule.fee_ppm, held, s.balances[<size_t>account * s.assets + s.numeraire] - cash, e)
+        fund_settle_slice(s, account, market, rule, held, s.balances[<size_t>account * s.assets + s.numeraire] - cash, e)
         return
     fee = slices_fee(s, account, market, notional, value, e)
     if not rule.fee_senior:

@@ -7,7 +7,7 @@ from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_max, 
 from engine.orders cimport order_available
 from engine.records cimport PLANTED, SELF_AS_MARKET, SIDE_BUY, SIDE_SELL, TIF_IOC
 from engine.state cimport (
-    CHOICE_LOSS, CHOICE_NOTIONAL, CHOICE_RATE, SIZE_ALL, SIZE_RESTORE, SIZE_SHORTAGE, SIZE_TIERS, Bracket, Evaluation, MarketRule, StageRule, State, Ticket,
+    CHOICE_LOSS, CHOICE_NOTIONAL, CHOICE_RATE, SIZE_ALL, SIZE_RESTORE, SIZE_SHORTAGE, SIZE_TIERS, Bracket, Episode, Evaluation, MarketRule, StageRule, State, Ticket,
 )
 
 cdef enum:
@@ -62,7 +62,45 @@ cdef int64_t slices_lots(State* s, uint32_t account, int market, const StageRule
     if asked and rule.share_ppm:
         most = money_max(money_max(1, money_scale(qty, rule.share_ppm) // PPM), rule.share_least // value)
         asked = money_min(money_min(money_max(asked, div_ceil(rule.share_least, value)), most), qty)
+    if asked and rule.window_notional:
+        asked = money_min(asked, div_ceil(rule.window_notional - _notional_used(s, account, rule), value))
     return <int64_t>asked
+
+
+cdef inline bint _this_window(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
+    """What the account has used it used in the window of now."""
+    return s.episodes[account].window == s.now // rule.window_ns and not PLANTED(s.planted, 73)
+
+
+cdef inline money_t _notional_used(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
+    return s.episodes[account].window_notional if _this_window(s, account, rule) else 0
+
+
+cdef inline money_t _insurance_used(State* s, uint32_t account, const StageRule* rule) noexcept nogil:
+    return s.episodes[account].window_insurance if _this_window(s, account, rule) else 0
+
+
+cdef void slices_use(State* s, uint32_t account, const StageRule* rule, money_t notional, money_t insurance) noexcept nogil:
+    """Count what a slice closed, or what the fund paid for it."""
+    cdef Episode* episode = &s.episodes[account]
+    notional += _notional_used(s, account, rule)
+    insurance += _insurance_used(s, account, rule)
+    episode.window, episode.window_notional, episode.window_insurance = s.now // rule.window_ns, notional, insurance
+
+
+cdef money_t slices_insurance_left(State* s, uint32_t account, const StageRule* rule, money_t most) noexcept nogil:
+    """What the fund may still pay for the account's slices in this window, at most `most`."""
+    return money_min(most, rule.window_insurance - _insurance_used(s, account, rule)) if rule.window_insurance else most
+
+
+cdef bint slices_used_up(State* s, uint32_t account) noexcept nogil:
+    """The account waits for the next window of the block limit."""
+    cdef const StageRule* rule = s.book_rule
+    if rule == NULL or not rule.window_ns:
+        return False
+    if rule.window_notional and _notional_used(s, account, rule) >= rule.window_notional:
+        return True
+    return rule.window_insurance and _insurance_used(s, account, rule) >= rule.window_insurance
 
 
 cdef bint _safe(

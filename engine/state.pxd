@@ -240,6 +240,9 @@ cdef struct StageRule:
     int64_t share_ppm  # of the position, in one slice; 0: no cap
     money_t share_least
     int64_t cooldown_ns  # 0: none
+    int64_t window_ns  # of the block limit; 0: none
+    money_t window_notional  # 0: no limit
+    money_t window_insurance  # 0: no limit
     bint capped
     bint to_book
     bint fund_counts
@@ -294,6 +297,9 @@ cdef struct Account:
 cdef struct Episode:  # of liquidation, by account
     int64_t since_ns  # when it opened; 0: there is none
     int64_t cool_until_ns  # no slice before; 0: it is not cooling down
+    int64_t window  # of the block limit: what it used it used in this one
+    money_t window_notional
+    money_t window_insurance  # paid by the fund
 
 cdef struct Position:
     money_t entry  # value paid for what is open
@@ -476,6 +482,7 @@ cdef struct State:
     CollateralTier* collateral_tiers
     AssetRule* asset_rules
     StageRule* stage_rules
+    StageRule* book_rule  # one of them; NULL: no stage slices
     Ratio levels[8]  # of margin calls, the highest first
     Ratio call  # the highest of them, at least 1: above it no price that stays does anything to an account
     QuoterRule* quoter_rules

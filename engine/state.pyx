@@ -9,7 +9,7 @@ from engine.borrow cimport borrow_next
 from engine.funding cimport funding_next
 from engine.margin cimport margin_weigh
 from engine.money cimport div_ceil, tick_inverse
-from engine.records cimport ACT_OPEN, ACT_TAKE, MARKET_OPEN, PERMIT_DEFER, STAGE_CONVERT, USERS_FROM, Outcome
+from engine.records cimport ACT_OPEN, ACT_TAKE, MARKET_OPEN, PERMIT_DEFER, STAGE_BOOK, STAGE_CONVERT, USERS_FROM, Outcome
 
 
 cdef void* _take(State* s, size_t count, size_t size) except NULL:
@@ -117,13 +117,16 @@ cdef int _rules(State* s, table) except -1:
         t = &s.stage_rules[i]
         (t.kind, t.choice, t.size, t.size_ppm, t.size_lots, t.size_notional, t.size_book_ppm, t.size_down) = row[:8]
         (t.timed, t.time_initial_ppm, t.time_duration_ns, t.time_small, t.share_ppm, t.share_least, t.cooldown_ns) = row[8:15]
-        (t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row[15:20]
-        (t.bound.kind, t.bound.ppm, t.bound.adjustment_ppm) = row[20:23]
-        (t.price, t.fee_ppm, t.surplus_to_fund, t.insured, t.fee_senior) = row[23:28]
-        (t.asset_multiplier_ppm, t.liability_multiplier_ppm, t.insurance_fee_ppm, t.weight_unit_ppm) = row[28:32]
-        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[32:36]
-        (t.vault, t.vault_capped, t.vault_max) = row[36:]
+        (t.window_ns, t.window_notional, t.window_insurance) = row[15:18]
+        (t.capped, t.notional_max, t.fund_counts, t.fund_limit, t.to_book) = row[18:23]
+        (t.bound.kind, t.bound.ppm, t.bound.adjustment_ppm) = row[23:26]
+        (t.price, t.fee_ppm, t.surplus_to_fund, t.insured, t.fee_senior) = row[26:31]
+        (t.asset_multiplier_ppm, t.liability_multiplier_ppm, t.insurance_fee_ppm, t.weight_unit_ppm) = row[31:35]
+        (t.below.over, t.below.under, t.at_least.over, t.at_least.under) = row[35:39]
+        (t.vault, t.vault_capped, t.vault_max) = row[39:]
         s.converts = s.converts or t.kind == STAGE_CONVERT
+        if t.kind == STAGE_BOOK:
+            s.book_rule = t
     s.levels_count = len(table["levels"])
     for i, row in enumerate(table["levels"]):
         s.levels[i].over, s.levels[i].under = row

@@ -352,6 +352,11 @@ def _whatever_the_time(exchange, account, row, e, asked):
     return asked
 
 
+def _fresh_window(exchange, account, row):
+    """73: a slice does not know what others of its window have closed, nor what the fund has paid for them."""
+    return 0, 0
+
+
 def _fee_does_not_grow(exchange, account, market):
     """54: the liquidation fee is the same at any age of the episode."""
     return exchange.venue.markets[market].fees.liquidation_ppm
@@ -398,6 +403,7 @@ _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     27: [(bands, "limits", _no_limits)],
     50: [(trigger, "level", _all_levels_but_the_last)],
     52: [(slices, "_in_time", _whatever_the_time)],
+    73: [(slices, "used", _fresh_window)],
     54: [(slices, "fee_ppm", _fee_does_not_grow)],
     55: [(slices, "_more", _by_maintenance)],
     51: [(trigger, "enters", _enters_whatever_is_below)],

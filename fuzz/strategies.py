@@ -389,7 +389,8 @@ _QUANTITIES: list[dict] = [{}] * 8 + [
     {"quantity": {"kind": "share", "share_ppm": 200_000, "whole": 300, "whole_lots": 3}},
     {"quantity": {"kind": "share", "share_ppm": 500_000, "book_ppm": 600_000}},
 ]
-_CAPS: list[dict] = [{}] * 5 + [
+_WINDOW = {"window_ns": 3 * units.NS, "notional_max": 150}
+_CAPS: list[dict] = [{}, {}, {"block_limit": _WINDOW}, {}, {}] + [
     {"time_share": {"initial_ppm": 200_000, "duration_ns": 8 * units.NS, "small": 2}},
     {"position_share": {"share_ppm": 300_000, "notional_min": 90}},
     {"cooldown_ns": 2 * units.NS},
@@ -544,6 +545,8 @@ def make_venue(choices: Choices) -> rules.Venue:
         if insured:
             market["fees"] = {name: rate for name, rate in market["fees"].items() if not name.startswith("liquidation")}
     books = [row for row in venue["liquidation"]["stages"] if row["kind"] == "book"]
+    if books and insured and "block_limit" in books[0]:
+        books[0]["block_limit"] = _WINDOW | {"insurance_max": 4}
     if books and choices.below(10) == 9 and not any("maintenance_min" in row for row in venue["markets"]):
         books[0] |= _TIERS
     if choices.below(32) == 31:

@@ -55,6 +55,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "due": (("kind", "number"), 2),
     "fills": (("number", "taker", "maker", "market", "side", "price", "qty", "fee", "maker_fee", "busted"), 1),
     "levels": (("account", "level"), 1),
+    "blocks": (("account", "window", "notional", "insurance"), 1),
     "stages": (("stage", "visits"), 1),
 }
 State = dict[str, list[tuple[int, ...]]]

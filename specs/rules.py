@@ -1182,13 +1182,36 @@ class PositionShare(Row):
     notional_min: Whole = 0
 
 
+class BlockLimit(Row):
+    """What slices may close of an account, and cost the fund for it, in one window of time: a block.
+
+    Windows last window_ns and begin at whole multiples of it since the epoch. notional_max (whole numeraire): of the lots at the
+    mark, the last lot whole. insurance_max (whole numeraire): the fund pays no more for the account's slices; the rest is a
+    FUND_SHORT. Once one of them is used up the account waits for the next window, as in a cooldown. Source: dYdX v4
+    (liquidations config, subaccount block limits: max_notional_liquidated, max_quantums_insurance_lost).
+    """
+
+    window_ns: Interval
+    notional_max: Whole | None = None
+    insurance_max: Whole | None = None
+
+    @model_validator(mode="after")
+    def _limits(self) -> "BlockLimit":
+        if self.notional_max is None and self.insurance_max is None:
+            raise At(("window_ns",), "a window that limits nothing", "notional_max, insurance_max or both")
+        for field in ("notional_max", "insurance_max"):
+            if getattr(self, field) is not None and not Fraction(getattr(self, field)):
+                raise At((field,), "nothing could ever be closed", f"{field} above 0, or leave it out")
+        return self
+
+
 class BookStage(Row):
     """One bounded IOC slice a round, for the account. quantity restore: the fewest lots that make it safe at the mark.
 
     choice: of which position, the lower market number of equals: largest_maintenance; largest_notional at the mark;
-    largest_loss, entry value less value at the mark; highest_rate, maintenance by notional. time_share, then position_share cap
-    what the quantity asks. cooldown_ns: after a slice that traded the account waits so long; until then neither this stage nor a
-    later one without a condition of its own (enter) closes its lots, and it is CARRIED with the Reason COOLING_DOWN.
+    largest_loss, entry value less value at the mark; highest_rate, maintenance by notional. time_share, then position_share, then
+    block_limit cap what the quantity asks. cooldown_ns: after a slice that traded the account waits so long; until then neither
+    this stage nor a later one without a condition of its own (enter) closes its lots, and it is CARRIED with COOLING_DOWN.
 
     The fund gets fees.liquidation_ppm of what was traded. fee_seniority junior: never more than is left to the account. senior:
     all of it, before the account's debt is covered: what it then lacks is a shortfall. With `insurance` the fund gets or pays the
@@ -1200,6 +1223,7 @@ class BookStage(Row):
     quantity: Literal["restore", "all"] | Quantity = "restore"
     time_share: TimeShare | None = None
     position_share: PositionShare | None = None
+    block_limit: BlockLimit | None = None
     cooldown_ns: Interval | None = None
     enter: Enter | None = None
     bound: Bound
@@ -1210,6 +1234,8 @@ class BookStage(Row):
     def _one_fee(self) -> "BookStage":
         if self.insurance is not None and self.fee_seniority == "senior":
             raise At(("fee_seniority",), "insurance takes the place of the fee", "leave fee_seniority out, or insurance")
+        if self.insurance is None and self.block_limit is not None and self.block_limit.insurance_max is not None:
+            raise At(("block_limit", "insurance_max"), "without insurance the fund pays nothing for slices", "insurance: {...}")
         return self
 
 
@@ -1796,7 +1822,8 @@ class Venue(Row):
 
     def _slice(self, path: tuple, stage: BookStage) -> None:
         places = self.decimals(self.numeraire)
-        for row, field in (("quantity", "whole"), ("time_share", "small"), ("position_share", "notional_min")):
+        caps = [("position_share", "notional_min"), ("block_limit", "notional_max"), ("block_limit", "insurance_max")]
+        for row, field in [("quantity", "whole"), ("time_share", "small"), *caps]:
             value = getattr(getattr(stage, row), field, None)
             if value is not None:
                 self._whole(value, places, (*path, row, field))
@@ -1842,6 +1869,11 @@ class Venue(Row):
             (("liquidation", "stages", i, "cooldown_ns"), row.cooldown_ns)
             for i, row in enumerate(self.liquidation.stages)
             if row.kind == "book" and row.cooldown_ns
+        ]
+        intervals += [
+            (("liquidation", "stages", i, "block_limit", "window_ns"), row.block_limit.window_ns)
+            for i, row in enumerate(self.liquidation.stages)
+            if row.kind == "book" and row.block_limit
         ]
         for path, every_ns in intervals:
             if self.clock.gap_max_ns // every_ns > units.TIMERS_MAX:

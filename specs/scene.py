@@ -28,6 +28,7 @@ from specs.tape import (
     Chart,
     EventKind,
     Flag,
+    Flow,
     Grade,
     MarketState,
     OutcomeKind,
@@ -135,6 +136,7 @@ class Scene:
         self.status = {row[0]: row[4] for row in tables["accounts"]}
         self.level = defaultdict(int, dict(tables["levels"]))  # of margin calls
         self.since = dict(tables["episodes"])  # when the episode of each account in liquidation opened
+        self.blocks = {account: used for account, *used in tables["blocks"]}  # [window, notional, insurance] of the block limit
         self.now = tables["clock"][0][0]
         self.cooling = {account: time for kind, account, time in tables["timers"] if kind == COOL}
         self.marks = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["marks"]}
@@ -166,12 +168,16 @@ class Scene:
     def apply(self, o: Outcome) -> None:
         """Move the scene by what an outcome says. An outcome about an unknown order moves no order: some law will say so."""
         if o.kind == OutcomeKind.FLOW:
+            if o.flow == Flow.FUND_PAYMENT and o.stage == Stage.BOOK:
+                self._use(o.other, o.time_ns, 0, o.money)
             self._pay(o.account, o.other, o.asset, o.money)
         elif o.kind == OutcomeKind.FILL:
             if self.book.clears:
                 self._settle(o)
             if o.stage == Stage.BOOK and self.book.stages[Stage.BOOK].cooldown_ns:
                 self.cooling[o.account] = o.time_ns + self.book.stages[Stage.BOOK].cooldown_ns
+            if o.stage == Stage.BOOK:
+                self._use(o.account, o.time_ns, o.qty * abs(self.value(o.market)), 0)
             self._take(o.other_id, o.qty, from_shown=True)
             self._take(o.ref_id, o.qty, from_shown=o.market in self.auctions)
             self.last[o.market] = o.price
@@ -226,6 +232,11 @@ class Scene:
             self.funding[o.market] = o.money
         elif o.kind == OutcomeKind.MARGIN_LEVEL:
             self.level[o.account] = o.qty
+        elif o.kind == OutcomeKind.CARRIED:
+            if o.reason == Reason.COOLING_DOWN and self.used_up(o.account):
+                window_ns = self.block_limit.window_ns
+                end_ns = (o.time_ns // window_ns + 1) * window_ns
+                self.cooling[o.account] = max(self.cooling.get(o.account, 0), end_ns)
         elif o.kind in STATUS_AFTER:
             self.status[o.account] = STATUS_AFTER[o.kind]
             if o.kind == OutcomeKind.LIQUIDATION:
@@ -233,6 +244,14 @@ class Scene:
             elif o.kind == OutcomeKind.RESTORED:
                 self.since.pop(o.account, None)
                 self.cooling.pop(o.account, None)
+
+    def _use(self, account: int, time_ns: int, notional: int, insurance: int) -> None:
+        """Count what a slice closed, or the fund paid for it, where a row limits that."""
+        if self.block_limit is not None:
+            window = time_ns // self.block_limit.window_ns
+            before = self.blocks.get(account, [window, 0, 0])
+            used = before[1:] if before[0] == window else (0, 0)
+            self.blocks[account] = [window, used[0] + notional, used[1] + insurance]
 
     def _settle(self, o: Outcome) -> None:
         """Move what a fill moves: lots or the base asset, cash, the taker's fee."""
@@ -614,6 +633,28 @@ class Scene:
         """Return whether an account cools down after a slice."""
         return self.cooling.get(account, 0) > self.now
 
+    @property
+    def block_limit(self) -> rules.BlockLimit | None:
+        return getattr(self.book.stages.get(Stage.BOOK), "block_limit", None)
+
+    def block_left(self, account: int) -> tuple[int | None, int | None]:
+        """Return the notional that slices may still close in this window, and what the fund may pay for them; None: no limit."""
+        row = self.block_limit
+        if row is None:
+            return None, None
+        window, *used = self.blocks.get(account, (-1, 0, 0))
+        used = used if window == self.now // row.window_ns else [0, 0]
+        limits = (row.notional_max, row.insurance_max)
+        return tuple(None if most is None else self.book.whole(most) - past for most, past in zip(limits, used))
+
+    def used_up(self, account: int) -> bool:
+        """Return whether a window of the block limit is used up."""
+        return any(left is not None and left <= 0 for left in self.block_left(account))
+
+    def kept(self, account: int) -> bool:
+        """Return whether stages without a condition of their own close no lots of the account: it cools down, or waits."""
+        return self.cools(account) or self.used_up(account)
+
     def waits(self, account: int) -> bool:
         """Return whether a cooldown keeps everything from the account's lots: no stage has a condition of its own that holds."""
         rows = [row for stage, row in self.book.stages.items() if stage in (Stage.TAKEOVER, Stage.ADL)]
@@ -832,6 +873,7 @@ class Case:
     def _forward(self, scene: Scene, o: Outcome) -> None:
         """Apply an outcome; whether an accepted order is reduce-only, and how it stays, stands in what was sent."""
         sent = self.sent(scene, o) if o.kind == OutcomeKind.ACCEPTED else None
+        scene.now = o.time_ns
         scene.apply(o)
         if sent:
             order = scene.orders[o.ref_id]

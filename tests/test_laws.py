@@ -459,6 +459,13 @@ CASES = [
         planted=53,
     ),
     Broken(
+        "L10",
+        "a window closes 300 of an account, rounded up to 4 lots; the next round goes on if it forgets them",
+        SOLD,
+        small_venue(liquidation={"stages": stages(book=SOLD_ALL | {"block_limit": {"window_ns": 10**9, "notional_max": 300}})}),
+        planted=73,
+    ),
+    Broken(
         "L23",
         "four seconds after the episode opened 0.1 % has become 0.3 %",
         TRADED

@@ -103,6 +103,48 @@ def test_what_caps_a_slice(twin, caps, first):
     assert sold(twin, {"quantity": "all"} | caps, table=later) == first
 
 
+@pytest.mark.parametrize("most, lots", [(300, [4, 4]), (376, [4, 4]), ("376.01", [5, 5]), (1, [1, 1]), (5_000, [16])])
+def test_a_window_closes_so_much_and_no_more(twin, most, lots):
+    """Whatever moves within a window of two seconds; at its end the account is looked at by itself."""
+    book = {"quantity": "all", "block_limit": {"window_ns": 2 * units.NS, "notional_max": most}}
+    table = "3 source coin 93.95 | ...\n3 source coin 94 | ...\n4 clock | ...\n"
+    assert sold(twin, book, table=table) == lots
+
+
+UNDER_WATER = {"quantity": "all", "insurance": {"max_fee_ppm": 0}}
+
+
+@pytest.mark.parametrize("most, paid, short", [(None, [64], []), (70, [64], []), (40, [40], [24])])
+def test_a_window_costs_the_fund_so_much_and_no_more(twin, most, paid, short):
+    """16 lots at 88.5 have lost 184 of 120: their bankruptcy value is 64 above what a bid at the mark brings."""
+    limit = {} if most is None else {"block_limit": {"window_ns": units.NS, "insurance_max": most}}
+    rows = {"limits": {"rounds_max": 1}, "fund": {"capital": 1_000}}
+    rows |= {"liquidation": {"stages": stages("takeover", book={"bound": WIDE} | UNDER_WATER | limit)}}
+    exchange, found, lacks = twin(small_venue(**rows), START_NS), [], []
+    for event in tape(small_venue(), TRADED + BIDS.format(bid=16).replace("@94", "@88.5") + "2 source coin 88.5 | ...\n"):
+        for o in outcomes_of(exchange.apply(event)):
+            found += [o.money // 10_000] if o.flow == Flow.FUND_PAYMENT and o.stage == Stage.BOOK else []
+            lacks += [o.money // 10_000] if o.kind == OutcomeKind.FUND_SHORT and o.stage == Stage.BOOK else []
+    assert (found, lacks) == (paid, short)
+
+
+def test_a_window_outlives_an_episode_and_a_snapshot(twin):
+    """4 lots are 376 of 300. Money ends the episode, a fall opens another in the same window: it waits for the next."""
+    first = """
+    2    source coin 94 | INDEX COIN 94 of 1; MARK COINUSDT 94; LIQUIDATION 16 24; FILL BOOK 16 sell 4 @94 from 17 #3 in round 1; CARRIED 16 24 COOLING_DOWN in round 1
+    2    deposit 16 USDT 60 | DEPOSIT 60 USDT OUTSIDE to 16; RESTORED 16 84 ABOVE_TARGET
+    3    source coin 89 | INDEX COIN 89 of 1; MARK COINUSDT 89; LIQUIDATION 16 24; CARRIED 16 24 COOLING_DOWN in round 1
+    """
+    book = {"bound": WIDE, "quantity": "all", "block_limit": {"window_ns": 4 * units.NS, "notional_max": 300}}
+    venue = small_venue(limits={"rounds_max": 1}, liquidation={"stages": stages(book=book)})
+    exchange = play(twin, venue, PLAYED + BIDS.format(bid=16) + first)
+    again = type(exchange).restore(venue, exchange.snapshot())
+    assert again.state() == exchange.state() and [row[0] for row in exchange.state()["blocks"]] == [16]
+    event = tape(venue, "4 clock | ...")[0]
+    said = outcomes_of(exchange.apply(event))
+    assert [o.qty for o in said if o.stage == Stage.BOOK and o.kind == OutcomeKind.FILL] == [4] and outcomes_of(again.apply(event)) == said
+
+
 def test_an_account_cools_down_between_slices(twin):
     """4 of 16, then 3 of 12 two seconds later, by the clock alone; nobody else touches its lots meanwhile."""
     table = """
@@ -214,6 +256,9 @@ def test_a_fee_of_what_closing_leaves(twin, share, discount, most):
         ),
         ({"liquidation": {"stages": stages(book={"quantity": {"kind": "share"}})}}, "Field required"),
         ({"liquidation": {"stages": stages(book={"quantity": {"kind": "slice"}})}}, "does not match any of the expected tags"),
+        ({"liquidation": {"stages": stages(book={"block_limit": {"window_ns": units.NS}})}}, "limits nothing"),
+        ({"liquidation": {"stages": stages(book={"block_limit": {"window_ns": units.NS, "notional_max": 0}})}}, "ever be closed"),
+        ({"liquidation": {"stages": stages(book={"block_limit": {"window_ns": units.NS, "insurance_max": 1}})}}, "pays nothing"),
         (
             {"liquidation": {"stages": stages(book={"quantity": {"kind": "tiers"}})}, "market": {"maintenance_min": 5}},
             "there are no tiers",

@@ -12,6 +12,7 @@ from specs.model.exchange import Exchange
 from specs.tape import OUTCOME, OUTCOME_STRUCT, Seam, SeamKind
 from tests.twins import START_NS, index, rows_of, seam_row, small_venue, stages, tape
 
+LIMITED = {"bound": {"kind": "mark", "ppm": 1_000}, "block_limit": {"window_ns": 10**9, "notional_max": 50}}
 VENUE = small_venue(
     sources=[{"name": name, "price_decimals": 2, "stale_after_ns": 10**10} for name in ("coin", "usd")],
     indices=[
@@ -27,7 +28,7 @@ VENUE = small_venue(
     },
     limits={"fills_kept": 5},
     collateral_row={"deposits_max": 1_000},
-    liquidation={"stages": stages("takeover"), "levels": [{"name": "call", "at_most": "27"}]},
+    liquidation={"stages": stages("takeover", book=LIMITED), "levels": [{"name": "call", "at_most": "27"}]},
     quoters=[
         {
             "account": 18,
@@ -59,7 +60,7 @@ TABLE = """
     1    buy 16 COINUSDT 2 @99.95 #1    |
     1    sell 17 COINUSDT 1 market #2   |
     1    sell 17 COINUSDT 4 @104 #3     |
-    1    buy 19 COINUSDT 1 @104 #7      |
+    1    buy 19 COINUSDT 2 @104 #7      |
     1    source usd 0.01                |
     2    autoadd 18 on                  |
     2    stop buy 16 COINUSDT 1 #5 at=120 by=mark |

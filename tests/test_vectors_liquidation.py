@@ -65,6 +65,11 @@ def cap_by_formula(rule: str, given: Given) -> dict[str, Any]:
             given, "margin_shortage_usd", "small_shortage_usd", "initial_share", "elapsed_slots", "duration_slots"
         )
         return {"max_share": Fraction(1) if short_of < small else min(Fraction(1), initial + elapsed / duration)}
+    if given["method"] == "block_limit":
+        keys = "max_notional_usd", "used_notional_usd", "max_insurance_lost_usd", "used_insurance_lost_usd"
+        most, used, most_lost, lost = of(given, *keys)
+        zero = Fraction(0)
+        return {"remaining_notional_usd": max(zero, most - used), "remaining_insurance_lost_usd": max(zero, most_lost - lost)}
     notional, share, least = of(given, "position_notional_usd", "max_share", "min_notional_usd")
     return {"min_close_usd": min(least, notional), "max_close_usd": min(notional, max(share * notional, least))}
 
@@ -100,7 +105,7 @@ FORMULAS = {
 PASSED = {
     "liquidation_trigger": 10,
     "partial_liquidation_size": 7,
-    "liquidation_cap": 2,
+    "liquidation_cap": 3,
     "liquidation_fee_rate": 2,
     "insurance_fee_rate": 2,
 }

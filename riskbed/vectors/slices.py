@@ -21,6 +21,7 @@ from specs.tape import EventKind, Flow, OutcomeKind, Side, Stage
 BOUND = {"kind": "mark", "ppm": 0}
 ONE = Fraction(1)
 RATE = Fraction(1, 10)  # of maintenance, where no vector says one
+WINDOW = units.DURATION_MAX_NS
 SECOND, MILLISECOND = units.NS, units.NS // 1_000
 ALL_TIERS = units.BRACKETS_MAX
 
@@ -50,8 +51,8 @@ class Sliced(Desk):
         super().__init__(exchange_of, held, equity + lost * qty, liquidation, limits=limits, **rows)
         self.mark, self.position = price, exactly(qty * 10**self.lots, "a quantity")
 
-    def bid(self, lots: int | None = None) -> None:
-        self.order(OTHER, 0, Side.BUY, self.mark, self.position if lots is None else lots)
+    def bid(self, lots: int | None = None) -> list[Outcome]:
+        return self.order(OTHER, 0, Side.BUY, self.mark, self.position if lots is None else lots)
 
     def later(self, elapsed_ns: int) -> list[Outcome]:
         """Let time pass, then give the client a unit of money: it is looked at again."""
@@ -162,7 +163,35 @@ def _position_share(given: dict[str, Any], exchange_of: Callable) -> dict[str, F
     return found
 
 
-CAPS = {"time_share": _time_share, "position_share": _position_share}
+def _closes_in_turn(desk: Sliced, first: int) -> list[Outcome]:
+    """Let a slice meet a bid of so many lots; return what the next says, in the same window."""
+    if first:
+        desk.bid(first)
+    desk.move()
+    return desk.bid() + desk.later(0)
+
+
+def _block_limit(given: dict[str, Any], exchange_of: Callable) -> dict[str, Fraction]:
+    """A first slice uses what is used, a second all that is left: lots of 1, and of each the fund pays 1."""
+    keys = ("max_notional_usd", "used_notional_usd"), ("max_insurance_lost_usd", "used_insurance_lost_usd")
+    (most, used), (most_lost, lost) = ([number(given[key]) for key in pair] for pair in keys)
+    if not most or not most_lost:
+        raise Unmodelled("a limit of nothing")
+    found, lots = {}, places(most, used, most_lost, lost)
+    for key, field, limit, before in (
+        ("remaining_notional_usd", "notional_max", most, used),
+        ("remaining_insurance_lost_usd", "insurance_max", most_lost, lost),
+    ):
+        qty = Fraction(ceil(limit + before + 1))
+        book = {"quantity": "all", "insurance": {"max_fee_ppm": 0}, "block_limit": {"window_ns": WINDOW, field: plain(limit)}}
+        desk = Sliced(exchange_of, qty, ONE, RATE, qty * (1 + RATE), book, lots=lots, money=lots + 1, fund={"capital": 10**9})
+        said = _closes_in_turn(desk, exactly(before * 10**lots, "a quantity"))
+        paid = desk.whole(sum(o.money for o in said if o.flow == Flow.FUND_PAYMENT))
+        found[key] = desk.closed(said) if field == "notional_max" else paid
+    return found
+
+
+CAPS = {"time_share": _time_share, "position_share": _position_share, "block_limit": _block_limit}
 
 
 def run_cap(vector: Vector, exchange_of: Callable) -> dict[str, Any]:

@@ -14,6 +14,9 @@ def fund_pays_what_it_has(case: Case) -> Breaches:
     paid, settled = 0, Settled(case)
     for scene, o in case.walk():
         may = scene.fund_may_pay(paid)
+        left = scene.block_left(o.other if o.kind == OutcomeKind.FLOW else o.account)[1]
+        if o.stage == Stage.BOOK and left is not None:
+            may = min(may, left)
         yield from settled.see(scene, o, may)
         if o.kind == OutcomeKind.FLOW and o.account == Chart.FUND:
             if o.money > may:

@@ -148,20 +148,22 @@ def stages_in_order(case: Case) -> Breaches:
                 closed.add((account, o.market))
             if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
                 yield from _slice(scene, o, slices)
-            elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL) and row.enter is None and scene.cools(account):
+            elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL) and row.enter is None and scene.kept(account):
                 yield f"account {account} is in stage {Stage(o.stage).name} while it cools down"
             ranks[account] = rank
             yield from _stage_gets_the_rest(case, scene, o)
         if o.kind == OutcomeKind.CARRIED:
             if ranks.get(o.account, 0) <= case.book.ranks.get(Stage.TAKEOVER, -1):
                 yield from _taken_over(case, scene, o.account, offers)
-            cools = bool(scene.held(o.account)) and scene.cools(o.account)
+            cools = bool(scene.held(o.account)) and scene.kept(o.account)
             if (o.reason == Reason.COOLING_DOWN) != cools:
                 yield f"account {o.account} is carried for {Reason(o.reason).name}, it cools down: {cools}"
             yield from _nothing_was_left_undone(case, scene, o, closed)
     told = {account: until for account, until in case.end.cooling.items() if until > case.end.now}
     if told != case.final.cooling:
         yield f"cooling down are {case.final.cooling} (by account, until), by what was told {told}"
+    if case.end.blocks != case.final.blocks:
+        yield f"of their windows accounts have used {case.final.blocks}, by what was told {case.end.blocks}"
 
 
 def _slice(scene: Scene, o: Outcome, slices: dict[int, int]) -> Breaches:
@@ -171,8 +173,8 @@ def _slice(scene: Scene, o: Outcome, slices: dict[int, int]) -> Breaches:
         first = chosen(scene, o.account, row.choice)
         if o.market != first:
             yield f"the slice of account {o.account} is in market {o.market}, the {row.choice} in {first}"
-        if scene.cools(o.account):
-            yield f"a slice of account {o.account}, which cools down until {scene.cooling[o.account]}"
+        if scene.kept(o.account):
+            yield f"a slice of account {o.account}, which cools down, or waits for the next window"
         slices[o.ref_id] = slice_most(scene, o, row)
     slices[o.ref_id] -= o.qty
     if slices[o.ref_id] < 0:
@@ -218,6 +220,8 @@ def slice_most(scene: Scene, o: Outcome, row: rules.BookStage) -> int:
         least = scene.book.whole(row.position_share.notional_min)
         cap = max(1, qty * row.position_share.share_ppm // units.PPM, least // value)
         most = min(Fraction(qty), Fraction(cap), max(most, Fraction(units.div_ceil(least, value))))
+    if (left := scene.block_left(o.account)[0]) is not None:
+        most = min(most, Fraction(units.div_ceil(left, value)))
     return int(most)
 
 
@@ -274,7 +278,7 @@ def _takeable(case: Case, scene: Scene, account: int) -> set[int]:
 def _taken_over(case: Case, scene: Scene, account: int, offers: dict[int, set[int]]) -> Breaches:
     """An account leaves the stage of the providers without lots that one could take from first to last."""
     stage = case.book.stages.get(Stage.TAKEOVER)
-    kept = stage is not None and stage.enter is None and scene.cools(account)
+    kept = stage is not None and stage.enter is None and scene.kept(account)
     entered = account in offers or (stage is not None and not kept and scene.enters(account, stage.enter))
     left = _takeable(case, scene, account) if entered else set()
     left &= offers.get(account, left)
@@ -286,7 +290,7 @@ def _nothing_was_left_undone(case: Case, scene: Scene, o: Outcome, closed: set[t
     """An account is carried only if no stage could do more for it in this round; how far a queue went is L11."""
     account, stages, held = o.account, case.book.stages, scene.held(o.account)
     adl = stages.get(Stage.ADL)
-    open_to = adl is not None and scene.enters(account, adl.enter) and not (adl.enter is None and scene.cools(account))
+    open_to = adl is not None and scene.enters(account, adl.enter) and not (adl.enter is None and scene.kept(account))
     if open_to and Seam.ADL_TRIGGER not in case.armed and _deleverages(scene):
         for market in (m for m in held if (account, m) not in closed):
             if scene.market_permit(market, Action.ADL) < Permit.DEFER and any(c.lots for c in bearers(scene, account, market)):

@@ -266,6 +266,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             "fills": [fill.row() for fill in self.kept],
             "episodes": [(a.number, a.since_ns) for a in users if a.since_ns],
             "levels": [(a.number, a.level) for a in users if a.level],
+            "blocks": [(a.number, *a.block) for a in users if any(a.block[1:])],
             "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
         }
 
@@ -335,9 +336,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         if self.timers.pop((EXPIRE, order.order_id), None) is not None:
             self.next_due = min(self.timers.values(), default=None)
 
-    def cool(self, account: Account, cooldown_ns: int) -> None:
-        """No slice of the account's liquidation for so long."""
-        self.timers[COOL, account.number] = self.now + cooldown_ns
+    def cool(self, account: Account, until_ns: int) -> None:
+        """No slice of the account's liquidation before."""
+        self.timers[COOL, account.number] = max(until_ns, self.timers.get((COOL, account.number), 0))
         self.next_due = min(self.timers.values())
 
     def cooling(self, account: Account) -> bool:

@@ -14,7 +14,7 @@ from specs.tape import USERS_FROM, Status
 class Account:
     """A user, a sub-account or an account of the venue's own chart. Lists are by asset or market number."""
 
-    __slots__ = "number owner parent status leverage balance qty entry orders auto_add level since_ns".split()
+    __slots__ = "number owner parent status leverage balance qty entry orders auto_add level since_ns block".split()
 
     def __init__(self, number: int, owner: int, parent: int | None, assets: int, markets: int) -> None:
         self.number, self.owner, self.parent, self.status = number, owner, parent, Status.NORMAL
@@ -26,6 +26,7 @@ class Account:
         self.auto_add = False  # of a sub-account: its parent adds margin before it is liquidated
         self.level = 0  # of margin calls: how many it is at or below
         self.since_ns = 0  # when its episode of liquidation opened; 0: it is in none
+        self.block = (0, 0, 0)  # a window of the block limit; the notional closed and the insurance paid in it
 
 
 class Ledger:

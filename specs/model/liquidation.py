@@ -110,7 +110,7 @@ def _run_stages(exchange, account: Account, stages) -> None:
                 exchange.stage = Stage.TRANSFER
                 transfer.run(exchange, account, row)
         elif row.kind in ("book", "takeover", "adl"):
-            kept = exchange.cooling(account) and (row.kind == "book" or row.enter is None)
+            kept = _waits(exchange, account) and (row.kind == "book" or row.enter is None)
             if e.open and not kept and trigger.triggered(exchange, account, e) and trigger.enters(e, row.enter):
                 _close(exchange, account, row, e)
         elif row.kind == "convert" and flat_and_short:
@@ -128,8 +128,20 @@ def _run_stages(exchange, account: Account, stages) -> None:
     exchange.stage = Stage.NONE
     e = exchange.evaluate(account)
     if trigger.triggered(exchange, account, e):
-        reason = Reason.COOLING_DOWN if e.open and exchange.cooling(account) else Reason.NONE
+        waits = e.open and _waits(exchange, account)
+        if waits and slices.used_up(exchange, account, row := _block_limit(exchange)):
+            exchange.cool(account, (exchange.now // row.window_ns + 1) * row.window_ns)
+        reason = Reason.COOLING_DOWN if waits else Reason.NONE
         exchange.emit(OutcomeKind.CARRIED, account=account.number, money=e.equity, reason=reason)
+
+
+def _block_limit(exchange) -> rules.BlockLimit | None:
+    return next((row.block_limit for row in exchange.venue.liquidation.stages if row.kind == "book"), None)
+
+
+def _waits(exchange, account: Account) -> bool:
+    """Return whether a cooldown, or a block limit that is used up, keeps stages from the account's lots."""
+    return exchange.cooling(account) or slices.used_up(exchange, account, _block_limit(exchange))
 
 
 def _close(exchange, account: Account, row, e: Evaluation) -> None:
@@ -163,9 +175,11 @@ def _book(exchange, account: Account, row: rules.BookStage, e: Evaluation) -> No
     held, cash = account.qty[market], account.balance[exchange.numeraire]
     notional = exchange.match(order, limit, qty, Stage.BOOK).notional
     if notional and row.cooldown_ns:
-        exchange.cool(account, row.cooldown_ns)
+        exchange.cool(account, exchange.now + row.cooldown_ns)
+    if row.block_limit is not None:
+        slices.use(exchange, account, row.block_limit, abs((held - account.qty[market]) * exchange.value[market]), 0)
     if row.insurance is not None:
-        fund.settle_slice(exchange, account, row.insurance, market, held, account.balance[exchange.numeraire] - cash, e)
+        fund.settle_slice(exchange, account, row, market, held, account.balance[exchange.numeraire] - cash, e)
         return
     fee = slices.fee(exchange, account, market, notional, worth, e)
     if row.fee_seniority == "junior":

@@ -54,12 +54,42 @@ def lots(exchange, account: Account, market: int, row: rules.BookStage, e: Evalu
         share, least = row.position_share, exchange.whole(row.position_share.notional_min)
         most = max(1, qty * share.share_ppm // units.PPM, least // value)
         asked = min(max(asked, units.div_ceil(least, value)), most, qty)
+    if asked and row.block_limit is not None and row.block_limit.notional_max is not None:
+        left = exchange.whole(row.block_limit.notional_max) - used(exchange, account, row.block_limit)[0]
+        asked = min(asked, units.div_ceil(left, value))
     return asked
 
 
 def _worth(exchange, market: int) -> int:
     """Return the size of what a lot is worth, at least a unit of money."""
     return max(1, abs(exchange.value[market]))
+
+
+def used(exchange, account: Account, row: rules.BlockLimit) -> tuple[int, int]:
+    """Return the notional that slices have closed and the insurance that the fund has paid for them in this window."""
+    window, notional, insurance = account.block
+    return (notional, insurance) if window == exchange.now // row.window_ns else (0, 0)
+
+
+def use(exchange, account: Account, row: rules.BlockLimit, notional: int, insurance: int) -> None:
+    """Count what a slice closed, or what the fund paid for it."""
+    before = used(exchange, account, row)
+    account.block = exchange.now // row.window_ns, before[0] + notional, before[1] + insurance
+
+
+def insurance_left(exchange, account: Account, row: rules.BlockLimit | None) -> int | None:
+    """Return what the fund may still pay for the account's slices in this window; None: no row says."""
+    if row is None or row.insurance_max is None:
+        return None
+    return exchange.whole(row.insurance_max) - used(exchange, account, row)[1]
+
+
+def used_up(exchange, account: Account, row: rules.BlockLimit | None) -> bool:
+    """Return whether the account waits for the next window."""
+    if row is None:
+        return False
+    notional = row.notional_max is not None and used(exchange, account, row)[0] >= exchange.whole(row.notional_max)
+    return notional or insurance_left(exchange, account, row) == 0
 
 
 def _charged_ppm(exchange, account: Account, market: int, row: rules.BookStage) -> int:
