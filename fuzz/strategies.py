@@ -549,7 +549,7 @@ def make_venue(choices: Choices) -> rules.Venue:
         books[0]["block_limit"] = _WINDOW | {"insurance_max": 4}
     if books and choices.below(10) == 9 and not any("maintenance_min" in row for row in venue["markets"]):
         books[0] |= _TIERS
-    if choices.below(32) == 31:
+    if choices.below(16) == 15:
         _sign(venue)
     return rules.Venue.model_validate(venue)
 
@@ -649,7 +649,7 @@ class TapeMaker:
         self.wheel = [kind for kind, weight in weights.items() for _ in range(weight)]
         self.now = START_NS
         self.signed = min((venue.price_low(row) for row in venue.markets), default=1)  # the lowest price of any market
-        coin = 10_000 if self.signed > 0 else 300
+        coin = 10_000 if self.signed > 0 else -300
         self.prices = [coin if source.name.startswith("coin") else 100 for source in venue.sources]
         self.ids: list[tuple[int, int]] = []  # (account, order id), the latest last
         self.sent: dict[int, tuple[int, int]] = {}  # market and side of an order
