@@ -144,6 +144,9 @@ cdef int _move(State* s, uint32_t account, uint32_t other, int market, money_t a
         return WHY_INSUFFICIENT_MARGIN
     touch(s, account)
     touch(s, other)
+    if s.keeps:
+        s.grandfathered[<size_t>other * s.markets + market] = s.grandfathered[<size_t>account * s.markets + market]
+        s.grandfathered[<size_t>account * s.markets + market] = 0
     o = emit(s, OUT_MOVED)
     o.account, o.other, o.market, o.side, o.flow = account, other, market, SIDE_BUY if lots > 0 else SIDE_SELL, FLOW_MODE
     o.qty, o.money_lo, o.money_hi = lots if lots > 0 else -lots, money_lo(entry), money_hi(entry)

@@ -13,7 +13,7 @@ cdef int64_t bankruptcy_limit(  # price units on tick
     State* s, uint32_t account, int market, money_t need, money_t maintenance, bint debts
 ) noexcept nogil
 cdef money_t closing_value(  # for lots (signed) of a position `held` of an account that is as e says
-    State* s, int market, int64_t held, int64_t lots, const Evaluation* e
+    State* s, uint32_t account, int market, int64_t held, int64_t lots, const Evaluation* e
 ) noexcept nogil
 cdef int64_t slice_limit(  # price units on tick; 0: no price is inside the bound
     State* s, uint32_t account, int market, const BoundRule* bound, const Evaluation* e

@@ -77,13 +77,13 @@ cdef money_t _fillable_allowance(State* s, const BoundRule* bound, money_t need,
     return muldiv_floor(money_scale(need, bound.ppm), adjusted, money_scale(e.maintenance, PPM)) // PPM
 
 
-cdef money_t closing_value(State* s, int market, int64_t held, int64_t lots, const Evaluation* e) noexcept nogil:
+cdef money_t closing_value(State* s, uint32_t account, int market, int64_t held, int64_t lots, const Evaluation* e) noexcept nogil:
     """The cash for `lots` that keeps equity / maintenance as it is, rounded toward +inf to the rule book's unit."""
     cdef money_t value = s.marks[market].value
-    cdef money_t freed = margin_maintenance(s, market, money_abs(money_scale(value, held)), held if held > 0 else -held)
+    cdef money_t freed = margin_maintenance(s, account, market, money_abs(money_scale(value, held)), held if held > 0 else -held)
     cdef money_t cash
     if held + lots:
-        freed -= margin_maintenance(s, market, money_abs(money_scale(value, held + lots)), held + lots if held > 0 else -(held + lots))
+        freed -= margin_maintenance(s, account, market, money_abs(money_scale(value, held + lots)), held + lots if held > 0 else -(held + lots))
     cash = muldiv_floor(e.equity, freed, e.maintenance) if freed < e.maintenance and not PLANTED(s.planted, 46) else e.equity
     cash = -money_scale(value, lots) - cash
     return cash if s.bankruptcy_unit == 1 else div_ceil(cash, s.bankruptcy_unit) * s.bankruptcy_unit

@@ -19,10 +19,10 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
-from engine.margin cimport margin_at_rate, margin_bracket, margin_collateral_value, margin_evaluate
-from engine.money cimport div_ceil, money_abs, money_min, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor, must
+from engine.margin cimport margin_at_rate, margin_bracket, margin_collateral_value, margin_evaluate, margin_kept
+from engine.money cimport div_ceil, money_abs, money_max, money_min, money_mul, money_scale, money_t, muldiv_ceil, muldiv_floor, must
 from engine.records cimport SEAM_LIQUIDATION_TRIGGER, STATUS_NORMAL, USERS_FROM
-from engine.state cimport BOUND_BUCKETS, Evaluation, MarketRule, Position, State
+from engine.state cimport BOUND_BUCKETS, Bracket, Evaluation, MarketRule, Position, State
 
 cdef enum:
     PPM = 1000000
@@ -140,6 +140,15 @@ cdef bint _owes_nothing(State* s, const money_t* balances) noexcept nogil:
     return balances[s.numeraire] >= 0
 
 
+cdef money_t _slope(
+    State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots, money_t* reach
+) noexcept nogil:
+    """By how much maintenance may rise while the price doubles; whole tiers: no farther than where the next one asks for more."""
+    if rule.whole and notional <= row.notional_max:
+        reach[0] = money_min(reach[0], muldiv_floor(row.notional_max - notional, PPM, notional))
+    return margin_at_rate(s, rule, row, notional, lots)
+
+
 cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     """The bucket of an account's bound, rounded down; 0 for one that is triggered or not at rest."""
     cdef Evaluation e = margin_evaluate(s, account)
@@ -150,6 +159,8 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
     cdef money_t reach = PPM
     cdef money_t notional, bound
     cdef const MarketRule* rule
+    cdef const Bracket* row
+    cdef int64_t lots
     cdef int i
     if s.accounts[account].status != STATUS_NORMAL or s.accounts[account].level:
         return 0
@@ -170,10 +181,12 @@ cdef uint16_t _bucket(State* s, uint32_t account) noexcept nogil:
             if rule.at_entry:  # no price changes its maintenance
                 exposed += notional
                 continue
+            lots = p[i].qty if p[i].qty > 0 else -p[i].qty
             row = margin_bracket(s, i, notional if rule.whole else 2 * notional)
-            if rule.whole and notional <= row.notional_max:
-                reach = money_min(reach, muldiv_floor(row.notional_max - notional, PPM, notional))
-            bound = margin_at_rate(s, rule, row, notional, p[i].qty if p[i].qty > 0 else -p[i].qty)
+            bound = _slope(s, rule, row, notional, lots, &reach)
+            row = margin_kept(s, account, i, notional if rule.whole else 2 * notional)
+            if row != NULL:  # the slope of the lower of two is at most the higher slope
+                bound = money_max(bound, _slope(s, rule, row, notional, lots, &reach))
             exposed += notional + muldiv_ceil(bound, s.call.over, s.call.under)
     for i in range(s.collaterals):
         exposed += money_abs(margin_collateral_value(s, i, balances[s.collateral_rules[i].asset], False))

@@ -64,6 +64,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
             + (1 if index.prices == "positive" else -units.PRICE_MAX,)
         )
     basis_from, premium_from, settlement_from, markets, brackets = [], [], [], [], []
+    rooms = _rooms(venue)
     for number, market in enumerate(venue.markets):
         median = market.mark.kind == "median"
         basis_from.append(samples)
@@ -73,6 +74,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         settlement_from.append(samples)
         samples += _settlement(market)[1]
         decimals, inverse = venue.decimals(market.settles_in), market.payoff == "inverse"
+        table = _requirements(venue, market, market.brackets)
         markets.append(
             (
                 market.tick_size,
@@ -93,9 +95,10 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 venue.lot_units(market) if market.spot else 0,
                 traded_by[number],
                 len(brackets),
-                len(venue.requirements(market)),
-                *_margin(market, decimals),
+                len(table),
+                *_margin(venue, market, decimals),
                 *_minimum(market, decimals),
+                len(brackets) + rooms[number],
                 median,
                 market.mark.basis_samples if median else 0,
                 median and market.mark.republish_on_fill,
@@ -104,7 +107,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
                 *_settlement(market),
             )
         )
-        brackets += [(*row[:2], row.initial_ppm or 0, *row[3:]) for row in venue.requirements(market)]
+        brackets += table + [(0, 0, 0, 1, 1, 0)] * (2 * rooms[number] - len(table)) if rooms[number] else table
     collateral, collateral_tiers = [], []
     for row in venue.collateral:
         index = venue.number("indices", row.index)
@@ -128,6 +131,10 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         )
         collateral_tiers += [(0, row.weight_ppm)]
         collateral_tiers += [(rules.whole(tier.qty_from, venue.decimals(row.asset)), tier.weight_ppm) for tier in row.tiers]
+    changes = []
+    for row in venue.changes:
+        changes.append(_change(venue, row, len(brackets)))
+        brackets += _table(venue, row)
     return {
         "limits": (
             venue.clock.gap_max_ns,
@@ -167,6 +174,7 @@ def table(venue: rules.Venue, start_ns: int, seams=()) -> dict:
         "collateral_tiers": collateral_tiers,
         "borrow": [(row.borrow.every_ns, row.borrow.rate_ppb) if row.borrow else (0, 0) for row in venue.assets],
         "levels": [rules.ratio(row.at_most) for row in venue.liquidation.levels],
+        "changes": changes,
         "stages": [_stage(row, places) for row in venue.liquidation.stages],
         "quoters": [
             (
@@ -192,6 +200,47 @@ def _minimum(market: rules.Market, decimals: int) -> tuple[int, int, int]:
     """Return the least maintenance, and what closing costs beside it: ppm and fixed."""
     fixed = rules.whole(market.closing.fixed, decimals) if market.closing else 0
     return rules.whole(market.maintenance_min, decimals), market.closing_ppm, fixed
+
+
+def _requirements(venue: rules.Venue, market: rules.Market, brackets: list[rules.Bracket]) -> list[tuple[int, ...]]:
+    """Return what a table of a market asks for: cap, leverage, initial rate, maintenance rate and its whole, amount."""
+    rows = venue.requirements(market.model_copy(update={"brackets": brackets}))
+    return [(*row[:2], row.initial_ppm or 0, *row[3:]) for row in rows]
+
+
+def _table(venue: rules.Venue, row: rules.Change) -> list[tuple[int, ...]]:
+    """Return the table that a change puts in force; empty where it has none."""
+    return _requirements(venue, venue.markets[venue.number("markets", row.market)], row.brackets) if row.brackets else []
+
+
+def _rooms(venue: rules.Venue) -> list[int]:
+    """Return by market the most rows that its table can have; 0 where no change touches it."""
+    rooms = [0] * len(venue.markets)
+    for row in venue.changes:
+        if row.market is not None:
+            number = venue.number("markets", row.market)
+            rooms[number] = max(rooms[number], len(venue.requirements(venue.markets[number])), len(_table(venue, row)))
+    return rooms
+
+
+def _change(venue: rules.Venue, row: rules.Change, first: int) -> tuple[int, ...]:
+    """Return a change: market, collateral row, its table's start and length, scale, leverage, grandfathering, weights, times."""
+    market = -1 if row.market is None else venue.number("markets", row.market)
+    effective = -1 if row.effective_from is None else units.instant_to_ns(row.effective_from)
+    announced = effective if effective < 0 else 0 if row.announced is None else units.instant_to_ns(row.announced)
+    return (
+        market,
+        -1 if row.collateral is None else [other.asset for other in venue.collateral].index(row.collateral),
+        first,
+        len(_table(venue, row)),
+        row.maintenance_scale_ppm or 0,
+        row.leverage_max or 0,
+        row.grandfather is not None,
+        (row.grandfather.for_ns or 0) if row.grandfather else 0,
+        *(-1 if x is None else x for x in (row.weight_ppm, row.liability_weight_ppm, row.convert_buffer_ppm)),
+        announced,
+        effective,
+    )
 
 
 def _weighted_walk(node, weight: int = 0):
@@ -229,7 +278,7 @@ def _node(venue: rules.Venue, index: rules.Index, node, weight: int, samples: in
 
 
 def _weights(venue: rules.Venue, row: rules.Collateral) -> tuple[int, ...]:
-    """Return (plain, one, factor, unit, initial weight, deposits capped, cap, part and whole of the trigger's haircut)."""
+    """Return plain, one, factor, unit, initial weight and whether it is the other one, cap of deposits, the trigger's haircut."""
     initial = row.weight_ppm if row.initial_weight_ppm is None else row.initial_weight_ppm
     part = row.trigger_haircut
     return (
@@ -238,6 +287,7 @@ def _weights(venue: rules.Venue, row: rules.Collateral) -> tuple[int, ...]:
         row.imf_factor_ppm,
         row.weight_unit_ppm,
         initial,
+        row.initial_weight_ppm is None,
         row.deposits_max is not None,
         rules.whole(row.deposits_max, venue.decimals(venue.numeraire)) if row.deposits_max is not None else 0,
         part.part if part else 1,
@@ -262,9 +312,10 @@ def _premium(band) -> tuple[int, int]:
     return (row.samples, row.alpha_ppm) if row else (0, 0)
 
 
-def _margin(market: rules.Market, decimals: int) -> tuple[int, ...]:
+def _margin(venue: rules.Venue, market: rules.Market, decimals: int) -> tuple[int, ...]:
     """Return how brackets become requirements: plain, whole, divides, open interest from and to, what a lot adds to rates."""
     row, crowd, size = market.margin, market.margin.open_interest, market.margin.size
+    tables = [market.brackets] + [other.brackets or [] for other in venue.changes if other.market == market.name]
     grows = (0, 0, 0)
     if size:
         scale = units.PPB * 10**market.lot.decimals
@@ -273,7 +324,7 @@ def _margin(market: rules.Market, decimals: int) -> tuple[int, ...]:
             *(min(scale, ppb * market.lot.size) for ppb in (size.initial_ppb_per_coin, size.maintenance_ppb_per_coin)),
         )
     return (
-        row == rules.Margin() and not market.bankruptcy_fee_ppm and all(b.initial_ppm is None for b in market.brackets),
+        row == rules.Margin() and not market.bankruptcy_fee_ppm and all(b.initial_ppm is None for table in tables for b in table),
         row.tiers == "whole",
         row.leverage == "divides",
         crowd is not None,

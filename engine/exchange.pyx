@@ -4,7 +4,7 @@
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
     2 post     order -> match -> fills -> ledger, or it waits; amend, cancel; account, deposit, withdraw, leverage, transfer,
-               mode, auto-add, state, bust, delist
+               mode, auto-add, state, bust, delist, change of rules
     3 price    sources -> index -> mark -> published {price, grade}; collateral; then waiting orders fire, one at a time, in
                order of entry, and prices are published again after each
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
@@ -31,6 +31,7 @@ from engine.bands cimport bands_sample
 from engine.book cimport book_expect_id, book_expect_neighbours, book_peek, book_rows
 from engine.borrow cimport borrow_charge, borrow_next
 from engine.bust cimport bust_post, bust_rows
+from engine.changes cimport changes_due, changes_post, changes_tables, changes_withdraw
 from engine.funding cimport funding_next, funding_sample, funding_settle
 from engine.index cimport grade_of, index_publish, published_put
 from engine.ledger cimport ledger_flow
@@ -49,7 +50,7 @@ from engine.queries cimport (
 from engine.quoter cimport quoter_refill
 from engine.records cimport (
     CHART_FUND, CHART_OUTSIDE, CHECKED, EV_ACCOUNT, EV_AMEND, EV_BUST, EV_CANCEL, EV_CLOCK, EV_DELIST, EV_DEPOSIT, EV_DISCONNECT, EV_LEVERAGE, EV_MASS_CANCEL, EV_ORDER,
-    EV_AUTO_ADD, EV_MODE, EV_SOURCE, EV_STATE, EV_STOP, EV_TAKE_PROFIT, EV_TRAILING, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
+    EV_AUTO_ADD, EV_MODE, EV_RULE_CHANGE, EV_RULE_WITHDRAWN, EV_SOURCE, EV_STATE, EV_STOP, EV_TAKE_PROFIT, EV_TRAILING, EV_TRANSFER, EV_WITHDRAW, FLAG_HAS_PARENT, FLAG_MISSING, FLOW_DEPOSIT, FLOW_FUND_CAPITAL, FLOW_WITHDRAWAL, GRADE_TOO_FEW_SOURCES,
     GRADE_VALID, LEG_NET, OUT_BOUND, OUT_COLLATERAL, OUT_INDEX, OUT_LEVERAGE_SET, OUT_MARK, OUT_OPENED, OUT_REJECT,     PLANTED, SCHEMA_VERSION, SEAM_COLLATERAL_PRICE, STAGE_NONE, STATUS_NORMAL, USERS_FROM, WHY_EXPIRED, WHY_BAD_AMOUNT, WHY_BAD_LEVERAGE,     WHY_BAD_OWNER, WHY_DUPLICATE_ACCOUNT, WHY_IN_LIQUIDATION,
     WHY_INSUFFICIENT_MARGIN, WHY_NONE, WHY_TIME_GAP, WHY_TIME_WENT_BACK, WHY_UNKNOWN_ACCOUNT, WHY_UNKNOWN_ASSET,
     WHY_UNKNOWN_KIND, WHY_UNKNOWN_MARKET, WHY_UNKNOWN_SOURCE, Event, Outcome,
@@ -58,7 +59,7 @@ from engine.seams cimport seam_price
 from engine.settlement cimport settlement_delist, settlement_sample, settlement_settle
 from engine.stops cimport stops_fire, stops_new, stops_rows
 from engine.state cimport (
-    NO_PRICE, TIMES_MAX_NS, TIMER_COOL, TIMER_EXPIRE, TIMER_INTEREST, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
+    NO_PRICE, TIMES_MAX_NS, TIMER_CHANGE, TIMER_COOL, TIMER_EXPIRE, TIMER_INTEREST, TIMER_PUBLISH, TIMER_QUOTE, TIMER_RESUME, TIMER_SETTLE, TIMER_STALE, Published, State, Timer, block_expect, block_streamed, emit, outcomes_keep, rarely, state_free, state_load, state_new, state_reserve, state_save, state_seams, touch,
 )
 from engine.states cimport states_post, states_resume
 
@@ -145,6 +146,8 @@ cdef void _timer(State* s, int64_t until) noexcept nogil:
     elif timer.kind == TIMER_INTEREST:
         timer.time_ns = borrow_next(s, timer.number, due)
         borrow_charge(s, timer.number)
+    elif timer.kind == TIMER_CHANGE:
+        changes_due(s, timer.number)
     else:
         timer.time_ns = funding_next(s, timer.number, due)
         funding_settle(s, timer.number)
@@ -189,6 +192,10 @@ cdef inline int _post(State* s, const Event* e) noexcept nogil:
         return bust_post(s, e)
     if e.kind == EV_DELIST:
         return settlement_delist(s, e)
+    if e.kind == EV_RULE_CHANGE:
+        return changes_post(s, e)
+    if e.kind == EV_RULE_WITHDRAWN:
+        return changes_withdraw(s, e)
     if e.kind == EV_AMEND:
         return orders_amend(s, e)
     if e.kind == EV_MASS_CANCEL:
@@ -656,6 +663,7 @@ cdef class Exchange:
         ]
         tables["timers"] += [(int(TIMER_COOL), s.cooling[i], s.episodes[s.cooling[i]].cool_until_ns) for i in range(s.cooling_count)]
         tables["timers"].sort()
+        changes_tables(s, tables)
         for i in range(s.quoters):
             q = &s.quoter_states[i]
             tables["quoters"].append((i, int(q.has_reference), q.reference, int(q.away), q.return_ns))

@@ -52,7 +52,7 @@ cdef void fund_settle_slice(
 ) noexcept nogil:
     """Pay or get the insurance delta of a slice: what it brought less the bankruptcy value of the lots that it closed."""
     cdef int64_t lots = s.positions[<size_t>account * s.markets + market].qty - held
-    cdef money_t delta = got - closing_value(s, market, held, lots, e) if lots else 0
+    cdef money_t delta = got - closing_value(s, account, market, held, lots, e) if lots else 0
     cdef money_t paid
     if delta < 0:
         paid = fund_pay(s, account, -delta, slices_insurance_left(s, account, rule, -delta))

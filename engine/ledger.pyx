@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport money_hi, money_lo, money_mul, money_t, muldiv_floor, must
 from engine.records cimport CHART_BACKSTOP, OUT_FLOW, PLANTED, USERS_FROM
-from engine.state cimport MarketRule, Position, State, emit, touch
+from engine.state cimport MarketRule, Position, State, emit, rarely, touch
 
 
 cdef void ledger_move(State* s, uint32_t source, uint32_t target, int asset, money_t money) noexcept nogil:
@@ -45,13 +45,21 @@ cdef void ledger_exchange(State* s, uint32_t buyer, uint32_t seller, int market,
 
 cdef void _side(State* s, uint32_t account, int market, int64_t lots, money_t money) noexcept nogil:
     cdef Position* position = &s.positions[<size_t>account * s.markets + market]
+    cdef int64_t before = position.qty
     s.balances[<size_t>account * s.assets + s.numeraire] -= money
     if account >= USERS_FROM:
         _entry(position, lots, money)
     s.open_interest[market] -= position.qty if position.qty > 0 else 0
     position.qty += lots
+    if rarely(s.keeps) and _grew(before, position.qty) and not PLANTED(s.planted, 63):
+        s.grandfathered[<size_t>account * s.markets + market] = 0
     s.open_interest[market] += position.qty if position.qty > 0 else 0
     touch(s, account)
+
+
+cdef inline bint _grew(int64_t before, int64_t after) noexcept nogil:
+    """It grew, turned, or is another one: it keeps no table of before a change of rules."""
+    return after and not (0 < after <= before or before <= after < 0)
 
 
 cdef void _entry(Position* position, int64_t lots, money_t money) noexcept nogil:

@@ -343,7 +343,7 @@ cdef money_t _takeover_cash(State* s, uint32_t account, int market, int64_t qty,
     cdef const Published* p = &s.marks[market].published
     cdef money_t price, fee
     if rule.price == TAKE_BANKRUPTCY_VALUE:
-        return closing_value(s, market, qty, -qty, e)
+        return closing_value(s, account, market, qty, -qty, e)
     if rule.price == TAKE_BANKRUPTCY:
         return money_scale(s.marks[market].value, qty) - bankruptcy_share(
             s, account, margin_position(s, account, market), e.maintenance, False

@@ -10,7 +10,8 @@ cdef money_t margin_collateral_value(State* s, int row, money_t balance, bint in
 cdef int64_t margin_weight(State* s, int row, money_t balance, bint initial) noexcept nogil  # ppm; of a debt too
 cdef int64_t margin_size_weight(const CollateralRule* rule, money_t balance) noexcept nogil  # ppm; its factor is not 0
 cdef bint margin_weigh(State* s, int row) noexcept nogil  # set the weight of initial margin in force: did it change?
-cdef money_t margin_maintenance(State* s, int market, money_t notional, int64_t lots) noexcept nogil
+cdef money_t margin_maintenance(State* s, uint32_t account, int market, money_t notional, int64_t lots) noexcept nogil  # of a position of it
+cdef const Bracket* margin_kept(State* s, uint32_t account, int market, money_t notional) noexcept nogil  # NULL: it keeps no other table
 cdef money_t margin_at_rate(State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots) noexcept nogil  # no amount
 cdef money_t margin_position(State* s, uint32_t account, int market) noexcept nogil  # maintenance of the position held
 cdef money_t margin_minimum(State* s, uint32_t account) noexcept nogil  # the least its positions ask for; 0: no minimum

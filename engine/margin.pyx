@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from engine.money cimport cmp_ratio, div_ceil, div_floor, money_abs, money_max, money_min, money_mul, money_scale, money_t, money_turn, muldiv_ceil, muldiv_floor
 from engine.records cimport ACT_LIQUIDATE, ACT_WITHDRAW, PERMIT_ALLOW, PERMIT_DEFER, PERMIT_REFUSE, PLANTED, SIDE_SELL, USERS_FROM, WHY_GRADE_REFUSED, WHY_MARKET_STATE, WHY_NONE
-from engine.state cimport Bracket, CollateralRule, CollateralTier, Evaluation, MarketRule, Position, Published, State
+from engine.state cimport Bracket, CollateralRule, CollateralTier, Evaluation, MarketRule, Position, Published, State, rarely
 
 cdef enum:
     PPM = 1000000
@@ -17,16 +17,33 @@ cdef const Bracket* margin_bracket(State* s, int market, money_t notional) noexc
 
 
 cdef inline const Bracket* _bracket(State* s, const MarketRule* rule, money_t notional) noexcept nogil:
-    cdef const Bracket* row = &s.brackets[rule.brackets_from]
-    cdef const Bracket* last = row + rule.brackets_count - 1
+    return _of(&s.brackets[rule.brackets_from], rule.brackets_count, notional)
+
+
+cdef inline const Bracket* _of(const Bracket* row, int count, money_t notional) noexcept nogil:
+    cdef const Bracket* last = row + count - 1
     while row < last and notional > row.notional_max:
         row += 1
     return row
 
 
-cdef money_t margin_maintenance(State* s, int market, money_t notional, int64_t lots) noexcept nogil:
-    """Of so many lots worth so much: notional * rate, rounded up, - amount; never below 0."""
-    return _maintenance(s, &s.market_rules[market], margin_bracket(s, market, notional), notional, lots)
+cdef const Bracket* margin_kept(State* s, uint32_t account, int market, money_t notional) noexcept nogil:
+    """The bracket of the table before the one in force, of a grandfathered position; NULL of another."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    if not rarely(rule.kept_count) or not s.grandfathered[<size_t>account * s.markets + market]:
+        return NULL
+    return _of(&s.brackets[rule.kept_from], rule.kept_count, notional)
+
+
+cdef money_t margin_maintenance(State* s, uint32_t account, int market, money_t notional, int64_t lots) noexcept nogil:
+    """Of so many lots of a position worth so much: notional * rate, rounded up, - amount; never below 0.
+
+    Of a grandfathered one the lower of what two tables ask.
+    """
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef money_t need = _maintenance(s, rule, _bracket(s, rule, notional), notional, lots)
+    cdef const Bracket* kept = margin_kept(s, account, market, notional)
+    return need if kept == NULL else money_min(need, _maintenance(s, rule, kept, notional, lots))
 
 
 cdef inline money_t _maintenance(State* s, const MarketRule* rule, const Bracket* row, money_t notional, int64_t lots) noexcept nogil:
@@ -68,8 +85,8 @@ cdef money_t margin_of(State* s, uint32_t account, int market, int64_t lots) noe
     cdef const Position* p = &s.positions[<size_t>account * s.markets + market]
     cdef money_t notional = money_scale(money_abs(s.marks[market].value), lots)
     if rule.plain or PLANTED(s.planted, 43):
-        return margin_maintenance(s, market, notional, lots)
-    notional = margin_maintenance(s, market, _notional(s, market, p, lots if p.qty > 0 else -lots), lots)
+        return margin_maintenance(s, account, market, notional, lots)
+    notional = margin_maintenance(s, account, market, _notional(s, market, p, lots if p.qty > 0 else -lots), lots)
     if rule.bankruptcy_fee_ppm:
         notional += _closing_fee(s, account, market, p.qty > 0, lots)
     return notional

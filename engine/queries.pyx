@@ -10,7 +10,8 @@ maintenance of all the rest (less 1 where equity at maintenance triggers). In a 
 
 so with s = 1 it is triggered while N (1 - r) < D = -(A + B), with s = -1 while N (1 + r) > A + B. Maintenance is not below 0, and
 a table that a rule book admits never asks for less. Brackets are taken from that of the mark on in the direction of loss. A
-market with a margin row is asked by bisection.
+market with a margin row is asked by bisection. A grandfathered position has the lower maintenance of two tables, so it is triggered
+where it is by both: at the farther price.
 """
 from libc.stdint cimport int64_t, uint32_t
 
@@ -19,7 +20,7 @@ from engine.adl cimport adl_score
 from engine.bankruptcy cimport bankruptcy_limit, closing_value, price_highest, price_lowest, slice_limit
 from engine.margin cimport (
     conversion_price, conversion_qty, margin_collateral_value,
-    margin_bracket, margin_evaluate, margin_free, margin_maintenance, margin_position, margin_profit_haircut, margin_requirements,
+    margin_bracket, margin_evaluate, margin_free, margin_kept, margin_maintenance, margin_position, margin_profit_haircut, margin_requirements,
     margin_spare_equity, margin_value,
 )
 from engine.money cimport MONEY_IN_MAX, div_ceil, div_floor, money_abs, money_max, money_min, money_scale, money_t, must
@@ -39,7 +40,7 @@ cdef bint _triggered_at(State* s, uint32_t account, const Evaluation* rest, int 
     if not s.market_rules[market].plain or s.entangled:
         return _triggered_if(s, account, market, margin_value(&s.market_rules[market], price))
     e.equity += cash
-    e.maintenance += margin_maintenance(s, market, money_abs(cash), qty if qty > 0 else -qty)
+    e.maintenance += margin_maintenance(s, account, market, money_abs(cash), qty if qty > 0 else -qty)
     return triggered(s, account, &e)
 
 
@@ -85,17 +86,10 @@ cdef int64_t query_liquidation_price(State* s, uint32_t account, int market) noe
 cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept nogil:
     """The mark nearest to the present one, in the direction of loss, at which the account is triggered; NO_PRICE: none."""
     cdef const MarketRule* rule = &s.market_rules[market]
-    cdef const Bracket* rows = &s.brackets[rule.brackets_from]
     cdef int64_t qty = s.positions[<size_t>account * s.markets + market].qty
-    cdef int64_t lots = qty if qty > 0 else -qty
-    cdef int last = rule.brackets_count - 1
-    cdef bint rises = (qty > 0) != (rule.multiplier != 0)  # a loss makes the notional larger
-    cdef money_t now = money_abs(s.marks[market].value)
-    cdef money_t most = money_abs(margin_value(rule, rule.price_max if rule.multiplier else 1))
     cdef Evaluation e
-    cdef money_t rest, low, high, worth, reach
-    cdef int64_t price
-    cdef int i, k
+    cdef money_t rest
+    cdef int64_t price, kept
     if not qty:
         return NO_PRICE
     e = margin_evaluate(s, account)
@@ -104,7 +98,28 @@ cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept
     if not rule.plain or s.entangled or rule.price_min < 1:
         return _searched_price(s, account, &e, market, qty)
     rest = e.equity - e.maintenance - s.trigger_at_equal
-    for k in range(rule.brackets_count):
+    price = _first_in(s, &s.brackets[rule.brackets_from], rule.brackets_count, market, qty, rest)
+    if price != NO_PRICE and rule.kept_count and s.grandfathered[<size_t>account * s.markets + market]:
+        kept = _first_in(s, &s.brackets[rule.kept_from], rule.kept_count, market, qty, rest)
+        if kept == NO_PRICE or (kept < price) == (qty > 0):
+            price = kept
+    if price != NO_PRICE:
+        _verify(s, account, &e, market, qty, price)
+    return price
+
+
+cdef int64_t _first_in(State* s, const Bracket* rows, int count, int market, int64_t qty, money_t rest) noexcept nogil:
+    """That by one table of brackets; 0: none."""
+    cdef const MarketRule* rule = &s.market_rules[market]
+    cdef int64_t lots = qty if qty > 0 else -qty
+    cdef int last = count - 1
+    cdef bint rises = (qty > 0) != (rule.multiplier != 0)  # a loss makes the notional larger
+    cdef money_t now = money_abs(s.marks[market].value)
+    cdef money_t most = money_abs(margin_value(rule, rule.price_max if rule.multiplier else 1))
+    cdef money_t low, high, worth, reach
+    cdef int64_t price
+    cdef int i, k
+    for k in range(count):
         i = k if rises else last - k
         low = rows[i - 1].notional_max // lots + 1 if i else 0
         high = rows[i].notional_max // lots if i < last else most
@@ -118,7 +133,6 @@ cdef int64_t _liquidation_price(State* s, uint32_t account, int market) noexcept
         price = _price_of(s, market, qty > 0, reach)
         worth = money_abs(margin_value(rule, price))
         if 1 <= price <= rule.price_max and (reach <= worth <= high if rises else low <= worth <= reach):
-            _verify(s, account, &e, market, qty, price)
             return price
     return NO_PRICE
 
@@ -143,12 +157,13 @@ cdef int64_t _one_way(State* s, uint32_t account, const Evaluation* rest, int ma
     cdef int64_t step = -1 if qty > 0 else 1
     cdef int64_t within, beyond, middle
     cdef const Bracket* row
+    cdef const Bracket* kept
     while (last - near) * step >= 0:
-        row = _bracket_at(s, market, qty, near)
+        row, kept = _bracket_at(s, market, qty, near), _kept_at(s, account, market, qty, near)
         within, beyond = near, last + step
         while beyond - within > 1 or within - beyond > 1:
             middle = within + (beyond - within) // 2
-            if _bracket_at(s, market, qty, middle) == row:
+            if _bracket_at(s, market, qty, middle) == row and _kept_at(s, account, market, qty, middle) == kept:
                 within = middle
             else:
                 beyond = middle
@@ -173,6 +188,10 @@ cdef int64_t _first(State* s, uint32_t account, const Evaluation* rest, int mark
 
 cdef inline const Bracket* _bracket_at(State* s, int market, int64_t qty, int64_t price) noexcept nogil:
     return margin_bracket(s, market, money_abs(money_scale(margin_value(&s.market_rules[market], price), qty)))
+
+
+cdef inline const Bracket* _kept_at(State* s, uint32_t account, int market, int64_t qty, int64_t price) noexcept nogil:
+    return margin_kept(s, account, market, money_abs(money_scale(margin_value(&s.market_rules[market], price), qty)))
 
 
 cdef int64_t _price_of(State* s, int market, bint long, money_t worth) noexcept nogil:
@@ -222,7 +241,7 @@ cdef bint query_bankruptcy_value(State* s, uint32_t account, int market, int64_t
     if not lots or (held > 0) == (lots > 0) or not held or (held + lots > 0) == (lots > 0) and held + lots:
         return False
     e = margin_evaluate(s, account)
-    value[0] = closing_value(s, market, held, lots, &e)
+    value[0] = closing_value(s, account, market, held, lots, &e)
     return True
 
 

@@ -17,8 +17,8 @@ from engine.state cimport TIMES_MAX_NS, Mark, MarketRule, Published, State, Time
 from engine.states cimport set_state
 
 cdef inline Timer* _timer(State* s, int market) noexcept nogil:
-    """The SETTLE timer of a market: before those of the assets."""
-    return &s.timers[s.timers_count - s.assets - s.markets + market]
+    """The SETTLE timer of a market: behind those of pauses."""
+    return &s.timers[s.sources + s.indices + s.quoters + 2 * s.markets + market]
 
 
 cdef void _settle_at(State* s, int market, int64_t time_ns) noexcept nogil:

@@ -21,6 +21,7 @@ cdef enum Limit:
     PAGE_TICKS = 256  # price levels of one page: 2 KB, so that an order alone far away costs no more
     PAGE_SHIFT = 8  # ticks below 0 have pages too: a shift rounds down
     DRAFTS = 32  # outcomes of 80 bytes in the cache until they are moved out
+    BRACKETS_MAX = 33  # of one table, and a minimum
     BOUND_BUCKETS = 16384  # of 64 ppm each: an account's bound on how far prices may move before it can be liquidatable
 
 cdef enum:
@@ -34,7 +35,7 @@ cdef enum Reading:
     READ_OK, READ_MISSING, READ_STALE, READ_INVALID
 
 cdef enum TimerKind:
-    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE, TIMER_SETTLE, TIMER_INTEREST, TIMER_COOL
+    TIMER_STALE, TIMER_PUBLISH, TIMER_QUOTE, TIMER_FUND, TIMER_RESUME, TIMER_EXPIRE, TIMER_SETTLE, TIMER_INTEREST, TIMER_CHANGE, TIMER_COOL
 
 cdef enum BandKind:
     BAND_NONE, BAND_PERCENT, BAND_MARK, BAND_INDEX  # the last two: an IndexBand by its form
@@ -116,6 +117,9 @@ cdef struct MarketRule:
     money_t least  # maintenance of a position, settlement asset; 0: no minimum
     int64_t closing_ppm  # what closing costs beside a minimum, of the notional
     money_t closing_fixed
+    int32_t kept_from  # room for the table before the one in force, where a change may leave it to open positions
+    int32_t kept_count  # 0: there is none now
+    int32_t kept_by  # the change that left it
     int64_t funding_every_ns  # 0: no funding
     int64_t interest_ppb
     int64_t damp_ppb
@@ -200,6 +204,7 @@ cdef struct CollateralRule:
     int64_t imf_factor_ppm  # 0: no weight by size
     int64_t weight_unit_ppm  # weights are rounded down to it
     int64_t initial_weight_ppm
+    bint initial_follows  # it is weight_ppm
     money_t deposits_max  # money of the numeraire
     int64_t haircut_part  # of the haircut that the trigger applies
     int64_t haircut_of
@@ -212,6 +217,21 @@ cdef struct BoundRule:
     int64_t ppm  # from the mark; a fillable price: the spread in maintenance
     int64_t adjustment_ppm
     int32_t kind  # BoundKind
+
+cdef struct ChangeRule:
+    int64_t announced_ns  # of a row that needs no event; -1: it does
+    int64_t effective_ns
+    int64_t scale_ppm  # of maintenance; 0: none
+    int64_t leverage_max  # 0: none
+    int64_t weight_ppm  # -1: as it is, and so are the next two
+    int64_t liability_weight_ppm
+    int64_t buffer_ppm
+    int64_t grandfather_ns  # 0: until a position grows
+    int32_t market  # -1: of a collateral row
+    int32_t collateral
+    int32_t brackets_from
+    int32_t brackets_count  # 0: no table
+    bint grandfathers
 
 cdef struct StageRule:
     BoundRule bound
@@ -427,6 +447,12 @@ cdef struct Mark:
     Ring settlement  # index prices that were VALID
     int64_t settlement_from
 
+cdef struct Change:
+    int64_t effective_ns  # 0: not announced
+    int64_t in_force_ns  # when it last took effect
+    bint announced
+    bint in_force
+
 cdef struct Funding:
     money_t index  # cumulative, 10^-9 money per lot
     money_t premium  # sum of the interval's samples, ppb
@@ -481,6 +507,7 @@ cdef struct State:
     CollateralRule* collateral_rules
     CollateralTier* collateral_tiers
     AssetRule* asset_rules
+    ChangeRule* change_rules
     StageRule* stage_rules
     StageRule* book_rule  # one of them; NULL: no stage slices
     Ratio levels[8]  # of margin calls, the highest first
@@ -498,6 +525,7 @@ cdef struct State:
     int32_t brackets_count
     int32_t collaterals
     int32_t collateral_tiers_count
+    int32_t changes
     int32_t stages
     int32_t levels_count
     int32_t quoters
@@ -563,6 +591,9 @@ cdef struct State:
     Quoter* quoter_states
     Funding* funding_states  # by market
     uint8_t* market_states  # MarketState
+    Change* change_states
+    uint8_t* grandfathered  # [account * markets + market]: it keeps the table before the one in force; NULL: no change can leave one
+    int32_t keeps  # markets that have such a table now
     Timer* timers  # in the order (kind, number)
     int32_t timers_count
     int64_t next_due  # no timer is due before
@@ -627,6 +658,11 @@ cdef inline Outcome* emit(State* s, int kind) noexcept nogil:
     memset(o, 0, sizeof(Outcome))
     o.time_ns, o.event, o.kind, o.round, o.stage = s.now, <uint32_t>s.event, kind, s.round, s.stage
     return o
+
+
+cdef inline Timer* change_timer(State* s, int number) noexcept nogil:
+    """The timer of a change; those behind the changes are of what they leave to open positions."""
+    return &s.timers[s.timers_count - 2 * s.changes + number]
 
 
 cdef inline void watch(State* s, uint32_t account) noexcept nogil:

@@ -57,7 +57,7 @@ cdef int _rules(State* s, table) except -1:
          r.quote, r.spot, r.base, r.lot_units, r.heard_by,
          r.brackets_from, r.brackets_count, r.plain, r.whole, r.divides, r.crowded, r.lower, r.upper,
          r.size_scale, r.initial_per_lot, r.maintenance_per_lot, r.at_entry, r.bankruptcy_fee_ppm, r.least, r.closing_ppm, r.closing_fixed,
-         r.mark_median, r.basis_samples, r.republish_on_fill,
+         r.kept_from, r.mark_median, r.basis_samples, r.republish_on_fill,
          r.funding_every_ns, r.interest_ppb, r.damp_ppb, r.cap_ppb,
          r.bound_in_ticks, r.bound_ticks, r.trigger_protect_ppm, r.self_trade, r.self_trade_by_owner,
          r.band_kind, r.band_anchor, r.band_up_ppm, r.band_down_ppm, r.band_policy, r.band_liquidation,
@@ -102,8 +102,8 @@ cdef int _rules(State* s, table) except -1:
     for i, row in enumerate(table["collateral"]):
         c = &s.collateral_rules[i]
         (c.asset, c.index, c.weight_ppm, c.liability_weight_ppm, c.buffer_ppm, c.scale, c.market) = row[:7]
-        (c.tiers_from, c.tiers_count, c.plain, c.one, c.imf_factor_ppm, c.weight_unit_ppm, c.initial_weight_ppm) = row[7:14]
-        (c.deposits_capped, c.deposits_max, c.haircut_part, c.haircut_of) = row[14:]
+        (c.tiers_from, c.tiers_count, c.plain, c.one, c.imf_factor_ppm, c.weight_unit_ppm, c.initial_weight_ppm, c.initial_follows) = row[7:15]
+        (c.deposits_capped, c.deposits_max, c.haircut_part, c.haircut_of) = row[15:]
     s.asset_rules = <AssetRule*>_take(s, s.assets, sizeof(AssetRule))
     for i, row in enumerate(table["borrow"]):
         s.asset_rules[i].borrow_every_ns, s.asset_rules[i].borrow_rate_ppb = row
@@ -111,6 +111,12 @@ cdef int _rules(State* s, table) except -1:
     s.collateral_tiers = <CollateralTier*>_take(s, s.collateral_tiers_count, sizeof(CollateralTier))
     for i, row in enumerate(table["collateral_tiers"]):
         s.collateral_tiers[i].qty_from, s.collateral_tiers[i].weight_ppm = row
+    s.changes = len(table["changes"])
+    s.change_rules = <ChangeRule*>_take(s, s.changes, sizeof(ChangeRule))
+    for i, row in enumerate(table["changes"]):
+        g = &s.change_rules[i]
+        (g.market, g.collateral, g.brackets_from, g.brackets_count, g.scale_ppm, g.leverage_max, g.grandfathers, g.grandfather_ns,
+         g.weight_ppm, g.liability_weight_ppm, g.buffer_ppm, g.announced_ns, g.effective_ns) = row
     s.stages = len(table["stages"])
     s.stage_rules = <StageRule*>_take(s, s.stages, sizeof(StageRule))
     for i, row in enumerate(table["stages"]):
@@ -203,6 +209,10 @@ cdef int _memory(State* s, table) except -1:
     s.quoter_states = <Quoter*>_take(s, s.quoters, sizeof(Quoter))
     s.funding_states = <Funding*>_take(s, s.markets, sizeof(Funding))
     s.market_states = <uint8_t*>_take(s, s.markets, sizeof(uint8_t))
+    s.change_states = <Change*>_take(s, s.changes, sizeof(Change))
+    for i in range(s.changes):
+        if s.change_rules[i].grandfathers and s.grandfathered == NULL:
+            s.grandfathered = <uint8_t*>_take(s, slots * s.markets, sizeof(uint8_t))
     s.samples = <int64_t*>_take(s, s.samples_count, sizeof(int64_t))
     for i in range(s.indices):
         s.index_states[i].grade = 2  # TOO_FEW_SOURCES until the first publication
@@ -221,12 +231,12 @@ cdef int _memory(State* s, table) except -1:
 
 
 cdef int _timers(State* s) except -1:
-    """One timer slot per source, index, quoter and asset, three per market, in the order (kind, number).
+    """One timer slot per source, index, quoter and asset, three per market, two per change, in the order (kind, number).
 
-    Orders expire before the last two kinds.
+    Orders expire before the ends of markets, interest and changes.
     """
     cdef int i, n = 0
-    s.timers_count = s.sources + s.indices + s.quoters + 3 * s.markets + s.assets
+    s.timers_count = s.sources + s.indices + s.quoters + 3 * s.markets + s.assets + 2 * s.changes
     s.timers = <Timer*>_take(s, s.timers_count, sizeof(Timer))
     s.next_due = TIMES_MAX_NS + 1
     for i in range(s.sources):
@@ -259,6 +269,11 @@ cdef int _timers(State* s) except -1:
         if s.asset_rules[i].borrow_every_ns:
             s.timers[n].armed, s.timers[n].time_ns = True, borrow_next(s, i, s.now)
         n += 1
+    for i in range(2 * s.changes):
+        s.timers[n].kind, s.timers[n].number = TIMER_CHANGE, i
+        if i < s.changes and s.change_rules[i].announced_ns >= 0:
+            s.timers[n].armed, s.timers[n].time_ns = True, max(s.now, s.change_rules[i].announced_ns)
+        n += 1
     for i in range(s.timers_count):
         if s.timers[i].armed and s.timers[i].time_ns < s.next_due:
             s.next_due = s.timers[i].time_ns
@@ -278,6 +293,7 @@ cdef void state_free(State* s) noexcept:
         <size_t>s.collateral_states, <size_t>s.quoter_states, <size_t>s.timers, <size_t>s.touched, <size_t>s.scan, <size_t>s.picks,
         <size_t>s.kept, <size_t>s.met, <size_t>s.open_interest, <size_t>s.expiries, <size_t>s.triggers, <size_t>s.watches,
         <size_t>s.candidates, <size_t>s.episodes, <size_t>s.cooling, <size_t>s.funding_states, <size_t>s.market_states,
+        <size_t>s.change_rules, <size_t>s.change_states, <size_t>s.grandfathered,
         <size_t>s.drafts, <size_t>s.watched, <size_t>s.bounded, <size_t>s.bucket, <size_t>s.bucket_end, <size_t>s.reference,
     ]:
         block_free(<void*><size_t>memory)
@@ -353,6 +369,7 @@ cdef bytes _bytes(void* memory, size_t size):
 cdef list _blocks(State* s):
     """The (address, bytes) of every array that is saved whole; sizes depend on accounts_high and orders_high."""
     cdef size_t high = s.accounts_high
+    cdef bint changes = s.changes > 0  # then rules are state too
     return [
         (<size_t>s.accounts, high * sizeof(Account)),
         (<size_t>s.episodes, high * sizeof(Episode)),
@@ -372,6 +389,12 @@ cdef list _blocks(State* s):
         (<size_t>s.quoter_states, s.quoters * sizeof(Quoter)),
         (<size_t>s.funding_states, s.markets * sizeof(Funding)),
         (<size_t>s.market_states, s.markets * sizeof(uint8_t)),
+        (<size_t>s.change_states, s.changes * sizeof(Change)),
+        (<size_t>s.market_rules, s.markets * sizeof(MarketRule) if changes else 0),
+        (<size_t>s.brackets, s.brackets_count * sizeof(Bracket) if changes else 0),
+        (<size_t>s.collateral_rules, s.collaterals * sizeof(CollateralRule) if changes else 0),
+        (<size_t>s.collateral_tiers, s.collateral_tiers_count * sizeof(CollateralTier) if changes else 0),
+        (<size_t>s.grandfathered, high * s.markets if s.grandfathered != NULL else 0),
         (<size_t>s.timers, s.timers_count * sizeof(Timer)),
         (<size_t>s.kept, min(s.fills, <int64_t>s.fills_kept) * sizeof(Fill)),
         (<size_t>s.touched, s.touched_count * sizeof(uint32_t)),
@@ -400,7 +423,7 @@ cdef int state_load(State* s, bytes blob) except -1:
     s.next_due, s.due_index, s.due_mark, s.due_state = saved.next_due, saved.due_index, saved.due_mark, saved.due_state
     s.now, s.events, s.event, s.engine_orders = saved.now, saved.events, saved.event, saved.engine_orders
     memcpy(s.stages_visited, saved.stages_visited, sizeof(saved.stages_visited))
-    s.reduce_only_seen, s.fills, s.waiting = saved.reduce_only_seen, saved.fills, saved.waiting
+    s.reduce_only_seen, s.fills, s.waiting, s.keeps = saved.reduce_only_seen, saved.fills, saved.waiting, saved.keeps
     if saved.triggers != NULL:
         s.triggers = <Trigger*>_take(s, s.orders_max + 1, sizeof(Trigger))
     s.round, s.stage, s.touched_count, s.armed = saved.round, saved.stage, saved.touched_count, saved.armed

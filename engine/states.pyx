@@ -13,8 +13,8 @@ from engine.state cimport MarketRule, State, Timer, emit
 
 
 cdef inline Timer* _timer(State* s, int market) noexcept nogil:
-    """The RESUME timer of a market: before those of the ends of markets, and of the assets."""
-    return &s.timers[s.timers_count - s.assets - 2 * s.markets + market]
+    """The RESUME timer of a market."""
+    return &s.timers[s.sources + s.indices + s.quoters + s.markets + market]
 
 
 cdef void set_state(State* s, int market, int state, int why) noexcept nogil:

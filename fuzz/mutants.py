@@ -12,7 +12,7 @@ from fractions import Fraction
 from unittest import mock
 
 from specs import units
-from specs.model import adl, auction, bands, fund, liquidation, settlement, slices, trigger
+from specs.model import adl, auction, bands, changes, fund, liquidation, settlement, slices, trigger
 from specs.model.book import Book
 from specs.model.exchange import Exchange
 from specs.model.funding import Funding
@@ -276,6 +276,22 @@ class FeesFollowTheSign(Exchange):
         return units.div_ceil(max(0, cash) * rate_ppm, units.PPM)
 
 
+class _KeepsForEver(Ledger):
+    def exchange(self, buyer, seller, market, qty, cash):
+        kept = [number for number in (buyer, seller) if market in self.accounts[number].grandfathered]
+        super().exchange(buyer, seller, market, qty, cash)
+        for number in kept:
+            self.accounts[number].grandfathered.add(market)
+
+
+class GrandfatheredForEver(Exchange):
+    """63: a position that grows keeps the maintenance from before a change of rules."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.ledger.__class__ = _KeepsForEver
+
+
 # ---- bugs that live in a function of a module: patched while an event runs
 
 
@@ -391,9 +407,24 @@ def _settled_at_the_mark(exchange, market):
     return _price_of(exchange, market) and exchange.marks[market].published.last_valid
 
 
+def _announced_is_in_force(exchange, number, effective_ns):
+    """62: a change of rules is in force as soon as it is announced."""
+    exchange.announced[number] = effective_ns
+    changes._tell(exchange, OutcomeKind.CHANGE_ANNOUNCED, number, qty=effective_ns)
+    _take_effect(exchange, number)
+
+
+def _nobody_is_valued_anew(exchange, number):
+    """64: when a change of rules takes effect nobody is looked at."""
+    before = exchange.due_state
+    _take_effect(exchange, number)
+    exchange.due_state = before
+
+
 _triggered, _enters, _queue, _settle = trigger.triggered, trigger.enters, adl.queue, Funding.settle
 _holders, _price_of = settlement.holders, settlement.price_of
 _maintenance = Brackets.maintenance
+_take_effect = changes._take_effect
 _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     7: [(trigger, "triggered", _trigger_at_twice_maintenance)],
     9: [(fund, "pay", _pay_all)],
@@ -407,6 +438,8 @@ _PATCHES: dict[int, list[tuple[object, str, Callable]]] = {
     54: [(slices, "fee_ppm", _fee_does_not_grow)],
     55: [(slices, "_more", _by_maintenance)],
     51: [(trigger, "enters", _enters_whatever_is_below)],
+    62: [(changes, "_announce", _announced_is_in_force)],
+    64: [(changes, "_take_effect", _nobody_is_valued_anew)],
     28: [(auction, "_leaving_least", _whatever_it_leaves)],
     67: [(settlement, "holders", _only_users_are_settled)],
     68: [(settlement, "price_of", _settled_at_the_mark)],
@@ -468,6 +501,7 @@ MUTANTS: dict[int, type[Exchange]] = {
     53: NobodyCoolsDown,
     71: NothingBelowZero,
     72: FeesFollowTheSign,
+    63: GrandfatheredForEver,
 } | {bug: _patched_class(bug) for bug in _PATCHES}
 
 

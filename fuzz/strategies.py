@@ -444,6 +444,56 @@ _BORROWS: list[dict] = [
 ]
 
 
+_HALVES = units.NS // 2 + 7_000  # of a second, and a little: a timer of a change never meets an event
+_TABLES = [
+    {"brackets": [{"notional_max": 500, "leverage_max": 12, "maintenance_ppm": 70_000}]},
+    {"maintenance_scale_ppm": 4 * units.PPM, "leverage_max": 2},
+    {"brackets": _BRACKETS, "leverage_max": 15},
+    {"maintenance_scale_ppm": 1_500_000},
+    {"leverage_max": 4},
+    {"maintenance_scale_ppm": 500_000},
+    {"maintenance_scale_ppm": 3 * units.PPM, "leverage_max": 3},
+]
+_KEEPS = [{}, {"grandfather": {}}, {}, {"grandfather": {"for_ns": 5 * units.NS + 7}}]
+_DATES = (None, 4, None, 9, None, 2)  # half seconds from the start on
+
+
+def _instant(halves: int) -> str:
+    return units.ns_to_instant(START_NS + halves * _HALVES)
+
+
+def _tables(market: dict) -> list[dict]:
+    """Return the changes of a table that the market's own rows admit."""
+    margin = market.get("margin", {})
+    if "maintenance" in margin:
+        return [{"brackets": [{"notional_max": 1_500, "leverage_max": 10}]}]
+    scales = not ("maintenance_min" in market or "closing" in market or "slippage_ppm" in margin)
+    most = 1 if margin.keys() & {"tiers", "size", "open_interest", "leverage"} else 3
+    rows = [row for row in _TABLES if (scales or "maintenance_scale_ppm" not in row) and len(row.get("brackets", ())) <= most]
+    if "leverage" not in margin:
+        return rows
+    own = {"initial_ppm": 999_999}
+    return [row | {"brackets": [one | own for one in row["brackets"]]} if "brackets" in row else row for row in rows]
+
+
+def _changes(choices: Choices, market: dict, collateral: list[dict]) -> list[dict]:
+    """Return up to three changes of rules, in one venue of five: tables of the first market, weights of the first asset."""
+    rows: list[dict] = []
+    for number in range(pick(choices, (0,) * 8 + (1, 3))):
+        if collateral and choices.below(4) == 3:
+            least = max(500_000, collateral[0].get("initial_weight_ppm", 0))
+            weights = pick(choices, ({"weight_ppm": least}, {"weight_ppm": 1_000_000, "liability_weight_ppm": 1_200_000}))
+            row = {"collateral": collateral[0]["asset"]} | weights
+        else:
+            row = {"market": "COINUSDT"} | pick(choices, _tables(market))
+            row |= {} if [*row] == ["market", "leverage_max"] else pick(choices, _KEEPS)
+        halves = pick(choices, _DATES)
+        if halves is not None:
+            row |= {"effective_from": _instant(2 * halves)} | ({"announced": _instant(halves)} if halves != 9 else {})
+        rows.append({"name": f"change{number}"} | row)
+    return rows
+
+
 def make_venue(choices: Choices) -> rules.Venue:
     """Return a small venue: one or two perpetuals at 100.00 and 1.00, up to two collateral assets at 1.00 and 100.00.
 
@@ -551,6 +601,7 @@ def make_venue(choices: Choices) -> rules.Venue:
         books[0] |= _TIERS
     if choices.below(16) == 15:
         _sign(venue)
+    venue["changes"] = _changes(choices, venue["markets"][0], venue["collateral"])
     return rules.Venue.model_validate(venue)
 
 
@@ -593,12 +644,13 @@ KINDS = {  # kind of step: its share of the tape
     "auction": 3,
     "wait": 1,
     "bust": 2,
+    "change": 3,
     "stray": 2,
     "bad": 3,
     "edge": 2,
     "account": 2,
 }
-SMALL = KINDS | {"auction": 1, "kinds": 4, "stop": 4, "own": 1, "amend": 3, "bust": 1}  # thirty events are soon used up
+SMALL = KINDS | {"auction": 1, "kinds": 4, "stop": 4, "own": 1, "amend": 3, "bust": 1, "change": 1}  # thirty events
 EDGES = KINDS | {"edge": 36, "trade": 40}  # for tapes that live at the bounds of units.py
 _NEEDED = {"trade", "price"}  # never switched off
 TENTHS = (8, 7, 8, 9, 4, 1, 0, 12, 40)  # of what an account can carry, in one order
@@ -1041,6 +1093,16 @@ class TapeMaker:
             qty=(USERS_FROM + self.choices.below(2)) * parent,
         )
 
+    def change(self) -> None:
+        """A change of rules is announced, for at once or for later, or taken back; now and then there is none, or it is late."""
+        count = len(self.venue.changes)
+        if not count and self.choices.below(8) != 7:
+            return self.price()
+        kind = pick(self.choices, (EventKind.RULE_CHANGE, EventKind.RULE_CHANGE, EventKind.RULE_CHANGE, EventKind.RULE_WITHDRAWN))
+        ahead = pick(self.choices, (0, units.NS, 3 * units.NS, 0, 6 * units.NS, -units.NS, 2**62))
+        number = self.choices.below(count + 1) if self.choices.below(8) == 7 or not count else self.choices.below(count)
+        self.put(kind=kind, ref_id=number, qty=(self.now + ahead if ahead else 0) if kind == EventKind.RULE_CHANGE else 0)
+
     def edge(self) -> None:
         """A deposit, a price or a quantity at the largest that passes the gate; or a price at the least."""
         account, number = self._who(), self.choices.below(len(self.prices))
@@ -1245,7 +1307,10 @@ class Case:
 
 
 def small_case(choices: Choices) -> Case:
-    """Return a small venue and up to 30 events: a trade, a crash that hurts and one that ruins, then whatever comes."""
+    """Return a small venue and up to 30 events: a trade, a crash that hurts and one that ruins, then whatever comes.
+
+    Where rules may change one change is in force between the trade and the crash.
+    """
     venue = make_venue(choices)
     maker = TapeMaker(choices, venue, accounts=(3, 3, 3, 2)[choices.below(4)], weights=_swarm(choices, SMALL))
     maker.prologue()
@@ -1255,6 +1320,8 @@ def small_case(choices: Choices) -> Case:
     maker.trade(accounts=2)
     if choices.below(8) != 7:
         maker.cushion()
+    if venue.changes:
+        maker.put(kind=EventKind.RULE_CHANGE)
     maker.crash(_CRASHES_PPM[:6])
     maker.tenths = TENTHS
     for _ in range(choices.below(4)):

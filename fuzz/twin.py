@@ -56,6 +56,10 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
     "fills": (("number", "taker", "maker", "market", "side", "price", "qty", "fee", "maker_fee", "busted"), 1),
     "levels": (("account", "level"), 1),
     "blocks": (("account", "window", "notional", "insurance"), 1),
+    "changes": (("change", "announced", "effective_ns", "in_force", "in_force_ns"), 1),
+    "brackets": (("market", "kept", "bracket", "notional_max", "leverage_max", "initial_ppm", "rate", "of", "amount"), 3),
+    "haircuts": (("asset", "weight_ppm", "liability_weight_ppm", "convert_buffer_ppm"), 1),
+    "grandfathered": (("account", "market"), 2),
     "stages": (("stage", "visits"), 1),
 }
 State = dict[str, list[tuple[int, ...]]]

@@ -29,9 +29,10 @@ import numpy as np
 
 from riskbed.labels import Forced, Labels, marks_at
 from specs.errors import SpecError
+from specs.model.changes import Change, compiled, table_after
 from specs.model.margin import Brackets, Haircut
 from specs.rules import Venue
-from specs.tape import Chart, EventKind, Flag, Grade, OutcomeKind, Side, money_join
+from specs.tape import Chart, EventKind, Flag, Grade, OutcomeKind, Reason, Side, money_join
 
 
 class Cause(IntEnum):
@@ -145,6 +146,13 @@ class History:
         high = np.searchsorted(self._keys, self._key(account, market, row))
         return self._so_far[high] - self._so_far[low]
 
+    def grew(self, account: int, market: int, since: int, row: int) -> bool:
+        """Return whether a position grew, turned or closed between two rows, or was not there at the first."""
+        keys = self._key(np.full(3, account), market, np.array([0, since, row]))
+        begin, low, high = np.searchsorted(self._keys, keys)
+        path = (self._so_far[low : high + 1] - self._so_far[begin]).tolist()
+        return not path[0] or any(not 0 < b * a <= a * a for a, b in zip(path, path[1:], strict=False))
+
     def balance(self, account: int, asset: int, row: int) -> int:
         """Return an account's balance of a collateral asset just before a row."""
         when, balance = self._money.get((account, asset), ([], [0]))
@@ -254,7 +262,7 @@ def judge(
     history.check(state, venue, len(broken))
     prices = _Prices(venue, events, broken, true, truth, rows)
     lots = [history.lots(accounts, market, rows).tolist() for market in range(len(venue.markets))]
-    judged = _Judged(venue, history, prices, lots)
+    judged = _Judged(venue, history, prices, lots, _Rules(venue, broken, history))
     true_verdict, by_mark = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
     for i, (row, account) in enumerate(zip(rows.tolist(), accounts.tolist(), strict=True)):
         equity = money_join(int(broken["money_lo"][row]), int(broken["money_hi"][row]))
@@ -269,19 +277,64 @@ def judge(
     return Causes(cause, mark, len(rows))
 
 
+class _Rules:
+    """The tables and weights in force at any row of a run: those of the rule book, and what changes of rules made of them.
+
+    A position that moved to another account since a change is taken for one that grew.
+    """
+
+    def __init__(self, venue: Venue, outcomes: np.ndarray, history: History) -> None:
+        self.history = history
+        self.brackets = [Brackets(venue, row) for row in venue.markets]
+        self.haircuts = [Haircut(venue, row) for row in venue.collateral]
+        self.kept: dict[int, tuple[int, Brackets]] = {}  # market -> since which row, and the table before it
+        self.since, self.all = [0], [(self.brackets, self.haircuts, self.kept)]
+        changes, kinds = compiled(venue, 0), (OutcomeKind.CHANGE_EFFECTIVE, OutcomeKind.CHANGE_ENDED)
+        for row in np.flatnonzero(np.isin(outcomes["kind"], kinds)).tolist():
+            o = outcomes[row]
+            if o["kind"] == OutcomeKind.CHANGE_EFFECTIVE:
+                self._change(changes[int(o["ref_id"])], row)
+            elif o["reason"] == Reason.EXPIRED:
+                self.kept = {market: kept for market, kept in self.kept.items() if market != o["market"]}
+            self.since.append(row)
+            self.all.append((self.brackets, self.haircuts, self.kept))
+
+    def _change(self, change: Change, row: int) -> None:
+        if change.market is None:
+            self.haircuts = [row.with_weights(change.weights) if row.asset == change.asset else row for row in self.haircuts]
+            return
+        before = self.brackets[change.market]
+        if change.maintenance:
+            self.kept = {market: kept for market, kept in self.kept.items() if market != change.market}
+        if change.grandfather_ns is not None:
+            self.kept |= {change.market: (row, before)}
+        self.brackets = [*self.brackets]
+        self.brackets[change.market] = before.with_rows(table_after(before, change))
+
+    def maintenance(self, account: int, market: int, notional: int, lots: int, row: int) -> int:
+        """Return the maintenance of a position of an account, so many lots worth so much, just before a row."""
+        brackets, _, kept = self.all[bisect_left(self.since, row, 1) - 1]
+        need = brackets[market].maintenance(notional, lots)
+        if market not in kept or self.history.grew(account, market, kept[market][0], row):
+            return need
+        return min(need, kept[market][1].maintenance(notional, lots))
+
+    def weighed(self, row: int) -> list[Haircut]:
+        return self.all[bisect_left(self.since, row, 1) - 1][1]
+
+
 class _Judged:
     """Evaluates one account at one trigger with true prices."""
 
-    def __init__(self, venue: Venue, history: History, prices: _Prices, lots: list[list[int]]) -> None:
+    def __init__(self, venue: Venue, history: History, prices: _Prices, lots: list[list[int]], rules: _Rules) -> None:
         self.history, self.lots = history, lots
         self.worth = [venue.worth(row) for row in venue.markets]
-        self.brackets = [Brackets(venue, row) for row in venue.markets]
-        for i, rows in enumerate(self.brackets):
+        self.rules = rules
+        for i, rows in enumerate(rules.brackets):
             if rows.at_entry or rows.bankruptcy_fee_ppm:
                 name = venue.markets[i].name
                 problem = f"causes are judged at prices, and the maintenance of {name} depends on entries or equity"
                 raise SpecError(problem, remedy="margin.basis: mark and closing.at: mark")
-        self.haircuts = [Haircut(venue, row) for row in venue.collateral]
         self.marks = [column.tolist() for column in prices.marks]
         self.lowest, self.highest = ([column.tolist() for column in columns] for columns in (prices.lowest, prices.highest))
         self.collateral = {asset: [column.tolist() for column in pair] for asset, pair in prices.collateral.items()}
@@ -297,8 +350,8 @@ class _Judged:
                 true = (self.lowest if n > 0 else self.highest)[market][i]
                 value = worth(true) if true_marks else published
                 equity += n * (value - published)
-                maintenance += self.brackets[market].maintenance(abs(n * value), abs(n))
-        for haircut in self.haircuts:
+                maintenance += self.rules.maintenance(account, market, abs(n * value), abs(n), row)
+        for haircut in self.rules.weighed(row):
             balance = self.history.balance(account, haircut.asset, row)
             if balance:
                 published, true = self.collateral[haircut.asset]

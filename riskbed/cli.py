@@ -463,7 +463,7 @@ def venue_diff(
 @venue_app.command("preview")
 def venue_preview(
     change: Annotated[
-        str, typer.Argument(metavar="CHANGE", help="A YAML file with one change of a rule book.")
+        str, typer.Argument(metavar="CHANGE", help="A YAML file with one row of changes, or the name of one in the rule book.")
     ],
     incident: Annotated[
         str | None, typer.Argument(help="A packaged incident (see `riskbed incidents`) or the path of a YAML file.")

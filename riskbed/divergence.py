@@ -16,7 +16,6 @@ import numpy as np
 from riskbed import comparison as answer
 from riskbed.sums import State, chart_name, leg_name
 from specs import units
-from specs.model.margin import Haircut
 from specs.rules import Venue
 from specs.scene import Book, Scene
 from specs.tape import (
@@ -277,8 +276,7 @@ def account_state(venue: Venue, state: State, account: int) -> answer.State | No
         maintenance += scene.maintenance(account, market)
         mark = units.int_to_decimal(last_valid, row.price_decimals)
         positions.append(answer.Position(market=row.name, leg=leg_name(leg), lots=lots, mark=mark, grade=Grade(grade).name))
-    for row in venue.collateral:
-        haircut = Haircut(venue, row)
+    for row, haircut in zip(venue.collateral, scene.haircuts, strict=True):
         balance = balances.get(haircut.asset, 0)
         if not balance:
             continue

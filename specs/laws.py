@@ -39,6 +39,8 @@
          is not crossed. Who trades first is L4, that nobody trades beyond his limit L5
     L29  a market ends in time and for good: its orders go, its positions are closed at the price that its row names, each whole,
          all together for nothing; where grades admit no price they wait, and afterwards nothing rests or trades there
+    L30  a change of rules is in force whole from its time on and not before, or is refused whole; who is grandfathered keeps what
+         he had until the position grows, turns or closes, or the time is over
 
 The numbers are stable names. `LAWS`, the table below, says in which file of specs/lawbook/ each is checked. A law is a generator
 over a `Case`, one event with the state before and after it, and yields a sentence for each breach. It sees only what both twins
@@ -61,6 +63,7 @@ from specs.lawbook import (
     auction,
     bands,
     book,
+    changes,
     charges,
     fund,
     funding,
@@ -124,6 +127,7 @@ LAWS: dict[str, Law] = {
         Law("L27", "no order beyond its band, no fill beyond the limits; pauses end in time", bands.bands_and_limits_hold),
         Law("L28", "an auction trades at one price that trades most and leaves least", auction.auctions_trade_at_one_price),
         Law("L29", "a market ends in time, whole and for good", settlement.markets_end_whole),
+        Law("L30", "a change of rules is in force whole, in its time, or not at all", changes.changes_take_effect_in_time),
     )
 }
 CHECKED = tuple(name for name, law in LAWS.items() if law.check)

@@ -148,7 +148,7 @@ def about(o: Outcome) -> Thing | None:
         return "market", o.market
     if o.kind == OutcomeKind.COLLATERAL:
         return "asset", o.asset
-    if o.kind == OutcomeKind.BOUND:
+    if o.kind in (OutcomeKind.BOUND, OutcomeKind.CHANGE_ANNOUNCED, OutcomeKind.CHANGE_EFFECTIVE, OutcomeKind.CHANGE_ENDED):
         return None
     user = next((account for account in (o.account, o.other) if account >= USERS_FROM), None)
     return None if user is None else ("account", user)

@@ -946,6 +946,72 @@ class Collateral(Row):
         return self
 
 
+class Grandfather(Row):
+    """Positions open when a change takes effect keep the maintenance of the table before it where that is lower.
+
+    Until they grow, turn or close; and with for_ns at most so long. A position that moves to a sub-account keeps it. The next
+    change of the market's maintenance ends it. Initial margin, so whatever opens, is of the new table at once.
+    """
+
+    for_ns: Ns | None = None
+
+
+class Change(Row):
+    """A change of rules in flight: announced, then in force from its time on. The event RULE_CHANGE names the row and the time.
+
+    effective_from: in force then without an event, announced at `announced`, or where that is absent at the start of the run. An
+    event's time stands before this one, 0 is at once; announced again before its time a change moves, RULE_WITHDRAWN takes it
+    back. When it takes effect every account is valued anew.
+
+    Of a market, in this order: brackets, a whole new table; maintenance_scale_ppm, the rates of the table (in force or new) times
+    this, rounded up to a ppm, the amounts of marginal tiers recomputed so that maintenance stays continuous; leverage_max, the
+    caps of the table at most this. Rates with maintenance_min, closing or slippage in them are not scaled, and those of
+    half_initial follow from the leverage: another table says what a scale or a cap would. The market's margin row stays as it is.
+
+    Of a collateral asset: weight_ppm, liability_weight_ppm, convert_buffer_ppm; where it has no initial_weight_ppm this is the
+    weight too, and what deposits_max makes of it is found anew. Tiers from qty_from on stay.
+
+    A table must keep what a rule book promises: no rate above 100 %, initial margin not below maintenance, continuous, amounts
+    that are whole units of money in their bounds. A whole table is judged with the rule book; what depends on the table in force
+    is judged when it is announced (a REJECT, CHANGE_BREAKS_BOUND) and again at its time (dropped): it is refused whole.
+    """
+
+    WEIGHTS: ClassVar = ("weight_ppm", "liability_weight_ppm", "convert_buffer_ppm")
+
+    name: Name
+    market: Name | None = None
+    brackets: Annotated[list["Bracket"], Field(min_length=1, max_length=units.BRACKETS_MAX)] | None = None
+    maintenance_scale_ppm: Annotated[StrictInt, Field(ge=1, le=units.SCALE_MAX_PPM)] | None = None
+    leverage_max: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)] | None = None
+    grandfather: Grandfather | None = None
+    collateral: Name | None = None
+    weight_ppm: Ppm | None = None
+    liability_weight_ppm: Annotated[StrictInt, Field(ge=units.PPM, le=units.LIABILITY_WEIGHT_MAX_PPM)] | None = None
+    convert_buffer_ppm: Ppm | None = None
+    announced: AwareDatetime | None = None
+    effective_from: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> "Change":
+        of_market = [name for name in ("brackets", "maintenance_scale_ppm", "leverage_max") if getattr(self, name) is not None]
+        of_asset = [name for name in self.WEIGHTS if getattr(self, name) is not None]
+        if (self.market is None) == (self.collateral is None):
+            wrong = "neither market nor collateral" if self.market is None else "a market and collateral"
+            raise At((), f"change '{self.name}' names {wrong}", "one of the two")
+        if self.market is None and (of_market or self.grandfather):
+            raise At(((of_market or ["grandfather"])[0],), "this is a change of collateral", "market: whose table it changes")
+        if self.collateral is None and of_asset:
+            raise At((of_asset[0],), "this is a change of a market", "collateral: whose weights it changes")
+        if not of_market and not of_asset:
+            known = "brackets, maintenance_scale_ppm, leverage_max" if self.market else ", ".join(self.WEIGHTS)
+            raise At((), f"change '{self.name}' changes nothing", f"at least one of {known}")
+        if self.grandfather and of_market == ["leverage_max"]:
+            raise At(("grandfather",), "a cap of leverage changes no maintenance: there is nothing to keep", "leave it out")
+        if self.announced is not None and (self.effective_from is None or self.announced > self.effective_from):
+            raise At(("announced",), "it is announced no later than it takes effect", "effective_from: a time after it")
+        return self
+
+
 Permits = dict[
     Literal["open", "reduce", "withdraw", "liquidate", "takeover", "convert", "adl", "funding", "trigger", "settle"],
     Literal["allow", "last_valid", "defer", "refuse"],
@@ -1541,6 +1607,7 @@ class Venue(Row):
     fund: Fund = Fund()
     withdrawal: Withdrawal = Withdrawal()
     quoters: Annotated[list[Quoter], Field(max_length=units.QUOTERS_MAX)] = []
+    changes: Annotated[list[Change], Field(max_length=units.CHANGES_MAX)] = []
 
     def number(self, table: str, name: str) -> int:
         """Return the row number of a name in assets, sources, indices or markets: its id on tape. KeyError if absent."""
@@ -1679,6 +1746,52 @@ class Venue(Row):
         if whole(market.quanto, self.decimals(market.settles_in)) % 10**market.price_decimals or self.multiplier(market) < 1:
             raise At(at, "value per lot is not a whole number of money units", "fewer price decimals, or more asset decimals")
 
+    def judge_change(self, i: int, row: Change) -> None:
+        """Raise At below ("changes", i) unless it is of a market or asset that is there, with a table that may be a market's."""
+        if self.clearing == "none":
+            raise At(("changes", i), "without clearing nothing is margined: no change acts", "clearing: full")
+        for field in ("announced", "effective_from"):
+            if getattr(row, field) is not None and not 0 <= units.instant_to_ns(getattr(row, field)) <= units.TIMES_MAX_NS:
+                raise At(("changes", i, field), f"{getattr(row, field)} is on no tape", "a time from 1970 to 2116")
+        if row.market is None:
+            held = [other.asset for other in self.collateral]
+            if row.collateral not in held:
+                at = ("changes", i, "collateral")
+                raise At(at, f"'{row.collateral}' is not one of the collateral", f"known: {', '.join(held) or 'none'}")
+            self._judge_weights(i, row)
+            return
+        market = next((market for market in self.markets if market.name == row.market), None)
+        if market is None or market.spot:
+            known = ", ".join(market.name for market in self.markets if not market.spot)
+            what = "is not one of the markets" if market is None else "is a spot market: it has no brackets"
+            raise At(("changes", i, "market"), f"'{row.market}' {what}", f"known: {known or 'none'}")
+        half, margin = market.margin.maintenance == "half_initial", market.margin
+        more = bool(Fraction(market.maintenance_min)) or market.closing is not None or margin.slippage_ppm or half
+        if row.maintenance_scale_ppm is not None and more:
+            at = ("changes", i, "maintenance_scale_ppm")
+            what = "follows its leverage" if half else "has a minimum, slippage or the cost of closing in it"
+            raise At(at, f"maintenance of '{row.market}' {what}", "brackets: a whole table")
+        if row.leverage_max is not None and half:
+            at = ("changes", i, "leverage_max")
+            raise At(at, f"maintenance of '{row.market}' follows its leverage: a cap is another table", "brackets: a whole table")
+        if row.brackets is not None:
+            try:
+                market.model_copy(update={"brackets": row.brackets})._continuous()._scaled()._closing()
+            except At as error:
+                raise At(("changes", i, *error.path), error.problem, error.remedy) from None
+            for j, bracket in enumerate(row.brackets):
+                for field in ("notional_max", "amount"):
+                    at = ("changes", i, "brackets", j, field)
+                    self._whole(getattr(bracket, field), self.decimals(market.settles_in), at)
+
+    def _judge_weights(self, i: int, row: Change) -> None:
+        before = next(other for other in self.collateral if other.asset == row.collateral)
+        weights = {name: getattr(row, name) for name in Change.WEIGHTS if getattr(row, name) is not None}
+        try:
+            before.model_copy(update=weights)._weights()
+        except At as error:
+            raise At(("changes", i, "weight_ppm"), f"{error.path[0]} {error.problem}", error.remedy) from None
+
     @model_validator(mode="after")
     def _names(self) -> "Venue":
         names: dict[str, list[str]] = {}
@@ -1749,6 +1862,10 @@ class Venue(Row):
             for field in ("lower", "upper") if market.margin.open_interest else ():
                 self._whole(getattr(market.margin.open_interest, field), places, ("markets", i, "margin", "open_interest", field))
         self._timers()
+        for i, row in enumerate(self.changes):
+            if any(other.name == row.name for other in self.changes[:i]):
+                raise At(("changes", i, "name"), f"'{row.name}' is defined twice")
+            self.judge_change(i, row)
         seen = set()
         for i, row in enumerate(self.collateral):
             known("assets", row.asset, ("collateral", i, "asset"))

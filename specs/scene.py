@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from specs import rules, units
 from specs.model import bands
+from specs.model.changes import WEIGHTS, compiled, table_after
 from specs.model.margin import Brackets, Evaluation, Haircut, Spot
 from specs.tape import (
     EVENT,
@@ -42,7 +43,7 @@ from specs.tape import (
 )
 from specs.waiting import WAITS, Waiting
 
-COOL = 8  # the kind of timer at which an account may be sliced again
+COOL = 9  # the kind of timer at which an account may be sliced again
 
 Tables = dict[str, list[tuple[int, ...]]]
 
@@ -76,6 +77,7 @@ class Book:
         self.price_low = [venue.price_low(row) for row in venue.markets]
         self.worth = [venue.worth(row) for row in venue.markets]
         self.haircuts = [Haircut(venue, row) for row in venue.collateral]
+        self.changes = compiled(venue, 0)
         self.paid_in = [venue.number("assets", row.settles_in) for row in venue.markets]
         self.spot = {market: Spot(venue, row) for market, row in enumerate(venue.markets) if row.spot}
         self.index = [venue.number("indices", row.index) for row in venue.markets]
@@ -141,7 +143,6 @@ class Scene:
         self.cooling = {account: time for kind, account, time in tables["timers"] if kind == COOL}
         self.marks = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["marks"]}
         self.collateral = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["collateral"]}
-        self.initial_weight = {haircut.asset: haircut.initial_weight for haircut in book.haircuts} | dict(tables["weights"])
         self.scaled = {asset for asset, _ in tables["weights"]}  # by what all users hold
         self.indices = {row[0]: Price(row[1], bool(row[4]), row[5]) for row in tables["indices"]}
         self.premiums: dict[int, list[int]] = defaultdict(list)  # samples of bands, by market
@@ -150,6 +151,9 @@ class Scene:
         self.settlements: dict[int, list[int]] = defaultdict(list)  # index prices of settlements, by market
         for market, _, price in tables["settlements"]:
             self.settlements[market].append(price)
+        self.announced = {row: effective for row, announced, effective, *_ in tables["changes"] if announced}
+        self._rules_in_force(tables)
+        self.initial_weight = {haircut.asset: haircut.initial_weight for haircut in self.haircuts} | dict(tables["weights"])
         self.sampled = False  # a premium may have been sampled since: what it is now no outcome tells
         self.orders: dict[int, Order] = {}
         self.queues: dict[tuple[int, int, int], list[int]] = defaultdict(list)  # (market, side, price) -> order ids, oldest first
@@ -162,6 +166,46 @@ class Scene:
         self.parent = {row[0]: row[3] for row in tables["accounts"] if row[2]}
         for market, side, price, _, order_id, account, qty, reduce_only, shown, display, tif, _, self_trade in tables["orders"]:
             self._rest(order_id, Order(market, side, price, account, qty, bool(reduce_only), display, shown, tif, self_trade))
+
+    def _rules_in_force(self, tables: Tables) -> None:
+        """Take the brackets and weights that changes left; where none touched them they are the rule book's."""
+        self.brackets, self.haircuts = [*self.book.brackets], [*self.book.haircuts]
+        self.kept_brackets: list[Brackets | None] = [None] * len(self.brackets)
+        self.grandfathered = {(account, market) for account, market in tables["grandfathered"]}
+        for market, kept in {row[:2] for row in tables["brackets"]}:
+            told = [rules.Requirement(*row[3:]) for row in tables["brackets"] if row[:2] == (market, kept)]
+            rows = [row._replace(initial_ppm=row.initial_ppm or None) for row in told]
+            (self.kept_brackets if kept else self.brackets)[market] = self.book.brackets[market].with_rows(rows)
+        for asset, *weights in tables["haircuts"]:
+            self._weigh(asset, dict(zip(WEIGHTS, weights, strict=True)))
+
+    def _weigh(self, asset: int, weights: dict[str, int]) -> Haircut:
+        place = next(i for i, haircut in enumerate(self.haircuts) if haircut.asset == asset)
+        self.haircuts[place] = self.haircuts[place].with_weights(weights)
+        return self.haircuts[place]
+
+    def put_in_force(self, number: int) -> None:
+        """A change takes effect: the table or the weights of its row; who holds a position may keep the table before it."""
+        self.announced.pop(number, None)
+        change = self.book.changes[number]
+        if change.market is None:
+            haircut = self._weigh(change.asset, change.weights)
+            held = sum(max(0, x) for (who, asset), x in self.balance.items() if asset == change.asset and who >= USERS_FROM)
+            self.initial_weight[change.asset] = haircut.scaled(held, self.collateral[change.asset].last_valid)
+            return
+        before = self.brackets[change.market]
+        rows = table_after(before, change)
+        if change.maintenance:
+            self._keep_nothing(change.market)
+        if change.grandfather_ns is not None:
+            self.kept_brackets[change.market] = before
+            held = [key for key, lots in self.qty.items() if lots and key[0] >= USERS_FROM]
+            self.grandfathered |= {key for key in held if key[1] == change.market}
+        self.brackets[change.market] = before if rows is None else before.with_rows(rows)
+
+    def _keep_nothing(self, market: int) -> None:
+        self.kept_brackets[market] = None
+        self.grandfathered = {key for key in self.grandfathered if key[1] != market}
 
     # -- forward
 
@@ -186,7 +230,11 @@ class Scene:
             if self.book.clears:
                 self._undo(o)
         elif o.kind in (OutcomeKind.TAKEOVER, OutcomeKind.ADL, OutcomeKind.MOVED, OutcomeKind.SETTLED):
+            moved = o.kind == OutcomeKind.MOVED and (o.account, o.market) in self.grandfathered
             self._trade(o.account, o.other, o.market, -o.qty if o.side == Side.BUY else o.qty, -o.money)
+            if o.kind == OutcomeKind.MOVED:  # a position that changes its account keeps what it has
+                self.grandfathered -= {(o.account, o.market), (o.other, o.market)}
+                self.grandfathered |= {(o.other, o.market)} if moved else set()
         elif o.kind == OutcomeKind.CONVERT:
             self._pay(o.account, o.other, o.asset, o.money)
         elif o.kind == OutcomeKind.ACCEPTED:
@@ -228,6 +276,14 @@ class Scene:
             self.auctions.pop(o.market, None)
         elif o.kind == OutcomeKind.UNCROSSED:
             self.auctions[o.market] = o
+        elif o.kind == OutcomeKind.CHANGE_ANNOUNCED:
+            self.announced[o.ref_id] = o.qty
+        elif o.kind == OutcomeKind.CHANGE_EFFECTIVE:
+            self.put_in_force(o.ref_id)
+        elif o.kind == OutcomeKind.CHANGE_ENDED and o.reason == Reason.EXPIRED:
+            self._keep_nothing(o.market)
+        elif o.kind == OutcomeKind.CHANGE_ENDED:
+            self.announced.pop(o.ref_id, None)
         elif o.kind == OutcomeKind.FUNDING:
             self.funding[o.market] = o.money
         elif o.kind == OutcomeKind.MARGIN_LEVEL:
@@ -285,7 +341,10 @@ class Scene:
         for who, change, value in sides if lots > 0 else reversed(sides):  # who trades with himself first buys, then sells
             if who >= USERS_FROM:
                 self._enter(who, market, change, value)
+            before = self.qty[who, market]
             self.qty[who, market] += change
+            if before + change and not 0 < before * (before + change) <= before * before:
+                self.grandfathered.discard((who, market))
         self._pay(account, other, self.book.numeraire, cash)
 
     def _enter(self, account: int, market: int, lots: int, value: int) -> None:
@@ -455,7 +514,7 @@ class Scene:
     def equity(self, account: int, initial: dict[int, int] | None = None) -> int:
         """Return cash, positions at the marks and collateral as it counts; initial: at these weights of initial margin."""
         equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in self.held(account))
-        for haircut in self.book.haircuts:
+        for haircut in self.haircuts:
             weight = initial[haircut.asset] if initial else None
             price = self.collateral[haircut.asset].last_valid
             equity += haircut.collateral_value(self.balance[account, haircut.asset], price, weight)
@@ -474,10 +533,10 @@ class Scene:
         free = max(0, self.cash(Chart.FUND) - self.book.whole(row.floor))
         return free if row.event_max is None else min(free, self.book.whole(row.event_max) - paid)
 
-    def closing_value(self, market: int, held: int, lots: int, e: Evaluation) -> int:
+    def closing_value(self, account: int, market: int, held: int, lots: int, e: Evaluation) -> int:
         """Return the cash for `lots` of a position `held` that keeps equity / maintenance as it is in `e`, up to the unit."""
         value, unit = self.value(market), self.book.venue.liquidation.bankruptcy_unit
-        need = [self.book.brackets[market].maintenance(abs(n * value), abs(n)) if n else 0 for n in (held, held + lots)]
+        need = [self.asked_of(account, market, abs(n * value), abs(n)) if n else 0 for n in (held, held + lots)]
         freed = Fraction(need[0] - need[1], e.maintenance) if e.maintenance else Fraction(1)
         step = 1 if unit is None else self.book.whole(unit)
         return math.ceil((-lots * value - min(Fraction(1), freed) * e.equity) / Fraction(step)) * step
@@ -509,7 +568,7 @@ class Scene:
         for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
             orders = sign * sum(o.qty for o in mine if o.side == side)
             reach = self.qty[vault, market] + orders + (lots if lots * sign > 0 else 0)
-            exceeded = self.book.brackets[market].exceeded(self.notional(vault, market, reach))
+            exceeded = self.brackets[market].exceeded(self.notional(vault, market, reach))
             if exceeded or abs(held + orders) > units.POSITION_MAX:
                 return False
         order = Order(market, Side.BUY if lots > 0 else Side.SELL, 1, vault, abs(lots))
@@ -523,7 +582,7 @@ class Scene:
         if row.price == "bankruptcy":
             return lots * self.value(market) - max(0, self.transfer_share(account, market))
         if row.price == "bankruptcy_value":
-            return self.closing_value(market, lots, -lots, self.evaluate(account))
+            return self.closing_value(account, market, lots, -lots, self.evaluate(account))
         mark, index = self._anchors(market)
         price = Fraction(index if row.price == "oracle" and index is not None else mark)
         price -= abs(price) * Fraction(row.fee_ppm, units.PPM) * (1 if lots > 0 else -1)
@@ -536,7 +595,7 @@ class Scene:
 
     def maintenance(self, account: int, market: int) -> int:
         qty, row = self.qty[account, market], self.book.venue.markets[market]
-        need = self.book.brackets[market].maintenance(self.notional(account, market, qty), abs(qty))
+        need = self.asked_of(account, market, self.notional(account, market, qty), abs(qty))
         fee_ppm = row.bankruptcy_fee_ppm
         if not fee_ppm or not qty:
             return need
@@ -545,6 +604,11 @@ class Scene:
         reach = notional + (self.equity(account) if rises else -self.equity(account))
         reach = max(reach, abs(qty) * self.book.value_at(market, least) if least else 0)
         return need + units.muldiv_ceil(abs(reach), fee_ppm, units.PPM + (fee_ppm if rises == (reach > 0) else -fee_ppm))
+
+    def asked_of(self, account: int, market: int, notional: int, lots: int) -> int:
+        """Return what the table asks for so many lots; of a grandfathered position the lower of what two tables ask."""
+        need, kept = self.brackets[market].maintenance(notional, lots), self.kept_brackets[market]
+        return min(need, kept.maintenance(notional, lots)) if kept and (account, market) in self.grandfathered else need
 
     def notional(self, account: int, market: int, lots: int) -> int:
         """Return the notional of signed lots at the mark; of what is held of that side, where the row says so, at its entry."""
@@ -584,7 +648,7 @@ class Scene:
     def minimum(self, account: int) -> int:
         """Return what the account's positions ask for at least; 0: no market of them has a minimum."""
         held = self.held(account)
-        return sum(self.book.brackets[m].minimum(abs(self.qty[account, m] * self.value(m))) for m in held)
+        return sum(self.brackets[m].minimum(abs(self.qty[account, m] * self.value(m))) for m in held)
 
     def triggered(self, account: int) -> bool:
         """Return whether the account must be liquidated: a debt, or maintenance against equity while it holds a position."""
@@ -617,7 +681,7 @@ class Scene:
                 loss += 0 if at_mark else max(0, sign * order.qty * (self.book.value_at(market, order.price) - value))
             lots = self.qty[account, market] + sign * lots
             notional = self.notional(account, market, lots)
-            needs.append(self.book.brackets[market].initial(notional, abs(lots), leverage, open_interest) + loss)
+            needs.append(self.brackets[market].initial(notional, abs(lots), leverage, open_interest) + loss)
         return max(needs)
 
     def profit_haircut(self, account: int) -> int:
@@ -672,7 +736,7 @@ class Scene:
     def conversion_equity(self, account: int) -> int:
         """Return what the account is worth with its collateral sold to the treasury: the margin that bankruptcy uses up."""
         equity = self.cash(account) + sum(self.qty[account, m] * self.value(m) for m in self.held(account))
-        for haircut in self.book.haircuts:
+        for haircut in self.haircuts:
             equity += haircut.conversion_value(self.balance[account, haircut.asset], self.collateral[haircut.asset].last_valid)
         return equity
 
@@ -687,7 +751,7 @@ class Scene:
 
     def converted(self, account: int) -> bool:
         """Return whether no collateral is left to sell."""
-        return not any(self.balance[account, haircut.asset] for haircut in self.book.haircuts)
+        return not any(self.balance[account, haircut.asset] for haircut in self.haircuts)
 
     # -- grades
 
@@ -708,7 +772,7 @@ class Scene:
         """
         markets = [m for m in self.book.markets if self.qty[account, m] or m == market]
         prices = [self.marks[m] for m in markets]
-        for haircut in self.book.haircuts:
+        for haircut in self.haircuts:
             price, balance = self.collateral[haircut.asset], self.balance[account, haircut.asset]
             if balance and (action != Action.LIQUIDATE or haircut.collateral_value(balance, price.last_valid)):
                 prices.append(price)

@@ -48,6 +48,8 @@ class EventKind(IntEnum):
     TAKE_PROFIT = 17  # as STOP, from the other side
     TRAILING = 18  # as STOP, amount_lo = distance from the best price since it was sent, price units; ppm with DISTANCE_PPM
     BUST = 19  # ref_id = number of a FILL of this run, from 0: it is undone by compensating postings
+    RULE_CHANGE = 20  # ref_id = row of the rule book's changes, qty = ns from which it is in force; 0: from now on
+    RULE_WITHDRAWN = 21  # ref_id = row of a change that is announced and not in force yet
     DELIST = 23  # market, qty = when it is closed and its positions are settled, ns; 0: now
 
 
@@ -168,6 +170,10 @@ class OutcomeKind(IntEnum):
     UNCROSSED = 30  # market, price of the auction, qty = lots, money = lots left over at that price (sells: negative)
     MARGIN_LEVEL = 33  # account, qty = the level of margin calls that it is on now, 0: none; other_id = before, money = equity
     INTEREST = 36  # asset, price = rate in ppb: an interval of what is owed; the flows follow
+    CHANGE_ANNOUNCED = 39  # ref_id = row of changes, market or asset, qty = ns from which it will be in force
+    CHANGE_EFFECTIVE = 40  # ref_id, market or asset, qty = positions that keep the maintenance before it
+    CHANGE_ENDED = 41  # ref_id, market or asset; reason USER: withdrawn, CHANGE_BREAKS_BOUND: dropped at its time,
+    #                    EXPIRED: qty positions that kept the maintenance before it no longer do
     SETTLES = 44  # market, qty = when its positions are settled, ns; reason PRICE_AWAITED: it is closed, and tried again then
     SETTLEMENT = 45  # market, price at which all its positions are closed, grade of the index, qty = open interest
     SETTLED = 46  # account, other = ROUNDING_RESIDUE, market, side = of the position, qty, price, money = cash to the account
@@ -257,6 +263,10 @@ class Reason(IntEnum):
     PAUSE_ENDED = 86
     COOLING_DOWN = 95  # of CARRIED: no slice before its cooldown is over
     MINIMUM = 94  # of LIQUIDATION: equity is below the least maintenance of its positions
+    # of changes of rules
+    UNKNOWN_CHANGE = 98  # no such row, or to be withdrawn and not announced
+    BAD_EFFECTIVE = 99  # a time before now, or beyond all tapes
+    CHANGE_BREAKS_BOUND = 100  # a rate above 100 %, initial margin below maintenance, an amount that is not whole
     MARKET_CLOSED = 102  # of REJECT, CANCELLED and STATE_SET: the market has come to its end
     # of REJECT again: DELIST
     NO_SETTLEMENT = 103  # no row says at what price

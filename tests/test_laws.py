@@ -83,6 +83,11 @@ def market_row(name: str, maintenance_ppm: int) -> dict:
     }
 
 
+TIGHTER = {
+    "name": "tighter",
+    "market": "COINUSDT",
+    "brackets": [{"notional_max": 4_000, "leverage_max": 10, "maintenance_ppm": 80_000}],
+}
 QUOTER = {
     "account": 16,
     "market": "COINUSDT",
@@ -528,6 +533,34 @@ CASES = [
         """,
         small_venue(market={"price_min": "-90"} | FEES, indices=BELOW_ZERO),
         planted=72,
+    ),
+    Broken(
+        "L30",
+        "a table that holds from 5 on is in force at 2",
+        TRADED + "2 change tighter at=5 | L30",
+        small_venue(changes=[TIGHTER]),
+        planted=62,
+    ),
+    Broken(
+        "L30",
+        "17 keeps what was asked before the change, and sells one lot more",
+        TRADED
+        + """
+        2    change tighter                 |
+        2    deposit 17 USDT 300            |
+        2    deposit 16 USDT 300            |
+        2    buy 16 COINUSDT 1 @99 #3       |
+        2    sell 17 COINUSDT 1 @99 #4      | L30
+        """,
+        small_venue(changes=[TIGHTER | {"grandfather": {}}]),
+        planted=63,
+    ),
+    Broken(
+        "L19",
+        "8 % of 1,600 are 128, both have 120, and nobody looks",
+        TRADED + "2 change tighter | L19",
+        small_venue(changes=[TIGHTER]),
+        planted=64,
     ),
 ]
 

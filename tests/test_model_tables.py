@@ -58,7 +58,7 @@ GATE = (
     102  clock                          |
     -- names
     102  raw kind=0                     | REJECT UNKNOWN_KIND
-    102  raw kind=20                    | REJECT UNKNOWN_KIND
+    102  raw kind=99                    | REJECT UNKNOWN_KIND
     102  deposit 15 USDT 1              | REJECT UNKNOWN_ACCOUNT
     102  deposit 99 USDT 1              | REJECT UNKNOWN_ACCOUNT
     102  withdraw 99 USDT 1             | REJECT UNKNOWN_ACCOUNT
@@ -1100,6 +1100,7 @@ def test_every_reason_is_reached():
         "margin_calls",
         "slices",
         "settlement",
+        "changes",
     )
     texts = [Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8") for name in names]
     cells = " ".join([right for text in texts for _, right in rows_of(text)] + texts[5:])  # some are built from parameters

@@ -29,6 +29,10 @@ VENUE = small_venue(
     limits={"fills_kept": 5},
     collateral_row={"deposits_max": 1_000},
     liquidation={"stages": stages("takeover", book=LIMITED), "levels": [{"name": "call", "at_most": "27"}]},
+    changes=[
+        {"name": "scaled", "market": "COINUSDT", "maintenance_scale_ppm": 1_200_000, "grandfather": {}},
+        {"name": "haircut", "collateral": "USD", "weight_ppm": 800_000},
+    ],
     quoters=[
         {
             "account": 18,
@@ -68,6 +72,8 @@ TABLE = """
     2    sell 16 COINUSDT 1 @105 reduce #4 |
     2    state COINUSDT reduce_only     |
     2    withdraw 16 USDT 60            |
+    2    change scaled                  |
+    2    change haircut at=9            |
     2    source coin 97                 |
     2    source coin 60                 |
     2    deposit 16 USD 1 & 1           |

@@ -68,6 +68,8 @@ BOOK = "{kind: book, market: BTC}"
 FUNDING = next(line + "\n" for line in GOOD.splitlines() if "funding:" in line)
 TAKER, ADL = "    - {kind: takeover, notional_max: 1_000}\n", "    - {kind: adl}\n"
 
+SCALED = "changes: [{name: ten, market: BTC, maintenance_scale_ppm: 10_000_000}]\n"
+
 CASES = {  # name: ((old, new) ..., rule, severity, text of the line that it points at, words of the problem)
     "prices at 0 and no minimum": (
         [
@@ -87,6 +89,13 @@ CASES = {  # name: ((old, new) ..., rule, severity, text of the line that it poi
         "brackets:",
         "at the caps of the brackets initial margin less one interval of funding at its cap, 1,000 ppm, is no more than "
         "maintenance, for notionals from the smallest up to and with 1,000: funding alone liquidates such a position",
+    ),
+    "a change of rules that no table admits": (
+        [("fund: {capital: 100_000}\n", "fund: {capital: 100_000}\n" + SCALED)],
+        "changes",
+        "warns",
+        "maintenance_scale_ppm: 10_000_000",
+        "the table would break a bound: initial margin at the leverage cap is below maintenance; a lower leverage_max with it",
     ),
     "room only for the smaller notionals of a bracket": (
         [("leverage_max: 50,", "leverage_max: 100,"), ("cap_ppb: 1_000_000", "cap_ppb: 3_000_000")],

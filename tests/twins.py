@@ -32,6 +32,9 @@ Of accounts and markets:
     1    state COINUSDT halted           | STATE_SET COINUSDT HALTED
     1    bust 0                          | BUSTED 0 17 sell 10 @100 from 16
     1    delist COINUSDT 9               | SETTLES COINUSDT 9
+    1    change tighter at=5             | CHANGE_ANNOUNCED tighter from 5
+    1    change tighter                  | CHANGE_ANNOUNCED tighter from 1; CHANGE_EFFECTIVE tighter
+    1    withdrawn tighter               | CHANGE_ENDED tighter USER
 
 `& 2` at the end of an event says that two more of its batch follow; `raw` sets fields of the event by name. A row whose
 outcomes are `...` says nothing about them. FUNDING tells the rate, and the cumulative funding in whole units a lot.
@@ -246,6 +249,11 @@ def _event(venue: rules.Venue, text: str) -> bytes:
     elif verb == "delist":
         fields |= {"kind": EventKind.DELIST, "market": number("markets", words[0])}
         fields |= {"qty": _ns(words[1])} if len(words) > 1 else {}
+    elif verb in ("change", "withdrawn"):
+        names = [row.name for row in venue.changes]
+        row = names.index(words[0]) if words[0] in names else int(words[0])
+        fields |= {"kind": EventKind.RULE_CHANGE if verb == "change" else EventKind.RULE_WITHDRAWN, "ref_id": row}
+        fields |= {"qty": _ns(words[1].removeprefix("at="))} if len(words) > 1 else {}
     elif verb == "bust":
         fields |= {"kind": EventKind.BUST, "ref_id": int(words[0])}
     else:
@@ -347,6 +355,11 @@ def say(venue: rules.Venue, o: Outcome) -> str:
             return f"STATE_SET {venue.markets[o.market].name} {MarketState(o.qty).name}{why}{at}"
         case OutcomeKind.UNCROSSED:
             return f"UNCROSSED {venue.markets[o.market].name} {o.qty} @{price} left {o.money}"
+        case OutcomeKind.CHANGE_ANNOUNCED:
+            return f"CHANGE_ANNOUNCED {venue.changes[o.ref_id].name} from {_short(o.qty - START_NS, 9)}"
+        case OutcomeKind.CHANGE_EFFECTIVE | OutcomeKind.CHANGE_ENDED:
+            why, keep = (f" {Reason(o.reason).name}" if o.reason else ""), (f" {o.qty} kept" if o.qty else "")
+            return f"{kind.name} {venue.changes[o.ref_id].name}{why}{keep}"
         case OutcomeKind.BUSTED:
             fee = f" fee {money}" if o.money else ""
             return f"BUSTED {o.ref_id} {o.account} {side} {o.qty}{where} @{price} from {o.other}{fee}"

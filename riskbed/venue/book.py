@@ -60,6 +60,14 @@ class Book(NamedTuple):
             if not market.spot and self.venue.clearing == "full":
                 yield ("markets", i), market
 
+    def tables(self) -> Iterator[tuple[Path, rules.Market]]:
+        """Yield what has brackets: the perpetuals, then each again with the table that a change of rules would put there."""
+        yield from self.perpetuals()
+        for i, row in enumerate(self.venue.changes):
+            if row.brackets is not None:
+                market = self.venue.markets[self.venue.number("markets", row.market)]
+                yield ("changes", i), market.model_copy(update={"brackets": row.brackets})
+
     def priced(self) -> Iterator[tuple[Path, int, str]]:
         """Yield (path of the row that names it, number, of what) of every index that values collateral or margins a market."""
         for path, market in self.perpetuals():

@@ -101,7 +101,7 @@ def initial_margin(book: Book) -> Iterator[Found]:
 
     At the leverage cap, and at the default leverage where that is lower.
     """
-    for path, market in book.perpetuals():
+    for path, market in book.tables():
         yield from _below(path, initial_of(market.brackets, None, market.margin))
         yield from _below(path, initial_of(market.brackets, market.leverage_default, market.margin))
 
@@ -153,13 +153,13 @@ def at_zero(book: Book) -> Iterator[Found]:
 
 def continuity(book: Book) -> Iterator[Found]:
     """Maintenance is continuous, amounts are the recomputed ones."""
-    for path, market in book.perpetuals():
+    for path, market in book.tables():
         yield from _below(path, continuous_of(market.brackets, market.margin))
 
 
 def order(book: Book) -> Iterator[Found]:
     """Caps and maintenance rates ascend, leverage caps do not rise."""
-    for path, market in book.perpetuals():
+    for path, market in book.tables():
         yield from _below(path, ordered_of(market.brackets, market.margin))
         yield from _below(path, leverage_of(market.brackets))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from riskbed.result import Part
-from riskbed.venue import brackets, contradictions, prices, stages
+from riskbed.venue import brackets, changes, contradictions, prices, stages
 from riskbed.venue.book import Book
 from riskbed.venue.finding import Finding, Found
 from specs.schema import text_of
@@ -29,6 +29,7 @@ CHECKS: dict[str, Callable[[Book], Iterator[Found]]] = {
     "conversion": stages.conversion,
     "stages-end": stages.ends,
     "fund": stages.fund,
+    "changes": changes.acts,
     "contradictions": contradictions.contradictions,
 }
 SEVERITIES = ("fails", "warns", "note")

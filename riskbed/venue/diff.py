@@ -41,7 +41,7 @@ RISES: dict[str, Direction] = {  # of a margin row: what it is for an account wh
 }  # not `amount`: it follows from floors and rates
 OPPOSITE: dict[str, Direction] = {"stricter": "looser", "looser": "stricter"}
 IDENTITY = {"name", "title", "effective_from", "schema_version"}  # of the rule book itself: no rules
-TABLES = ("assets", "sources", "indices", "markets", "collateral")
+TABLES = ("assets", "sources", "indices", "markets", "collateral", "changes")
 PARTS_SHOWN = 8  # values of a row that one side lacks
 
 

@@ -1,7 +1,8 @@
 """`riskbed venue preview`: whom a change of rules would hurt, if it took effect at a time of a run.
 
-The run goes on up to that time under its rule book; then every account is valued by it and by the changed one, at the prices in
-force. Nothing trades: what the liquidations themselves would do to others is what a replay under the changed rule book shows.
+The run goes on up to that time, with no change before it but those of its tape and rule book; then the change takes effect, and
+every account is valued before and after it at the prices in force. Nothing trades: what the liquidations themselves would do to
+others is what a replay shows.
 
 specs/schema/venue-preview.json is the JSON Schema; `python -m riskbed.venue.preview` writes it anew.
 """
@@ -11,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, StrictInt, ValidationError, model_validator
+from typing import Any, Literal
 
 from riskbed import positions, replay
 from riskbed.result import Count, Instant, Money, Note, Part, Source
+from riskbed.venue.changes import broken
 from specs import load, rules, units
 from specs.errors import SpecError
-from specs.rules import Venue
+from specs.model.changes import compiled, table_after
+from specs.rules import Change, Venue
 from specs.scene import Book, Scene
 from specs.schema import text_of
 from specs.tape import USERS_FROM, Status
@@ -27,7 +28,7 @@ from specs.tape import USERS_FROM, Status
 
 @dataclass(frozen=True)
 class Options:
-    """change: a YAML file with one Change. The rest as of positions."""
+    """change: a YAML file with one row of changes, or the name of such a row of the rule book. The rest as of positions."""
 
     change: str
     inputs: replay.Options
@@ -36,45 +37,18 @@ class Options:
     top: int = 20
 
 
-class Change(rules.Row):
-    """A change of a rule book: of a market its whole table of brackets, or a cap on their leverage; of an asset its weights."""
-
-    name: rules.Name
-    market: rules.Name | None = None
-    brackets: Annotated[list[rules.Bracket], Field(min_length=1, max_length=units.BRACKETS_MAX)] | None = None
-    leverage_max: Annotated[StrictInt, Field(ge=1, le=units.LEVERAGE_MAX)] | None = None
-    collateral: rules.Name | None = None
-    weight_ppm: rules.Ppm | None = None
-    liability_weight_ppm: Annotated[StrictInt, Field(ge=units.PPM, le=10 * units.PPM)] | None = None
-    convert_buffer_ppm: rules.Ppm | None = None
-
-    @model_validator(mode="after")
-    def _one_thing(self) -> Change:
-        of_market = [field for field in ("brackets", "leverage_max") if getattr(self, field) is not None]
-        weights = ("weight_ppm", "liability_weight_ppm", "convert_buffer_ppm")
-        of_asset = [field for field in weights if getattr(self, field) is not None]
-        if (self.market is None) == (self.collateral is None):
-            raise rules.At((), "a change is of a market or of collateral", "market: or collateral:, one of the two")
-        wrong, right = (of_market, of_asset) if self.market is None else (of_asset, of_market)
-        if wrong:
-            raise rules.At((wrong[0],), f"{wrong[0]} is not of {'a market' if self.market else 'collateral'}", "leave it out")
-        if not right:
-            known = weights if self.market is None else ("brackets", "leverage_max")
-            raise rules.At((), "it changes nothing", f"at least one of {', '.join(known)}")
-        return self
-
-
 class Hurt(Part):
     """An account before and after, money of the numeraire. liquidatable: triggered after and not before.
 
     initial: of its positions and open orders; over_leverage: equity covers it before and no longer after, so that it may neither
-    open nor withdraw.
+    open nor withdraw. keeps: a position of it would keep the table before the change.
     """
 
     account: Count
     status: Literal["normal", "liquidating", "suspended"]
     liquidatable: bool
     over_leverage: bool
+    keeps: bool
     equity_before: Money
     equity_after: Money
     maintenance_before: Money
@@ -97,7 +71,7 @@ class Preview(Part):
     """rows: the `of` accounts that would become liquidatable, the deepest deficit first, then those over their leverage.
 
     liquidatable, over_leverage: how many; notional: of all positions of those that become liquidatable, deficit: maintenance less
-    equity after of all of them, where above 0.
+    equity after of all of them, where above 0. kept: positions that the change leaves the table before it.
     """
 
     schema_version: Literal[1]
@@ -117,6 +91,7 @@ class Preview(Part):
     over_leverage: Count
     notional: Money
     deficit: Money
+    kept: Count
     of: Count
     rows: list[Hurt]
     series: list[Source]
@@ -132,52 +107,35 @@ def schema() -> str:
     return text_of(Preview.model_json_schema())
 
 
-def changed(text: str, venue: Venue) -> tuple[Change, Venue]:
-    """Return the change that a file says, and the rule book with it. Raises SpecError with file:line:column."""
+def change_of(text: str, venue: Venue) -> Change:
+    """Return the change that a file says, judged against the rule book; or the row of that name. Raises SpecError."""
+    named = {row.name: row for row in venue.changes}
+    if text in named:
+        return named[text]
     path = Path(text)
     if not path.is_file():
-        raise SpecError(f"there is no change '{text}'", remedy=f"a YAML file with one change: {load.near_file(path)}")
-    found: list[Venue] = []
-    row = load.load_text(load.read_text(path), Change, load.shown(path), lambda row: found.append(_with(row, venue)))
-    return row, found[0]
+        remedy = load.near(text, named) if named and path.suffix not in (".yaml", ".yml") else load.near_file(path)
+        raise SpecError(f"there is no change '{text}'", remedy=f"a YAML file with one row of changes: {remedy}")
+    return load.load_text(load.read_text(path), Change, load.shown(path), lambda row: _judged(row, venue))
 
 
-def _with(row: Change, venue: Venue) -> Venue:
-    """Return the rule book with the change; raise At, below the change, where a rule book would refuse it."""
-    names = [other.asset for other in venue.collateral] if row.market is None else [m.name for m in venue.markets if not m.spot]
-    name, table = (row.collateral, "collateral") if row.market is None else (row.market, "markets")
-    if name not in names:
-        field = "collateral" if row.market is None else "market"
-        raise rules.At((field,), f"'{name}' is none of the rule book", f"known: {', '.join(names) or 'none'}")
-    rows = list(getattr(venue, table))
-    at = next(i for i, other in enumerate(rows) if name == (other.asset if row.market is None else other.name))
-    rows[at] = rows[at].model_copy(update=_values(row, rows[at]))
+def _judged(row: Change, venue: Venue) -> None:
+    """Raise At, below the row, where the rule book would refuse it."""
     try:
-        return Venue.model_validate(venue.model_copy(update={table: rows}).model_dump(exclude_defaults=True))
-    except ValidationError as error:
-        cause = error.errors(include_url=False)[0].get("ctx", {}).get("error")
-        if not isinstance(cause, rules.At):
-            raise
-        below = cause.path[2:] if cause.path[:2] == (table, at) else cause.path
-        raise rules.At(below if row.brackets is not None else (), cause.problem, cause.remedy) from None
-
-
-def _values(row: Change, before: rules.Market | rules.Collateral) -> dict[str, Any]:
-    if row.market is None:
-        fields = ("weight_ppm", "liability_weight_ppm", "convert_buffer_ppm")
-        return {field: getattr(row, field) for field in fields if getattr(row, field) is not None}
-    brackets = list(before.brackets if row.brackets is None else row.brackets)
-    if row.leverage_max is not None:
-        brackets = [one.model_copy(update={"leverage_max": min(one.leverage_max, row.leverage_max)}) for one in brackets]
-    return {"brackets": brackets, "leverage_default": min(before.leverage_default, brackets[0].leverage_max)}
+        venue.judge_change(0, row)
+    except rules.At as error:
+        raise rules.At(error.path[2:], error.problem, error.remedy) from None
 
 
 def preview(options: Options, progress: Callable[[int, int, str], None] = lambda done, total, what: None) -> Preview:
     """Run the tape up to and with a time, put the change in force, and list whom it hurts. Raises SpecError or TapeError."""
     inputs, venue, exchange, at_ns, events = positions.run_to(options.inputs, options.run, options.at, progress)
-    row, other = changed(options.change, venue)
+    row = change_of(options.change, venue)
     state = exchange.state()
-    before, after = Scene(Book(venue), state), Scene(Book(other), state)
+    changed = venue.model_copy(update={"changes": [*venue.changes, row]})
+    before, after = (Scene(Book(changed), state) for _ in range(2))
+    _refuse(changed, before)
+    after.put_in_force(len(venue.changes))
     found, sides, accounts = _hurt(venue, before, after)
     shown = lambda money: units.int_to_decimal(money, venue.decimals(venue.numeraire))  # noqa: E731
     caught = [account for account in found if account["liquidatable"]]
@@ -201,12 +159,26 @@ def preview(options: Options, progress: Callable[[int, int, str], None] = lambda
         over_leverage=sum(account["over_leverage"] for account in found),
         notional=shown(sum(account["notional"] for account in caught)),
         deficit=shown(sum(max(0, account["maintenance_after"] - account["equity_after"]) for account in caught)),
+        kept=len(after.grandfathered) if row.grandfather else 0,
         of=len(found),
         rows=[_row(account, shown) for account in rows[: options.top]],
         series=[Source(name=one.name, provenance=one.provenance, note=one.note) for one in inputs.tape.meta.series],
         assumed=replay.assumed(inputs),
         unknowns=replay.unknowns(inputs),
     )
+
+
+def _refuse(venue: Venue, scene: Scene) -> None:
+    """Raise SpecError if the venue would refuse the last of its changes whole."""
+    change = compiled(venue, 0)[-1]
+    if change.market is None:
+        return
+    table = scene.brackets[change.market]
+    if table_after(table, change) is None:
+        raise SpecError(
+            f"the venue would refuse change '{venue.changes[-1].name}' whole: {broken(table, change)}",
+            remedy="with the table in force at that time it must keep every bound",
+        )
 
 
 def _hurt(venue: Venue, before: Scene, after: Scene) -> tuple[list[dict[str, Any]], list[dict[str, int]], int]:
@@ -230,6 +202,7 @@ def _hurt(venue: Venue, before: Scene, after: Scene) -> tuple[list[dict[str, Any
                     "status": Status(before.status[account]).name.lower(),
                     "liquidatable": liquidatable,
                     "over_leverage": over,
+                    "keeps": any((account, market) in after.grandfathered for market in after.held(account)),
                     "notional": sum(abs(before.qty[account, market] * before.value(market)) for market in before.held(account)),
                 }
             )
@@ -268,10 +241,11 @@ def show(answer: Preview) -> None:
     for name, side in (("before", answer.before), ("after", answer.after)):
         table.add_row(name, *(rounded(getattr(side, field), 2) for field in _MONEY), f"{side.liquidatable:,}")
     cli._headed(console, f"All {answer.accounts:,} accounts", table)
+    keeps = f"; {answer.kept:,} positions keep the table before it" if answer.kept else ""
     who = f"{answer.liquidatable:,} account{'' if answer.liquidatable == 1 else 's'}"
     told = (
         f"{who} would become liquidatable, with {rounded(answer.notional, 2)} {unit} of positions and "
-        f"{rounded(answer.deficit, 2)} short of maintenance; {answer.over_leverage:,} would exceed their leverage."
+        f"{rounded(answer.deficit, 2)} short of maintenance; {answer.over_leverage:,} would exceed their leverage{keeps}."
     )
     console.print(told, markup=False, soft_wrap=True)
     if answer.rows:

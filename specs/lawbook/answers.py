@@ -27,6 +27,10 @@ _ANSWERS = {
     EventKind.AUTO_ADD: lambda e, o: o.kind == OutcomeKind.AUTO_ADD_SET and (o.account, o.qty) == (e.account, e.qty),
     EventKind.STATE: lambda e, o: o.kind == OutcomeKind.STATE_SET and (o.market, o.qty, o.reason) == (e.market, e.qty, 0),
     EventKind.AMEND: lambda e, o: o.kind == OutcomeKind.AMENDED and (o.account, o.ref_id) == (e.account, e.ref_id),
+    EventKind.RULE_CHANGE: lambda e, o: (
+        o.kind == OutcomeKind.CHANGE_ANNOUNCED and (o.ref_id, o.qty) == (e.ref_id, e.qty or e.time_ns)
+    ),
+    EventKind.RULE_WITHDRAWN: lambda e, o: o.kind == OutcomeKind.CHANGE_ENDED and (o.ref_id, o.reason) == (e.ref_id, Reason.USER),
     EventKind.BUST: lambda e, o: o.kind == OutcomeKind.BUSTED and o.ref_id == e.ref_id,
     EventKind.DELIST: lambda e, o: (
         o.kind == OutcomeKind.SETTLES and not o.reason and (o.market, o.qty) == (e.market, e.qty or o.time_ns)

@@ -62,7 +62,7 @@ def fills_within_limits(case: Case) -> Breaches:
         if o.stage == Stage.BOOK:
             limit = limits.setdefault(o.ref_id, scene.slice_limit(o.account, o.market, o.side))
         elif o.stage == Stage.CONVERT:
-            limit = limits.get(o.ref_id) or limits.setdefault(o.ref_id, scene.sale(o.account, sold_in(case, o.market))[1])
+            limit = limits.get(o.ref_id) or limits.setdefault(o.ref_id, scene.sale(o.account, sold_in(scene, o.market))[1])
         elif taker is None:
             yield f"fill of order {o.ref_id}, which was never accepted"
             continue

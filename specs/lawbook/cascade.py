@@ -47,9 +47,18 @@ _MOVE_VALUE = {
 }
 
 
+_OF_ALL = {
+    OutcomeKind.MARK,
+    OutcomeKind.COLLATERAL,
+    OutcomeKind.STATE_SET,
+    OutcomeKind.CHANGE_EFFECTIVE,
+    OutcomeKind.CHANGE_ENDED,  # that of grandfathering; one of the others changes nobody's trigger
+}
+
+
 def _changes(scene: Scene, o: Outcome) -> set[int]:
     """Return the users that an outcome gives a reason to be looked at again: all of them if it is a price."""
-    if o.kind in (OutcomeKind.MARK, OutcomeKind.COLLATERAL, OutcomeKind.STATE_SET):
+    if o.kind in _OF_ALL:
         return set(scene.owner)
     if o.kind == OutcomeKind.FLOW or o.kind in _MOVE_VALUE:
         return {account for account in (o.account, o.other) if account >= USERS_FROM}

@@ -138,7 +138,7 @@ def _by_the_market(scene: Scene, last: Outcome, paid: int, left: tuple[int, int]
     row, (held, short_of) = scene.book.venue.markets[last.market].fees.liquidation_left, left
     if row is None:
         return most
-    rate_ppm = scene.book.brackets[last.market].of(held).rate_ppm_up - row.discount_ppm
+    rate_ppm = scene.brackets[last.market].of(held).rate_ppm_up - row.discount_ppm
     share = units.div_ceil(max(0, held * rate_ppm - short_of * units.PPM) * row.share_ppm, units.PPM)
     if not share:
         return 0

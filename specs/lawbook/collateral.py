@@ -11,9 +11,9 @@ from specs.scene import Case, Outcome, Scene
 from specs.tape import USERS_FROM, Action, Grade, MarketState, OutcomeKind, Permit, Side, Stage
 
 
-def sold_in(case: Case, market: int) -> Haircut:
+def sold_in(scene: Scene, market: int) -> Haircut:
     """Return the collateral row that is sold in a spot market."""
-    return next(haircut for haircut in case.book.haircuts if haircut.market == market)
+    return next(haircut for haircut in scene.haircuts if haircut.market == market)
 
 
 def slice_of_collateral(case: Case, scene: Scene, o: Outcome) -> Breaches:
@@ -21,7 +21,7 @@ def slice_of_collateral(case: Case, scene: Scene, o: Outcome) -> Breaches:
     fills = [x for x in case.outcomes if x.kind == OutcomeKind.FILL and x.ref_id == o.ref_id]
     if o is not fills[0]:
         return
-    row = sold_in(case, o.market)
+    row = sold_in(scene, o.market)
     if case.book.stages[Stage.CONVERT].to != "book" or o.side != Side.SELL or row not in _convertible(scene, o.account):
         yield f"collateral of account {o.account} is sold in market {o.market}, no stage does so"
     lots, sold = scene.sale(o.account, row)[0], sum(x.qty for x in fills)
@@ -52,7 +52,7 @@ def conversion_is_exact(scene: Scene, o: Outcome) -> Breaches:
 
 def weight_in_force(scene: Scene, o: Outcome) -> Breaches:
     """A weight of initial margin that is scaled comes of what all users hold when its price is published."""
-    row = next(haircut for haircut in scene.book.haircuts if haircut.asset == o.asset)
+    row = next(haircut for haircut in scene.haircuts if haircut.asset == o.asset)
     price = o.price if o.grade == Grade.VALID else scene.collateral[o.asset].last_valid
     held = sum(max(0, money) for (who, asset), money in scene.balance.items() if asset == o.asset and who >= USERS_FROM)
     due = 0 if row.deposits_max is None else row.scaled(held, price)
@@ -80,5 +80,5 @@ def could_sell(scene: Scene, account: int) -> bool:
 
 def _convertible(scene: Scene, account: int) -> list[Haircut]:
     """Return the collateral rows of which the account has something that may be sold, in the rule book's order."""
-    rows = [h for h in scene.book.haircuts if scene.balance[account, h.asset] > 0]
+    rows = [h for h in scene.haircuts if scene.balance[account, h.asset] > 0]
     return [h for h in rows if scene.permit(scene.collateral[h.asset], Action.CONVERT) < Permit.DEFER]

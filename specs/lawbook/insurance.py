@@ -35,7 +35,8 @@ class Slices:
         if self._filled:
             self.brought = scene.cash(self.begun.account) - self.begun.cash
             lots = scene.qty[self.begun.account, self.begun.market] - self.begun.held
-            self.delta = self.brought - scene.closing_value(self.begun.market, self.begun.held, lots, self.begun.value)
+            begun = self.begun
+            self.delta = self.brought - scene.closing_value(begun.account, begun.market, begun.held, lots, begun.value)
         self._filled = o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK
         if self._filled and (self.begun is None or self.begun.order != o.ref_id):
             now = scene.qty[o.account, o.market], scene.cash(o.account), scene.evaluate(o.account)

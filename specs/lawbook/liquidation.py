@@ -200,11 +200,11 @@ def slice_most(scene: Scene, o: Outcome, row: rules.BookStage) -> int:
     notional = scene.notional(o.account, o.market, scene.qty[o.account, o.market])
     asked = Fraction(qty)
     if not isinstance(size, str) and size.kind == "shortage":
-        rate = scene.book.brackets[o.market].of(notional).rate_ppm - size.discount_ppm
+        rate = scene.brackets[o.market].of(notional).rate_ppm - size.discount_ppm
         rate -= row.insurance.max_fee_ppm if row.insurance else scene.liquidation_ppm(o.account, o.market, o.time_ns)
         asked = Fraction(max(0, short_of) * units.PPM, value * rate) if rate > 0 else asked
     elif not isinstance(size, str) and size.kind == "tiers":
-        caps = [piece.notional_max for piece in scene.book.brackets[o.market].rows]
+        caps = [piece.notional_max for piece in scene.brackets[o.market].rows]
         above = sum(notional > cap for cap in caps[:-1])
         asked = Fraction(max(0, qty - caps[max(0, above - size.down)] * qty // notional) if above else 0)
         if not asked:

@@ -38,7 +38,7 @@ def _order_with_margin(case: Case, scene: Scene, o: Outcome) -> Breaches:
     if need <= scene.requirement(o.account, o.market):
         return
     worse = [scene.qty[o.account, o.market] + sign * lots for sign, lots in _open_lots(scene, order)]
-    if any(case.book.brackets[o.market].exceeded(abs(lots * scene.value(o.market))) for lots in worse):
+    if any(scene.brackets[o.market].exceeded(abs(lots * scene.value(o.market))) for lots in worse):
         yield f"order {o.ref_id} takes account {o.account} beyond the last bracket of market {o.market}"
     value = scene.value(o.market) if at_mark else case.book.value_at(o.market, o.price)
     fee = units.div_ceil(o.qty * abs(value) * case.book.venue.markets[o.market].fees.taker_ppm, units.PPM)

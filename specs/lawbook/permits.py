@@ -30,7 +30,7 @@ def _permitted(case: Case, scene: Scene, o: Outcome) -> Permit:
     if o.kind == OutcomeKind.FILL and o.stage == Stage.BOOK:
         return scene.market_permit(o.market, Action.LIQUIDATE)
     if o.kind == OutcomeKind.FILL and o.stage == Stage.CONVERT:
-        price = scene.collateral[sold_in(case, o.market).asset]
+        price = scene.collateral[sold_in(scene, o.market).asset]
         return max(scene.permit(price, Action.CONVERT), scene.state_permit(o.market, Action.LIQUIDATE))
     if o.kind in _FORCED:
         return scene.market_permit(o.market, _FORCED[o.kind])

@@ -44,9 +44,9 @@ def _due(scene: Scene, account: int):
     """Yield the transfer of every pair that is there, priced and permitted, for the shortage of this moment."""
     row, e = scene.book.stages[Stage.TRANSFER], scene.evaluate(account)
     shortage = e.maintenance - e.equity + (scene.book.venue.liquidation.trigger == "maintenance_ge_equity")
-    for debt in (None, *scene.book.haircuts):
+    for debt in (None, *scene.haircuts):
         owed = -scene.wallet(account, scene.book.numeraire if debt is None else debt.asset)
-        for collateral in scene.book.haircuts:
+        for collateral in scene.haircuts:
             held = scene.balance[account, collateral.asset]
             if owed <= 0 or held <= 0 or shortage <= 0 or debt is collateral:
                 continue

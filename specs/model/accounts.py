@@ -79,6 +79,10 @@ def _move(exchange, account: Account, other: Account, market: int, amount: int) 
         return Reason.INSUFFICIENT_MARGIN
     for who in (account, other):
         exchange.ledger.touch(who.number)
+    other.grandfathered.discard(market)
+    if market in account.grandfathered:
+        account.grandfathered.discard(market)
+        other.grandfathered.add(market)
     exchange.emit(
         OutcomeKind.MOVED,
         account=account.number,

@@ -52,20 +52,20 @@ def value(exchange, account: Account, market: int, lots: int) -> int | None:
     held = account.qty[market]
     if held * lots >= 0 or abs(lots) > abs(held):
         return None
-    return closing_value(exchange, market, held, lots, exchange.evaluate(account))
+    return closing_value(exchange, account, market, held, lots, exchange.evaluate(account))
 
 
-def closing_value(exchange, market: int, held: int, lots: int, e: Evaluation) -> int:
+def closing_value(exchange, account: Account, market: int, held: int, lots: int, e: Evaluation) -> int:
     """Return the cash for `lots` that keeps equity / maintenance of an account as it is: its bankruptcy value.
 
     - lots x value(mark) - equity x (the maintenance that closing them frees) / maintenance, rounded toward +inf to a whole
     multiple of the rule book's unit. e, held: the account and its position before. Without maintenance equity counts whole.
     Source: dYdX v4 (x/clob, GetBankruptcyPriceInQuoteQuantums).
     """
-    notional, brackets = exchange.value[market], exchange.brackets[market]
-    freed = brackets.maintenance(abs(held * notional), abs(held))
+    notional = exchange.value[market]
+    freed = exchange.asked_of(account, market, abs(held * notional), abs(held))
     if held + lots:  # a market may ask for something of any position, and of none for nothing
-        freed -= brackets.maintenance(abs((held + lots) * notional), abs(held + lots))
+        freed -= exchange.asked_of(account, market, abs((held + lots) * notional), abs(held + lots))
     part = units.muldiv_floor(e.equity, freed, e.maintenance) if freed < e.maintenance else e.equity
     unit = exchange.bankruptcy_unit
     return units.div_ceil(-lots * notional - part, unit) * unit

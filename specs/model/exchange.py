@@ -4,7 +4,7 @@
                order (time, kind, id), each a cascade of its own; then now := the event's time
     1 gate     ranges, known names, margin; else one REJECT(reason), and the state is as after CLOCK
     2 post     order -> match -> fills -> ledger, or it waits; amend, cancel; account, deposit, withdraw, leverage, transfer,
-               mode, auto-add, state, bust, delist
+               mode, auto-add, state, bust, delist, change of rules
     3 price    sources -> index -> mark -> published {price, grade}; collateral; then waiting orders fire, one at a time, in
                order of entry, and prices are published again after each
     4 revalue  every account when a price changed, else those that 2, 3 or the last round touched
@@ -26,7 +26,7 @@ from collections import deque, namedtuple
 import numpy as np
 
 from specs import rules, units
-from specs.model import accounts, bands, borrow, bust, liquidation, settlement
+from specs.model import accounts, bands, borrow, bust, changes, liquidation, settlement
 from specs.model.auction import Auctions
 from specs.model.book import Book, Order
 from specs.model.funding import Funding
@@ -64,7 +64,8 @@ from specs.tape import (
     start_time,
 )
 
-STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE, SETTLE, INTEREST, COOL = range(9)  # kinds of timers, in their order at one time
+# kinds of timers, in their order at one time
+STALE, PUBLISH, QUOTE, FUND, RESUME, EXPIRE, SETTLE, INTEREST, CHANGE, COOL = range(10)
 
 
 class Event(namedtuple("Event", EVENT.names)):
@@ -101,6 +102,11 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         self.indices = [Index(i, row, venue) for i, row in enumerate(venue.indices)]
         self.marks = [Mark(i, row, venue) for i, row in enumerate(venue.markets)]
         self.brackets = [Brackets(venue, row) for row in venue.markets]
+        self.changes = changes.compiled(venue, start_ns)
+        self.announced: dict[int, int] = {}  # changes that wait for their time
+        self.in_force: dict[int, int] = {}  # changes that took effect, and when, the latest time
+        self.kept_brackets: list[Brackets | None] = [None] * len(venue.markets)  # of grandfathered positions
+        self.kept_by: list[int | None] = [None] * len(venue.markets)  # the change that left them
         self.price_max = [venue.price_max(row) for row in venue.markets]
         self.price_min = [venue.price_min(row) for row in venue.markets]
         self.price_low = [venue.price_low(row) for row in venue.markets]
@@ -136,6 +142,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         for i, asset in enumerate(venue.assets):
             if asset.borrow:
                 self.timers[INTEREST, i] = borrow.next_due(asset.borrow, start_ns)
+        for i, change in enumerate(self.changes):
+            if change.announced_ns is not None:
+                self.timers[CHANGE, i] = change.announced_ns
         self.next_due = min(self.timers.values(), default=None)
         self.events = self.engine_orders = 0
         self.event = self.round = 0
@@ -267,6 +276,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             "episodes": [(a.number, a.since_ns) for a in users if a.since_ns],
             "levels": [(a.number, a.level) for a in users if a.level],
             "blocks": [(a.number, *a.block) for a in users if any(a.block[1:])],
+            **changes.tables(self),
             "stages": [(int(s), self.stages_visited[s]) for s in Stage if s],
         }
 
@@ -318,6 +328,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         elif kind == INTEREST:
             self.timers[kind, number] = borrow.next_due(self.venue.assets[number].borrow, time_ns)
             borrow.charge(self, number)
+        elif kind == CHANGE:
+            del self.timers[kind, number]
+            changes.due(self, number)
         elif kind == COOL:
             del self.timers[kind, number]
             self.ledger.touch(number)
@@ -366,6 +379,15 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
 
     def settle_never(self, market: int) -> None:
         if self.timers.pop((SETTLE, market), None) is not None:
+            self.next_due = min(self.timers.values(), default=None)
+
+    def change_at(self, number: int, time_ns: int) -> None:
+        """A change of rules has a timer until it is in force, and another for as long as it leaves positions their table."""
+        self.timers[CHANGE, number] = time_ns
+        self.next_due = min(self.timers.values())
+
+    def change_never(self, number: int) -> None:
+        if self.timers.pop((CHANGE, number), None) is not None:
             self.next_due = min(self.timers.values(), default=None)
 
     def _heard(self, source: int) -> None:
@@ -469,7 +491,7 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             return Reason.UNKNOWN_ACCOUNT
         if e.market >= len(self.books):
             return Reason.UNKNOWN_MARKET
-        if self.spot[e.market] or not 1 <= e.qty <= self.venue.markets[e.market].brackets[0].leverage_max:
+        if self.spot[e.market] or not 1 <= e.qty <= self.brackets[e.market].rows[0].leverage_max:
             return Reason.BAD_LEVERAGE
         if account.status != Status.NORMAL:
             return Reason.IN_LIQUIDATION
@@ -512,6 +534,8 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
         EventKind.STATE: States.post_state,
         EventKind.BUST: bust.post_bust,
         EventKind.DELIST: settlement.post_delist,
+        EventKind.RULE_CHANGE: changes.post_change,
+        EventKind.RULE_WITHDRAWN: changes.post_withdrawn,
     } | dict.fromkeys(KINDS, Stops.post_stop)
 
     # ---- the ways in which state moves, each with its outcome
@@ -637,9 +661,9 @@ class Exchange(Orders, Stops, Auctions, Margins, States, Queries):
             changed = before.put(grade_of(True, price), price, self.now)
         else:
             changed = before.put(Grade.TOO_FEW_SOURCES if there else index.grade, before.price, self.now)
-        return self._weigh(haircut) or changed
+        return self.weigh(haircut) or changed
 
-    def _weigh(self, haircut: Haircut) -> bool:
+    def weigh(self, haircut: Haircut) -> bool:
         """Set the weight of initial margin that comes of what all users hold now; return whether it changed."""
         users = [account for number, account in self.ledger.accounts.items() if number >= USERS_FROM]
         deposits = sum(max(0, account.balance[haircut.asset]) for account in users)

@@ -46,7 +46,7 @@ def settle_slice(exchange, account: Account, row: rules.BookStage, market: int, 
     brought, rounded up; what it pays, by what is left of the window's insurance.
     """
     lots = account.qty[market] - held
-    delta = got - bankruptcy.closing_value(exchange, market, held, lots, e) if lots else 0
+    delta = got - bankruptcy.closing_value(exchange, account, market, held, lots, e) if lots else 0
     if delta < 0:
         paid = pay(exchange, account.number, -delta, slices.insurance_left(exchange, account, row.block_limit))
         if row.block_limit is not None:

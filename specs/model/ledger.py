@@ -14,7 +14,7 @@ from specs.tape import USERS_FROM, Status
 class Account:
     """A user, a sub-account or an account of the venue's own chart. Lists are by asset or market number."""
 
-    __slots__ = "number owner parent status leverage balance qty entry orders auto_add level since_ns block".split()
+    __slots__ = "number owner parent status leverage balance qty entry orders auto_add level since_ns block grandfathered".split()
 
     def __init__(self, number: int, owner: int, parent: int | None, assets: int, markets: int) -> None:
         self.number, self.owner, self.parent, self.status = number, owner, parent, Status.NORMAL
@@ -27,6 +27,7 @@ class Account:
         self.level = 0  # of margin calls: how many it is at or below
         self.since_ns = 0  # when its episode of liquidation opened; 0: it is in none
         self.block = (0, 0, 0)  # a window of the block limit; the notional closed and the insurance paid in it
+        self.grandfathered: set[int] = set()  # markets in which its position keeps the maintenance from before a change of rules
 
 
 class Ledger:
@@ -63,7 +64,10 @@ class Ledger:
             account.balance[self.numeraire] -= money
             if number >= USERS_FROM:
                 self._entry(account, market, lots, money)
+            before = account.qty[market]
             account.qty[market] += lots
+            if account.qty[market] and not 0 < account.qty[market] * before <= before * before:
+                account.grandfathered.discard(market)  # it grew, turned, or is another one
             self.touch(number)
 
     def swap(self, buyer: int, seller: int, base: int, units_of_base: int, quote: int, cash: int) -> None:

@@ -261,7 +261,7 @@ def takeover_cash(exchange, account: Account, market: int, row: rules.TakeoverSt
     """Return the cash that the account gets for all its lots of a market at the row's price; negative of a short."""
     qty = account.qty[market]
     if row.price == "bankruptcy_value":
-        return bankruptcy.closing_value(exchange, market, qty, -qty, exchange.evaluate(account))
+        return bankruptcy.closing_value(exchange, account, market, qty, -qty, exchange.evaluate(account))
     if row.price == "bankruptcy":
         maintenance = exchange.evaluate(account).maintenance
         share = bankruptcy.share(exchange, account, exchange.maintenance(account, market), maintenance)

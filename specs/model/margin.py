@@ -6,6 +6,7 @@ All money in units of the numeraire. Requirements are rounded up, collateral is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -32,6 +33,12 @@ class Brackets:
         scale = market.margin.open_interest
         self.scale = (rules.whole(scale.lower, decimals), rules.whole(scale.upper, decimals)) if scale else None
         self.above = int(venue.liquidation.trigger == "maintenance_ge_equity")  # what keeps an account from its trigger
+
+    def with_rows(self, rows: list[rules.Requirement]) -> Brackets:
+        """Return the same with another table: one that a change of rules made."""
+        table = copy(self)
+        table.rows = rows
+        return table
 
     def of(self, notional: int) -> rules.Requirement:
         """Return the bracket of a notional: the first whose cap is not below it, else the last."""
@@ -107,12 +114,26 @@ class Haircut:
         self.scale = 10 ** (decimals + venue.indices[self.index].price_decimals - venue.decimals(venue.numeraire))
         self.one = 10**decimals
         self.tiers = [(0, row.weight_ppm)] + [(rules.whole(tier.qty_from, decimals), tier.weight_ppm) for tier in row.tiers]
-        self.base = row.weight_ppm if row.initial_weight_ppm is None else row.initial_weight_ppm  # of initial margin
-        self.initial_weight = self._rounded(self.base)
         self.deposits_max = None
         if row.deposits_max is not None:
             self.deposits_max = rules.whole(row.deposits_max, venue.decimals(venue.numeraire))
         self.weighs_by_size = bool(row.tiers or row.imf_factor_ppm or row.weight_unit_ppm > 1)
+
+    def with_weights(self, weights: dict[str, int]) -> Haircut:
+        """Return the same with other weights, by the names of rules.Collateral: those that a change of rules made."""
+        changed = copy(self)
+        changed.row = self.row.model_copy(update=weights)
+        changed.tiers = [(0, changed.row.weight_ppm), *self.tiers[1:]]
+        return changed
+
+    @property
+    def base(self) -> int:
+        """Return the weight of initial margin before what all hold scales it, and before it is rounded."""
+        return self.row.weight_ppm if self.row.initial_weight_ppm is None else self.row.initial_weight_ppm
+
+    @property
+    def initial_weight(self) -> int:
+        return self._rounded(self.base)
 
     def collateral_value(self, balance: int, price: int, initial: int | None = None) -> int:
         """Return what a balance counts for, rounded down; a debt away from 0. initial: the weight in force of initial margin.
@@ -237,9 +258,14 @@ class Margins:
 
     def maintenance_of(self, account: Account, market: int, lots: int) -> int:
         """Return the maintenance of so many lots of the position, the rest of it closed at the mark."""
-        rows = self.brackets[market]
-        need = rows.maintenance(self.notional(account, market, account.qty[market], lots), lots)
-        return need + (self._closing_fee(account, market, lots, rows.bankruptcy_fee_ppm) if rows.bankruptcy_fee_ppm else 0)
+        need = self.asked_of(account, market, self.notional(account, market, account.qty[market], lots), lots)
+        fee_ppm = self.brackets[market].bankruptcy_fee_ppm
+        return need + (self._closing_fee(account, market, lots, fee_ppm) if fee_ppm else 0)
+
+    def asked_of(self, account: Account, market: int, notional: int, lots: int) -> int:
+        """Return what the table asks for so many lots; of a grandfathered position the lower of what two tables ask."""
+        need, kept = self.brackets[market].maintenance(notional, lots), self.kept_brackets[market]
+        return min(need, kept.maintenance(notional, lots)) if kept and market in account.grandfathered else need
 
     def notional(self, account: Account, market: int, side: int, lots: int) -> int:
         """Return the notional of so many lots on the side of `side`'s sign: at the mark, or what of it is held at its entry."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from specs import rules, units
 from specs.model import adl, bankruptcy, transfer, trigger
 from specs.model.ledger import Account
-from specs.model.margin import Haircut
+from specs.model.margin import Brackets, Haircut
 from specs.model.seams import Seams
 from specs.tape import USERS_FROM, Status
 
@@ -35,24 +35,29 @@ class Queries:
         if not who.qty[market]:
             return None
         with self._unfaulted():
-            for near, far in self._pieces(market, who.qty[market]):
+            for near, far in self._pieces(who, market):
                 if self._triggered_at(who, market, far):
                     return self._first(who, market, near, far)
         return None
 
-    def _pieces(self, market: int, qty: int) -> Iterator[tuple[int, int]]:
-        """Cut the prices from the mark in the direction of loss where the bracket changes: (nearest, farthest) of each piece."""
+    def _pieces(self, who: Account, market: int) -> Iterator[tuple[int, int]]:
+        """Cut the prices from the mark in the direction of loss where the bracket changes: (nearest, farthest) of each piece.
+
+        Where one of two tables is left to a grandfathered position: where either does.
+        """
+        qty = who.qty[market]
+        tables = [self.brackets[market]] + [self.kept_brackets[market]] * (market in who.grandfathered)
         near, step = self.marks[market].published.last_valid, -1 if qty > 0 else 1
         last = self.price_min[market] if qty > 0 else self.price_max[market]
         if near * last < 0:  # towards 0 the notional falls, beyond it rises again
-            yield from self._one_way(market, qty, near, 0)
+            yield from self._one_way(tables, market, qty, near, 0)
             near = step
-        yield from self._one_way(market, qty, near, last)
+        yield from self._one_way(tables, market, qty, near, last)
 
-    def _one_way(self, market: int, qty: int, near: int, last: int) -> Iterator[tuple[int, int]]:
+    def _one_way(self, tables: list[Brackets], market: int, qty: int, near: int, last: int) -> Iterator[tuple[int, int]]:
         """Cut prices on one side of 0."""
         step = -1 if qty > 0 else 1
-        bracket = lambda price: self.brackets[market].of(abs(qty * self.value_at(market, price)))  # noqa: E731
+        bracket = lambda price: [table.of(abs(qty * self.value_at(market, price))) for table in tables]  # noqa: E731
         while (last - near) * step >= 0:
             within, beyond = near, last + step  # the notional only rises with the price, or only falls: bisection finds the end
             while abs(beyond - within) > 1:
@@ -68,7 +73,7 @@ class Queries:
         """Return the price nearest to `near` at which it is triggered. It is at `far`, and there is one bracket in between.
 
         Within a bracket the rate is one, and at most 100 %: equity less maintenance never rises again on the way to a loss, so
-        bisection finds the first price.
+        bisection finds the first price. So it is with the lower of two tables, of a grandfathered position.
         """
         if self._triggered_at(who, market, near):
             return near
