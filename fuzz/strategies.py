@@ -18,6 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from specs import rules, units
+from specs.model.margin import Brackets
 from specs.tape import (
     DECISIONS,
     ENGINE_ORDER,
@@ -479,7 +480,7 @@ def _tables(market: dict) -> list[dict]:
 def _changes(choices: Choices, market: dict, collateral: list[dict]) -> list[dict]:
     """Return up to three changes of rules, in one venue of five: tables of the first market, weights of the first asset."""
     rows: list[dict] = []
-    for number in range(pick(choices, (0,) * 8 + (1, 3))):
+    for number in range(pick(choices, (0,) * 13 + (1, 3))):
         if collateral and choices.below(4) == 3:
             least = max(500_000, collateral[0].get("initial_weight_ppm", 0))
             weights = pick(choices, ({"weight_ppm": least}, {"weight_ppm": 1_000_000, "liability_weight_ppm": 1_200_000}))
@@ -574,7 +575,7 @@ def make_venue(choices: Choices) -> rules.Venue:
         }
         | ({"bankruptcy_unit": "0.05"} if asked and choices.below(4) == 3 else {}),
         "withdrawal": {"profit_weight_ppm": pick(choices, (units.PPM, units.PPM, 0, 333_333))},
-        "fund": {"capital": pick(choices, (20, 0, 1_000_000, 20)), "measure": pick(choices, ("cash", "net"))}
+        "fund": {"capital": pick(choices, (20, 5, 1_000_000, 20)), "measure": pick(choices, ("cash", "net"))}
         | pick(choices, ({}, {}, {}, {"floor": 5}, {}, {"event_max": 3}, {"floor": 2, "event_max": 12})),
         "quoters": [
             {
@@ -657,7 +658,7 @@ TENTHS = (8, 7, 8, 9, 4, 1, 0, 12, 40)  # of what an account can carry, in one o
 _STEPS_NS = (0, units.NS // 4, 0, units.NS, 0, units.NS // 4, 2 * units.NS, 0, 12 * units.NS)
 _MOVES_PPM = (1_000, -1_000, 3_000, -3_000, 12_000, -12_000, 200, -200)
 _CRASHES_PPM = (-40_000, 40_000, -50_000, 50_000, -70_000, 70_000, -400_000, 500_000, -35_000, 30_000, -150_000, 200_000)
-_RUINS_PPM = (-200_000, 250_000, -400_000, 500_000)  # beyond what any account here can carry
+_RUINS_PPM = (-300_000, 400_000, -400_000, 500_000)  # beyond what any account here can carry
 
 
 _WAITS = tuple(
@@ -706,7 +707,8 @@ class TapeMaker:
         self.ids: list[tuple[int, int]] = []  # (account, order id), the latest last
         self.sent: dict[int, tuple[int, int]] = {}  # market and side of an order
         self.children: list[tuple[int, int]] = []  # (sub-account, parent)
-        self.worth: dict[int, int] = {}  # whole numeraire deposited by account
+        self.worth: dict[int, int] = {}  # whole numeraire deposited by account, as it counts in initial margin
+        self.brackets: dict[int, Brackets] = {}
         self.traded = 0  # the market of the last pair
         self.pair = ((USERS_FROM, Side.BUY), (USERS_FROM, Side.SELL))  # its accounts, and what they did
         self.tenths = TENTHS
@@ -734,9 +736,11 @@ class TapeMaker:
     def fund(self, account: int) -> None:
         """Deposit 120, 90, 240 or 30 in value, mostly of something that counts."""
         assets = [0] + [self.venue.number("assets", row.asset) for row in self.venue.collateral]
-        asset = pick(self.choices, assets + assets + assets + [2])
+        asset = pick(self.choices, assets * 6 + [2])
         worth = pick(self.choices, (120, 90, 240, 30))
-        self.worth[account] = self.worth.get(account, 0) + worth
+        rows = self.venue.collateral
+        counts = {self.venue.number("assets", row.asset): row.initial_weight_ppm or row.weight_ppm for row in rows}
+        self.worth[account] = self.worth.get(account, 0) + worth * counts.get(asset, 0 if asset else units.PPM) // units.PPM
         self.put(kind=EventKind.DEPOSIT, account=account, asset=asset, amount=worth * ONE // (100 if asset == 2 else 1))
 
     def step(self) -> None:
@@ -768,7 +772,22 @@ class TapeMaker:
         reach = worth if row.spot else worth * row.leverage_default
         reach = min(reach, max(2_000, worth * 10))  # the second bracket's cap
         one_lot = max(abs(self.venue.value(row, self._around(market))), 100)
-        return max(1, reach * ONE * tenths // 10 // one_lot)
+        full = reach * ONE // one_lot
+        while not row.spot and full > 1 and self._needs(market, full, one_lot) > worth * ONE:
+            full = full * 7 // 8
+        caps = [row.limits.qty_max, row.limits.position_max, row.limits.open_interest_max]
+        if row.limits.notional_max is not None:
+            caps.append(row.limits.notional_max * ONE // one_lot)
+        full = min([full, *(cap for cap in caps if cap is not None)])
+        return max(1, full * tenths // 10)
+
+    def _needs(self, market: int, lots: int, value: int) -> int:
+        """Return the initial margin of lots alone and their taker fee, by the market's rows."""
+        row, notional = self.venue.markets[market], lots * value
+        if market not in self.brackets:
+            self.brackets[market] = Brackets(self.venue, row)
+        margin = self.brackets[market].initial(notional, lots, row.leverage_default, notional)
+        return margin + notional * row.fees.taker_ppm // units.PPM
 
     def _near(self, price: int, tick: int, side: int) -> int:
         ticks = pick(self.choices, (0, 1, -1, 2, -2, 4, -4, 10))
@@ -1324,12 +1343,13 @@ def small_case(choices: Choices) -> Case:
         maker.put(kind=EventKind.RULE_CHANGE)
     maker.crash(_CRASHES_PPM[:6])
     maker.tenths = TENTHS
-    for _ in range(choices.below(4)):
-        maker.step()
-    maker.crash(_RUINS_PPM)
-    maker.now += units.NS
-    maker.clock()
     length = SMALL_EVENTS_MAX - choices.below(6)
+    for _ in range(choices.below(4)):
+        if len(maker.rows) < length - 6:  # what ruins is never cut off
+            maker.step()
+    maker.crash(_RUINS_PPM)
+    maker.now += 2 * units.NS  # every index has published
+    maker.clock()
     while len(maker.rows) < length:
         maker.step()
     return Case(venue, maker.events()[:length], tuple(make_seams(choices, venue)))
@@ -1371,7 +1391,7 @@ def long_cases(bytes_min: int = 1_024, bytes_max: int = 4_096) -> st.SearchStrat
     return st.binary(min_size=bytes_min, max_size=bytes_max).map(decode)
 
 
-def sample(cases: int, seed: int = 1, bytes_each: int = 720, kinds: dict[str, int] = KINDS) -> Iterator[Case]:
+def sample(cases: int, seed: int = 1, bytes_each: int = 860, kinds: dict[str, int] = KINDS) -> Iterator[Case]:
     """Yield decoded cases from integer arithmetic on a seed: the same ones everywhere."""
     dice = random.Random(seed)
     for _ in range(cases):

@@ -306,9 +306,9 @@ def duplicates_do_not_matter(run: Run, venue: rules.Venue, events: np.ndarray, a
 
 
 def named(venue: rules.Venue, events: np.ndarray) -> set[int]:
-    """Return every account that a tape or the venue's quoters name."""
+    """Return every account that a tape, the venue's quoters or its vault name."""
     second = events[[_names_another(e) for e in events]]
-    return {*events["account"].tolist(), *second["qty"].tolist(), *(row.account for row in venue.quoters)}
+    return {*events["account"].tolist(), *second["qty"].tolist(), *(row.account for row in [*venue.quoters, *_vaults(venue)])}
 
 
 def _names_another(e) -> bool:
@@ -441,6 +441,21 @@ def _event(**fields: int) -> np.void:
     return row
 
 
+def _vaults(venue: rules.Venue) -> list[rules.Vault]:
+    return [row.vault for row in venue.liquidation.stages if row.kind == "takeover" and row.vault is not None]
+
+
+def _renamed(venue: rules.Venue, to: Callable[[int], int]) -> rules.Venue:
+    """Return the rule book with the ids of its quoters and its vault changed."""
+    rename = lambda row: row.model_copy(update={"account": to(row.account)})  # noqa: E731
+    stages = [
+        row.model_copy(update={"vault": rename(row.vault)}) if row.kind == "takeover" and row.vault is not None else row
+        for row in venue.liquidation.stages
+    ]
+    liquidation = venue.liquidation.model_copy(update={"stages": stages})
+    return venue.model_copy(update={"quoters": [rename(row) for row in venue.quoters], "liquidation": liquidation})
+
+
 def relabelling_does_not_matter(run: Run, venue: rules.Venue, events: np.ndarray, ids: dict[int, int], seams=()) -> None:
     """Give accounts other ids in the same order: the outcomes are the same with other ids.
 
@@ -461,10 +476,9 @@ def relabelling_does_not_matter(run: Run, venue: rules.Venue, events: np.ndarray
         if names and int(e["qty"]) not in ids and int(e["qty"]) in new:
             raise Unfit(f"the tape names account {e['qty']}, which would be mistaken for another")
         e["account"], e["qty"] = to(int(e["account"])), to(int(e["qty"])) if names else e["qty"]
-    quoters = [row.model_copy(update={"account": to(row.account)}) for row in venue.quoters]
     of_accounts = {seam for seam, what in SEAM_KEYS.items() if what == "account"}
     rows = [(seam, to(key) if seam in of_accounts else key, *rest) for seam, key, *rest in seams]
-    plain, other = run(venue, events, seams), run(venue.model_copy(update={"quoters": quoters}), moved, rows)
+    plain, other = run(venue, events, seams), run(_renamed(venue, to), moved, rows)
     ours = []
     for o in _outcomes(plain):
         e = events[o.event] if o.event < len(events) else None

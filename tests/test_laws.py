@@ -413,6 +413,17 @@ CASES = [
         planted=51,
     ),
     Broken(
+        "L10",
+        "a vault without a unit of money takes over what needs 75.2 of margin, 24 of them paid by the price",
+        TRADED
+        + """
+        1    account 18                     |
+        2    source coin 94                 | L10
+        """,
+        small_venue(liquidation={"stages": stages("book", takeover={"vault": {"account": 18}})}),
+        planted=78,
+    ),
+    Broken(
         "L29",
         "at 88 the long is taken over; when the market ends the backstop keeps its lots, and the short is paid by nobody",
         TRADED
