@@ -288,7 +288,7 @@ _LEVELS: list[list[dict]] = [
     [],
     [{"name": "call", "at_most": "3"}, {"name": "half", "at_most": "0.5"}],
 ]
-_ENTERS: list[dict] = [{}] * 24 + [
+_ENTERS: list[dict] = [{}] * 14 + [
     {"enter": {"below": "2/3"}},
     {"enter": {"at_least": "0.3"}},
     {"enter": {"below": "1", "at_least": "1/3"}},
