@@ -111,7 +111,7 @@ faults:
 VENUE_ROWS = [
     # keys
     ("unknown key", "    tick_size: 1", "    «tik_size: 1", "unknown key 'tik_size' (did you mean 'tick_size'?)"),
-    ("unknown key, nothing near", "    sources_min: 1", "    «zzz: 1", "indices.BTC: unknown key 'zzz' (known: name, price_decimals, publish, sources_min, recipe)"),
+    ("unknown key, nothing near", "    sources_min: 1", "    «zzz: 1", "indices.BTC: unknown key 'zzz' (known: name, price_decimals, publish, sources_min, prices, recipe)"),
     ("unknown key in a kind", "{kind: median, basis_samples: 30}", "{kind: median, «basis_sample: 30}", "did you mean 'basis_samples'?"),
     ("unknown key of another kind", "{kind: update}", "{kind: update, «every: 1}", "did you mean 'every_ns'?"),
     ("unknown key at the top", "effective_from:", "«efective_from:", "did you mean 'effective_from'?"),

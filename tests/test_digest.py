@@ -10,7 +10,7 @@ import sys
 import pytest
 
 CASES = {
-    "small": "4510 92870c4ac171c90eaf641befedb94030",
+    "small": "4689 2bb65b07e675755e74cda2077ce144a4",
     "demo": "124912 2a8f2c435c356b833521131e3d2a02d5",
 }
 PROGRAM = """

@@ -167,7 +167,7 @@ PASSED = {
     "liquidation_price": 20,  # an inverse one of OKX wants more digits than a price and its worth have together
     "liquidation_trigger": 10,
     "partial_liquidation_size": 7,  # not a share of every position at once
-    "liquidation_cap": 2,  # not per block
+    "liquidation_cap": 3,
     "liquidation_fee_rate": 2,
     "insurance_fee_rate": 2,
     "initial_margin": 14,
