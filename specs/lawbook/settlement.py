@@ -71,15 +71,28 @@ def _index(case: Case, scene: Scene, market: int):
 
 
 def _admitted(case: Case, scene: Scene, market: int) -> bool:
-    """Return whether grades admit the index price, and the market has such prices: of a mean only what is told can be known."""
-    index, row = _index(case, scene, market), case.book.venue.markets[market].settlement
-    fits = row.price == "average" or case.book.price_min[market] <= index.last_valid <= case.book.price_max[market]
-    return scene.permit(index, Action.SETTLE) < Permit.DEFER and fits
+    """Return whether grades admit the index price, and the market has every price that it can be settled at."""
+    low, high = _range(case, scene, market)
+    fits = case.book.price_min[market] <= low and high <= case.book.price_max[market]
+    return scene.permit(_index(case, scene, market), Action.SETTLE) < Permit.DEFER and fits
+
+
+def _range(case: Case, scene: Scene, market: int) -> tuple[int, int]:
+    """Return the least and the most that the price can be: a mean of samples that are not all told is between those that are."""
+    index, sampled = _index(case, scene, market), scene.settlements[market]
+    if case.book.venue.markets[market].settlement.price == "index" or not (sampled or scene.sampled):
+        return index.last_valid, index.last_valid
+    if not scene.sampled:
+        mean = sum(sampled) // len(sampled)
+        return mean, mean
+    told = [x.price for x in case.outcomes if x.kind == OutcomeKind.INDEX and x.ref_id == case.book.index[market]]
+    before = [row[5] for row in case.before["indices"] if row[0] == case.book.index[market]]
+    return min((*sampled, *told, *before)), max((*sampled, *told, *before))
 
 
 def _priced(case: Case, scene: Scene, o: Outcome, due: dict[int, int]) -> Breaches:
-    """The price is the index's, or the mean of its samples; where not all of these are told, one between those that are."""
-    index, row, sampled = _index(case, scene, o.market), case.book.venue.markets[o.market].settlement, scene.settlements[o.market]
+    """The price is the index's, or the mean of its samples."""
+    index = _index(case, scene, o.market)
     if scene.states[o.market] != MarketState.CLOSED or due.get(o.market) != o.time_ns:
         yield f"market {o.market} is settled at {o.time_ns}, closed or not; due is {due.get(o.market)}"
     fits = case.book.price_min[o.market] <= o.price <= case.book.price_max[o.market]
@@ -87,14 +100,7 @@ def _priced(case: Case, scene: Scene, o: Outcome, due: dict[int, int]) -> Breach
         yield f"market {o.market} is settled at {o.price}, grade {o.grade}, where the row of its grade {index.grade} refuses it"
     if o.qty != scene.open_interest(o.market):
         yield f"market {o.market} is settled with {o.qty} lots open, they are {scene.open_interest(o.market)}"
-    if row.price == "index":
-        low = high = index.last_valid
-    elif not scene.sampled:
-        low = high = sum(sampled) // len(sampled)
-    else:
-        told = [x.price for x in case.outcomes if x.kind == OutcomeKind.INDEX and x.ref_id == case.book.index[o.market]]
-        before = [row[5] for row in case.before["indices"] if row[0] == case.book.index[o.market]]
-        low, high = min((*sampled, *told, *before)), max((*sampled, *told, *before))
+    low, high = _range(case, scene, o.market)
     if not low <= o.price <= high:
         yield f"market {o.market} is settled at {o.price}, its row makes it {low} to {high}"
 
