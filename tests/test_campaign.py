@@ -138,8 +138,7 @@ def test_a_clean_campaign_finds_nothing_and_visits_everything(clean: Summary) ->
     assert all(law.events and not law.broken for law in clean.laws.values()) and set(clean.laws) == set(laws.LAWS)
     assert clean.events == sum(source.events for source in clean.sources.values())
     ends = {name: row.share for name, row in clean.funnel.items() if name.partition(".")[0] in ("end", "stage")}
-    least = {"stage.TRANSFER": 0.03}  # few accounts owe one asset and hold another
-    assert {name: share for name, share in ends.items() if share < least.get(name, 0.05)} == {}
+    assert {name: share for name, share in ends.items() if share < 0.05} == {}
 
 
 def test_shares_of_the_funnel_are_of_the_cases_that_passed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
